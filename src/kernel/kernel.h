@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kernel: the hot loops. Each family is one source, compiled once per level (plain C, AVX2, AVX-512) and chosen at start
+ * by what the processor has; PILASTER_CPU=c|avx2|avx512 forces one. A kernel never allocates, never fails, never sees a
+ * graph: sizes were checked before. Shapes stand in brackets.
+ *
+ * Bits. An output of a product is one chain of fused multiply-adds over k in ascending order, started from the bias (or 0).
+ * Sums over columns run over 16 lanes whatever the vector width (lane i takes elements i, i + 16, ...), folded in a fixed
+ * order (8+8, 4+4, 2+2, 1+1). So AVX2 and AVX-512 give equal bits. Level c without hardware FMA gives correct results, and
+ * with __builtin_fmaf the same bits, slowly.
+ */
+#ifndef PILASTER_KERNEL_H
+#define PILASTER_KERNEL_H
+
+#include "tensor/tensor.h"
+
+/* ---- activation functions, shared by gemm's epilogue and the element-wise kernels ---- */
+enum activation {
+    ACTIVATION_LINEAR,
+    ACTIVATION_RELU,
+    ACTIVATION_SIGMOID,
+    ACTIVATION_TANH,
+    ACTIVATION_ELU,         /* alpha 1 */
+    ACTIVATION_SELU,
+    ACTIVATION_SOFTPLUS,
+    ACTIVATION_SOFTSIGN,
+    ACTIVATION_EXPONENTIAL,
+    ACTIVATION_GELU,        /* by erf, as Keras's default */
+    ACTIVATION_SWISH,
+    ACTIVATION_HARD_SIGMOID, /* clip(0.2 x + 0.5, 0, 1), Keras 2 */
+    ACTIVATION_LEAKY_RELU,  /* slope 0.2 as tf.nn.leaky_relu */
+    ACTIVATION_RELU6,
+    ACTIVATION_COUNT
+};
+
+/* c[m, n] = epilogue(bias + a[m, k] b[k, n] (+ c)).
+ * a: element (i, p) at a[i * a_row + p * a_column]: (ld, 1) as it lies, (1, ld) transposed.
+ * b: row p at b + p * ldb; columns n .. pad_columns(n) of each row are readable and zero when n > 1.
+ * c: row i at c + i * ldc. With ldc >= pad_columns(n) pads are written (with zeros); else exactly n columns are.
+ * n = 1, k = 1 and m = 1 are fast paths of the same call (b then has ldb 1, c ldc 1, when n = 1). */
+struct gemm {
+    int64_t m, n, k;
+    const float *a;
+    int64_t a_row, a_column;
+    const float *b;
+    int64_t ldb;
+    float *c;
+    int64_t ldc;
+    const float *bias;           /* [pad_columns(n)] or NULL */
+    bool accumulate;             /* start from c instead of 0 (then no bias) */
+    enum activation activation;  /* epilogue: LINEAR or RELU inside the tile, others by a pass while the block is hot */
+    const float *gate;           /* epilogue: c where gate > 0, else 0 (ReLU's gradient); NULL: none */
+    int64_t gate_ld;
+};
+
+/* out[r] = combination of the table's rows for row r of `ids`, r in [0, ids->rows).
+ * table row i: `dim` floats at table + i * stride; any id < 0 is dropped. Empty rows give zeros. */
+enum combiner { COMBINER_SUM, COMBINER_MEAN, COMBINER_SQRTN };
+struct lookup {
+    const float *table;
+    int64_t stride;
+    int64_t dim;
+    int64_t table_rows;
+    const struct sparse *ids;   /* a slice: offsets count from the whole */
+    enum combiner combiner;
+    float max_norm;             /* 0: none. Each row is scaled to at most this L2 norm before combining */
+    bool accumulate;            /* add to out instead of writing it */
+    float *out;                 /* [rows, dim], `ld` apart */
+    int64_t ld;
+};
+
+/* The coefficient of each entry in its row's combination: sum w, mean w / sum w, sqrtn w / sqrt(sum w^2); 0 for a dropped
+ * entry (id < 0; weight <= 0 unless combiner is sum). out: [entries of the slice]. */
+struct coefficients {
+    const struct sparse *ids;
+    enum combiner combiner;
+    float *out;
+};
+
+/* Every optimizer's formula. Hyper-parameters of one step, already corrected (schedules, Adam's powers). */
+enum update_formula {
+    UPDATE_SGD,              /* no slot */
+    UPDATE_MOMENTUM,         /* 1.x: m */
+    UPDATE_MOMENTUM_KERAS,   /* v */
+    UPDATE_ADAGRAD,          /* n; epsilon 0 for 1.x, 1e-7 outside the root for Keras's legacy class */
+    UPDATE_ADAGRAD_INSIDE,   /* n; epsilon inside the root (Keras's newer class) */
+    UPDATE_ADAM,             /* m, v; p[RATE] is the corrected rate */
+    UPDATE_ADAM_AMSGRAD,     /* m, v, vhat */
+    UPDATE_RMSPROP,          /* s; epsilon outside (Keras legacy) */
+    UPDATE_RMSPROP_INSIDE,   /* s, mom; epsilon inside (1.x, and Keras's with momentum) */
+    UPDATE_RMSPROP_CENTERED, /* s, q; epsilon outside, as golden/optimizers.json decides */
+    UPDATE_RMSPROP_CENTERED_INSIDE, /* s, q, mom */
+    UPDATE_FTRL,             /* n, z */
+    UPDATE_ADADELTA,         /* a, b */
+    UPDATE_ADAMAX,           /* m, u */
+    UPDATE_NADAM,            /* m, v */
+    UPDATE_PROXIMAL_ADAGRAD, /* n */
+    UPDATE_COUNT
+};
+enum { UPDATE_MAX_SLOTS = 3, UPDATE_PARAMETERS = 12 };
+struct update {
+    enum update_formula formula;
+    bool nesterov;
+    float rate, epsilon;
+    float momentum, rho, beta_1, beta_2;
+    float l1, l2, shrinkage, beta, power; /* Ftrl (power -0.5 is the fast case), ProximalAdagrad's l1 and l2 */
+    float extra[4];                       /* Nadam's four coefficients of this step; see update.c */
+};
+int update_slots(enum update_formula formula);
+/* What an optimizer does to rows without a gradient in a sparse step. */
+enum untouched { UNTOUCHED_STAYS, UNTOUCHED_DECAYS, UNTOUCHED_MOVES };
+
+/* w and slots: n contiguous floats each, slots NULL where the formula has fewer; g is the gradient. */
+struct update_dense {
+    const struct update *rule;
+    float *w;
+    float *slot[UPDATE_MAX_SLOTS];
+    const float *g;
+    int64_t n;
+};
+/* Rows of a table: weights at row 0 .. dim, slot k at row + (k + 1) * slot_stride. For each group j of `groups` in
+ * [first, first + count): g = sum over its entries of coefficient[entry] * gradient[row of entry] (row order), then the
+ * formula on row ids[j]. Each id occurs in one group, so ranges of groups can go to different workers. */
+struct update_rows {
+    const struct update *rule;
+    float *table;
+    int64_t stride, slot_stride, dim;
+    const struct groups *groups;
+    int64_t first, count;
+    const float *gradient; /* [rows, dim], gradient_ld apart */
+    int64_t gradient_ld;
+    const float *coefficient; /* [entries] or NULL: all 1 */
+};
+
+/* Element-wise: rows x cols, each operand with its own ld. Pads of out are not written unless the function maps 0 to 0. */
+enum binary { BINARY_ADD, BINARY_SUB, BINARY_MUL, BINARY_DIV, BINARY_MAX, BINARY_MIN, BINARY_COUNT };
+
+struct kernels {
+    const char *level; /* "c", "avx2", "avx512" */
+    int lanes;
+
+    void (*gemm)(const struct gemm *call);
+    void (*transpose)(const float *in, int64_t rows, int64_t cols, int64_t ld, float *out, int64_t out_ld); /* out: [cols, rows] */
+
+    void (*lookup)(const struct lookup *call);
+    void (*coefficients)(const struct coefficients *call);
+
+    void (*update_dense)(const struct update_dense *call);
+    void (*update_rows)(const struct update_rows *call);
+    /* sum += row-ordered gradients of the groups, for optimizers that treat a sparse gradient as a dense one:
+     * out[ids[j] * dim ..] for each group. */
+    void (*sum_groups)(const struct update_rows *call, float *out, int64_t out_stride);
+
+    /* y = f(x); dx = dy * f'(x) given y (and x where the derivative needs it: softplus, gelu, swish). In place is fine. */
+    void (*activate)(enum activation kind, const float *x, int64_t ldx, float *y, int64_t ldy, int64_t rows, int64_t cols);
+    void (*activate_gradient)(enum activation kind, const float *dy, int64_t lddy, const float *y, int64_t ldy, const float *x,
+                              int64_t ldx, float *dx, int64_t lddx, int64_t rows, int64_t cols);
+    /* Row-wise softmax and log-softmax over cols. */
+    void (*softmax)(const float *x, int64_t ldx, float *y, int64_t ldy, int64_t rows, int64_t cols, bool logarithm);
+    void (*exp)(const float *x, float *y, int64_t n);
+    void (*log)(const float *x, float *y, int64_t n);
+
+    /* out = a op b; ld 0 repeats a's or b's one row. */
+    void (*binary)(enum binary kind, const float *a, int64_t lda, const float *b, int64_t ldb, float *out, int64_t ldo, int64_t rows,
+                   int64_t cols);
+    /* y += a x over n floats (fma). */
+    void (*axpy)(int64_t n, float a, const float *x, float *y);
+    float (*dot)(int64_t n, const float *x, const float *y);
+    double (*sum)(int64_t n, const float *x); /* 16 double lanes */
+    /* Column sums in doubles, rows in order: sum[c] += sum_r x[r, c]; square (may be NULL)[c] += sum_r x[r, c]^2. */
+    void (*column_sums)(const float *x, int64_t ld, int64_t rows, int64_t cols, double *sum, double *square);
+    /* Column sums in floats, rows in order: sum[c] += sum_r x[r, c] (a bias's gradient). */
+    void (*bias_gradient)(const float *x, int64_t ld, int64_t rows, int64_t cols, float *sum);
+};
+
+/* The best level this processor has, or the one PILASTER_CPU forces; the same pointer ever after. */
+const struct kernels *kernel_get(void);
+/* A level by name for tests: NULL when the processor (or the build) lacks it. */
+const struct kernels *kernel_level(const char *name);
+
+/* ---- hash.c: the same bits as TensorFlow ---- */
+uint64_t fingerprint64(const char *data, size_t size);       /* farmhash's farmhashna::Hash64 */
+uint64_t fingerprint_cat64(uint64_t a, uint64_t b);          /* TensorFlow's FingerprintCat64 */
+uint32_t crc32c(uint32_t crc, const void *data, size_t size); /* start with 0; hardware where there is one */
+
+/* ---- sort.c ---- */
+/* Groups the entries of `ids` (see struct groups). `scratch` holds what sort_scratch(entries) says; out's arrays lie in
+ * `memory` of sort_memory(entries) bytes. limit: ids are below it (radix passes follow from it). */
+size_t sort_scratch(int64_t entries);
+size_t sort_memory(int64_t entries);
+void sort_groups(const struct sparse *ids, int64_t limit, void *scratch, void *memory, struct groups *out);
+
+#endif
