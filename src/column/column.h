@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * column: feature columns, compiled into a program that turns raw fields into ids, weights and numbers; the feed that reads,
+ * transforms, shuffles, caches and batches; the input layer and the linear model that bring a batch into a graph.
+ *
+ * Strings stop here. Training, evaluation, prediction and serving run the same program.
+ */
+#ifndef PILASTER_COLUMN_H
+#define PILASTER_COLUMN_H
+
+#include "graph/graph.h"
+#include "input/input.h"
+#include "pilaster/column.h"
+#include "store/store.h"
+#include "tensor/tensor.h"
+
+/* ---- columns (numeric.c, vocabulary.c, categorical.c, crossed.c, embedding.c) ----
+ * pil_column and its makers are public (pilaster/column.h). What the rest of this room and the estimator read: */
+struct column_row; /* a kind's row: name, argument table, functions, help; private to the room */
+
+const struct column_row *column_find(const char *kind);        /* "crossed_column" */
+const char *column_kind(const struct pil_column *column);
+const char *column_name(const struct pil_column *column);      /* TensorFlow's name: "dayofweek_X_hourofday_embedding" */
+const char *column_key(const struct pil_column *column);       /* the model file's key, or the name */
+bool column_is_categorical(const struct pil_column *column);
+bool column_is_dense(const struct pil_column *column);         /* numeric, embedding, indicator; bucketized is both */
+int64_t column_buckets(const struct pil_column *column);       /* categorical: number of ids */
+int64_t column_width(const struct pil_column *column);         /* dense: columns of its output */
+
+/* Builds a column from the model file: kind and arguments as a one-key map under `key`. Other columns are looked up (and built
+ * when first named, cycles found) through the set. */
+struct column_set;
+struct column_set *column_set_new(const struct value *columns, const char *folder, pil_status *status); /* the `columns` map */
+struct pil_column *column_set_get(struct column_set *set, struct slice key, const struct value *at, pil_status *status);
+size_t column_set_count(const struct column_set *set);
+struct pil_column *column_set_at(const struct column_set *set, size_t i);
+struct pil_columns *column_set_columns(struct column_set *set); /* the public owner */
+void column_set_print(const struct column_set *set, struct text *yaml); /* the `columns` section, every default written out */
+void column_set_free(struct column_set *set);
+
+/* ---- program.c ---- */
+/* What a graph asks of its input is registered; then the program is finished and run. Same request twice: same answer. */
+struct program;
+struct program_options {
+    int64_t max_values_per_row; /* 10,000 */
+    bool tf_dense;              /* compat: tf_dense */
+};
+struct program *program_new(const struct program_options *options, pil_status *status);
+/* A categorical (or bucketized, weighted) column's ids as sparse feature number ... */
+int program_feature(struct program *program, const struct pil_column *column, pil_status *status); /* -1 on error */
+/* A numeric column's values as columns first .. first + width of the block of numbers. Returns first. */
+int program_numbers(struct program *program, const struct pil_column *column, pil_status *status);
+/* A label or weight: columns of the block of numbers. `vocabulary` turns words into 0, 1, ... ; classes > 0 checks the range.
+ * Optional ones may be absent when predicting (then `present` of the batch is false). */
+struct program_target {
+    const char *field;
+    int64_t width;                        /* label_dimension */
+    const char *const *vocabulary;        /* label_vocabulary or NULL */
+    size_t vocabulary_count;
+    int64_t classes;                      /* 0: any number */
+};
+int program_target(struct program *program, const struct program_target *target, pil_status *status);
+/* Field types that the input section states ("hourofday" -> int64); anything else follows from the columns. */
+bool program_field(struct program *program, const struct field_spec *spec, pil_status *status);
+bool program_finish(struct program *program, pil_status *status);
+const struct field_spec *program_fields(const struct program *program, size_t *count); /* what a reader must supply */
+size_t program_feature_count(const struct program *program);
+int64_t program_feature_limit(const struct program *program, size_t feature); /* ids are below it */
+bool program_feature_ragged(const struct program *program, size_t feature);
+const struct pil_column *program_feature_column(const struct program *program, size_t feature);
+int64_t program_number_count(const struct program *program); /* columns of the block of numbers */
+/* A hash of every column's definition, (name, hash) pairs, for the checkpoint. */
+size_t program_definitions(const struct program *program, const char *const **names, const uint64_t **hashes);
+
+/* Transformed rows. A record is numbers then ids: float[numbers], int32[single features]; 4-byte units, record_words apart.
+ * Ragged features lie beside, each with offsets of its own. */
+struct records {
+    int64_t rows;
+    int32_t *words;                   /* [rows * record_words] */
+    size_t capacity;
+    struct sparse_builder *ragged;    /* one per ragged feature, in order of feature number */
+};
+size_t program_record_words(const struct program *program);
+size_t program_ragged_count(const struct program *program);
+bool records_init(struct records *records, const struct program *program, pil_status *status);
+void records_clear(struct records *records);
+void records_free(struct records *records);
+/* Appends the transformed rows [first, first + count) of fields to `out`. Thread-safe on a finished program: each worker has its
+ * own fields, records and `scratch` (made by program_scratch_new). Errors name file, line, field, column. */
+struct program_scratch;
+struct program_scratch *program_scratch_new(const struct program *program, pil_status *status);
+void program_scratch_free(struct program_scratch *scratch);
+bool program_run(const struct program *program, const struct fields *fields, int64_t first, int64_t count,
+                 struct program_scratch *scratch, struct records *out, pil_status *status);
+/* What a column makes of a row, for `pilaster columns`: values, ids, weights as JSON or as text for people. */
+void program_explain(const struct program *program, const struct pil_column *column, const struct fields *fields, int64_t row,
+                     struct program_scratch *scratch, bool json, struct text *out);
+void program_free(struct program *program);
+
+/* ---- feed.c ---- */
+/* A batch as the graph takes it. Owned by the feed, valid until the next feed_next. */
+struct batch {
+    int64_t rows;
+    struct tensor numbers;          /* [rows, number_count], padded */
+    const struct sparse *features;  /* [feature_count], with groups where the feed was asked to group */
+    bool targets_absent;            /* the source has no label (predicting) */
+    struct cursor cursor;           /* of the batch after this one */
+    const struct fields *fields;    /* the raw fields of these rows where keep_fields was asked for, else NULL */
+};
+struct feed_options {
+    const char *const *paths;
+    size_t path_count;
+    const char *format;             /* "csv" ("jsonl" for prediction) */
+    struct csv_options csv;
+    struct order_options order;
+    bool group;                     /* make groups of every feature (training) */
+    bool cache;                     /* keep transformed rows after the first epoch */
+    int64_t cache_bytes;            /* 0: 4 GiB; beyond it an error that says the size it would need */
+    bool keep_fields;               /* in-order reading only: batch->fields (predict --keep, columns) */
+    const struct cursor *from;      /* resume; NULL: the start */
+    /* eval: {split: 0.2, by: hash}: rows dealt by a hash of the row (by NULL) or of a field, the same way each time */
+    double split;                   /* 0: no split */
+    bool split_eval;                /* the held-out part, else the rest */
+    const char *split_by;
+};
+struct feed;
+/* The threads are those of the run: a feed works ahead only inside jobs that the session runs for it, never by itself. */
+struct feed *feed_open(const struct program *program, const struct feed_options *options, struct threads *threads, pil_status *status);
+/* The next batch; NULL with status ok at the end of the input. Works on the calling thread (and the pool) for whatever the jobs
+ * have not done yet. */
+const struct batch *feed_next(struct feed *feed, pil_status *status);
+/* Jobs that prepare the batch after the current one: handed to session_run, appended behind its first phase. Returns how many
+ * (0 .. limit). What goes wrong in them is reported by the next feed_next. */
+size_t feed_jobs(struct feed *feed, struct job *jobs, size_t limit);
+int64_t feed_rows(const struct feed *feed);   /* rows of an epoch where known (after its end, or a counted file), else -1 */
+int64_t feed_skipped(const struct feed *feed);
+uint64_t feed_fingerprint(const struct feed *feed);
+void feed_close(struct feed *feed);
+
+/* ---- layer.c: columns in a graph ---- */
+/* One graph's view of a program: makes each graph input once. */
+struct column_inputs {
+    struct program *program;
+    struct pil_graph *graph;
+};
+/* Concatenated dense columns, sorted by name: [batch, width]. Variables "<scope>/<name>_embedding/embedding_weights". */
+struct pil_tensor *column_input_layer(const struct column_inputs *inputs, struct pil_column *const *columns, size_t count,
+                                      const char *scope, pil_status *status);
+/* Weighted sums plus bias: [batch, units]. Variables "<scope>/<name>/weights", "<scope>/bias_weights". */
+struct pil_tensor *column_linear_model(const struct column_inputs *inputs, struct pil_column *const *columns, size_t count,
+                                       int64_t units, enum combiner sparse_combiner, const char *scope, pil_status *status);
+struct pil_tensor *column_target(const struct column_inputs *inputs, int first, int64_t width); /* label or weight columns */
+/* Binds a batch to a session whose graph was built with these inputs. */
+void column_bind(struct session *session, const struct batch *batch);
+
+#endif

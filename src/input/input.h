@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * input: from files to raw fields, and the order in which rows are dealt. Input is a pure function: (seed, epoch, n) decides
+ * which rows batch n holds; the shuffle deals in row numbers and draws from counter-based numbers only; a batch carries
+ * the cursor of the batch after it. Reading ahead, shuffle buffers and caches hold no state worth saving.
+ *
+ *   source   files, globs, gzip -> blocks of whole records (nothing is parsed but record ends)
+ *   csv      one block -> fields (thread-safe: blocks are parsed in parallel)
+ *   stages   the order: shuffle, repeat, batch; the cursor
+ */
+#ifndef PILASTER_INPUT_H
+#define PILASTER_INPUT_H
+
+#include "tensor/tensor.h"
+
+/* ---- source.c ---- */
+/* A run of whole records of one file. Plain files are mapped and a block is a slice of the map; gzip (known by its magic)
+ * is inflated. Memory is released with block_release; a block may outlive the next source_next. */
+struct block {
+    const char *data;
+    size_t size;
+    const char *path;    /* of the file; lives as long as the source */
+    int file;            /* its index in the list */
+    int64_t first_line;  /* of the file, from 1 */
+    int64_t first_record; /* records of this file before the block (the header is none) */
+    void *memory;        /* what block_release gives back */
+    size_t room;         /* readable bytes behind data + size (at least 64 for vector loads), zero or the file's */
+};
+struct source_options {
+    const char *const *paths; /* paths or globs, read in the order given, a glob in the order of its names */
+    size_t path_count;
+    size_t block_bytes;       /* 0: a sensible size (256 KB) */
+    bool quotes;              /* a newline between quotes does not end a record (CSV) */
+    bool header;              /* each file starts with a header record: handed out by source_header, in no block */
+};
+struct source;
+struct source *source_open(const struct source_options *options, pil_status *status); /* opens the first file; an empty list is an error */
+struct slice source_header(const struct source *source);     /* of the first file; other files' headers must be equal */
+bool source_next(struct source *source, struct block *block, bool *end, pil_status *status);
+bool source_rewind(struct source *source, pil_status *status);
+void block_release(struct block *block);
+/* What the cursor keeps of each file: its size and a hash of its first and last 64 KB, folded together over all files. */
+uint64_t source_fingerprint(const struct source *source);
+size_t source_file_count(const struct source *source);
+const char *source_file(const struct source *source, size_t i);
+void source_close(struct source *source);
+
+/* ---- csv.c ---- */
+struct csv_options {
+    char delimiter;             /* ',' */
+    bool header;                /* true: names stand in the first record */
+    const char *const *names;   /* without a header */
+    size_t name_count;
+    char comment;               /* 0: none; a record that starts with it is skipped */
+    bool skip_bad;              /* on_error: skip (counted), else an error */
+};
+struct csv;
+/* Binds the wanted fields to the columns of the header (or names). A required field that is not there: an error that names
+ * the file, the field and the nearest column. specs must outlive the csv. */
+struct csv *csv_new(const struct csv_options *options, struct slice header, const char *path, const struct field_spec *specs,
+                    size_t count, pil_status *status);
+/* Parses a whole block behind what `fields` holds already. Quotes ("" inside), CRLF, blank lines (skipped), UTF-8 BOM. Unquoted
+ * cells are slices of the block; cells with doubled quotes are unescaped into fields-owned memory. Errors carry
+ * file:line, field, column number, the record and a caret. */
+bool csv_parse(const struct csv *csv, const struct block *block, struct fields *fields, pil_status *status);
+int64_t csv_skipped(const struct csv *csv); /* records dropped by skip_bad so far */
+void csv_free(struct csv *csv);
+
+/* ---- stages.c ---- */
+struct order_options {
+    uint64_t seed;
+    int64_t shuffle;    /* buffer in rows; 0 or 1: none */
+    int64_t batch_size;
+    int64_t epochs;     /* 0: without end. Without end, a batch runs on across the end of the data (TensorFlow's repeat, then batch) */
+    int64_t skip;       /* batches to pass over at the start (only without a cursor) */
+};
+/* Where the next batch begins. 24 bytes little endian in a checkpoint. */
+struct cursor {
+    int64_t epoch;     /* from 0 */
+    int64_t emitted;   /* rows of this epoch already dealt */
+    uint64_t data;     /* source_fingerprint */
+};
+struct order;
+struct order *order_new(const struct order_options *options, const struct cursor *from, pil_status *status);
+/* One row of a batch. `epoch` differs within a batch that runs across the end. `slot` is the shuffle buffer's place the row
+ * sat in (0 .. buffer - 1; the row that replaces it takes the same), for feeds that keep rows there. */
+struct order_row {
+    int64_t epoch, row, slot;
+};
+/* The rows of the next batch. The order must know how many rows of the epoch exist so far: `known` rows have been read and
+ * `complete` says that these are all. ORDER_NEED_ROWS: read on (at least until `*need` rows are known) and call again; nothing
+ * was dealt. ORDER_END: the input ends here. */
+enum order_result { ORDER_BATCH, ORDER_NEED_ROWS, ORDER_END };
+enum order_result order_next(struct order *order, int64_t known, bool complete, struct order_row *rows, int64_t *count, int64_t *need);
+struct cursor order_cursor(const struct order *order); /* behind the batch dealt last */
+/* While resuming: is this row of the current epoch still due (not dealt before the cursor)? Rows that are not need not be kept. */
+bool order_due(const struct order *order, int64_t row);
+void order_free(struct order *order);
+
+#endif

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * op: what a node of the graph can do. One file a family: shape rule, row behaviour, forward and gradient side by side, the
+ * family's rows at the foot. An op never sees the graph: its shape rule gets types, its run gets views, its gradient adds
+ * ops through a function pointer that the graph supplies. So ops are tested without a graph.
+ *
+ * Extent. A tensor is ROWS (its first axis is the batch, and row i is row i of the batch), BATCH (needs all rows: a loss, a
+ * parameter's gradient, moments; or a value in which rows are mixed) or FIXED (parameters, constants, what follows from
+ * them alone).
+ */
+#ifndef PILASTER_OP_H
+#define PILASTER_OP_H
+
+#include "kernel/kernel.h"
+#include "tensor/tensor.h"
+
+/* ---- random.c: initializers ---- */
+enum initializer_kind {
+    INITIALIZER_ZEROS,
+    INITIALIZER_ONES,
+    INITIALIZER_CONSTANT,         /* a */
+    INITIALIZER_NORMAL,           /* mean a, deviation b */
+    INITIALIZER_UNIFORM,          /* [a, b) */
+    INITIALIZER_TRUNCATED_NORMAL, /* mean a, deviation b; redrawn beyond two deviations */
+    INITIALIZER_GLOROT_UNIFORM,
+    INITIALIZER_GLOROT_NORMAL,    /* truncated, deviation / 0.87962566103423978 */
+    INITIALIZER_HE_UNIFORM,
+    INITIALIZER_HE_NORMAL,
+    INITIALIZER_LECUN_UNIFORM,
+    INITIALIZER_LECUN_NORMAL,
+    INITIALIZER_ORTHOGONAL,       /* gain a; QR of a normal matrix, sign fixed */
+    INITIALIZER_IDENTITY          /* gain a */
+};
+struct initializer {
+    enum initializer_kind kind;
+    float a, b;
+};
+/* Elements first .. first + count of a contiguous tensor of that shape. Orthogonal: first 0 and all elements only. */
+bool initializer_fill(struct initializer initializer, struct random_key key, struct shape shape, int64_t first, int64_t count,
+                      float *out, pil_status *status);
+
+/* ---- types ---- */
+enum extent { EXTENT_FIXED, EXTENT_BATCH, EXTENT_ROWS };
+struct op_type {
+    enum dtype dtype;
+    enum extent extent;
+    bool sparse;        /* ids per row (struct sparse) instead of dense values; always ROWS */
+    struct shape shape; /* ROWS: dims[0] is BATCH_DIM. Sparse: [BATCH_DIM] */
+};
+#define OP_ROWS(type) ((type).extent == EXTENT_ROWS)
+
+/* What a node does with rows, from its inputs' extents and its arguments. */
+enum behaviour {
+    BEHAVIOUR_ROW_BY_ROW, /* row i of the output needs row i of ROWS inputs; runs tile by tile */
+    BEHAVIOUR_REDUCES,    /* ROWS in, BATCH out: run adds a tile's contribution to the shard's partial */
+    BEHAVIOUR_WHOLE       /* everything else: runs once, whole tensors in, whole tensors out (mixes rows, or sees none) */
+};
+enum { OP_MAX_OUTPUTS = 64 };
+
+/* ---- shape rule ---- */
+struct op_infer {
+    const void *args;           /* the row's options struct */
+    int input_count;
+    const struct op_type *inputs;
+    const char *const *input_names; /* for errors */
+    int output_count;           /* set by the rule; default 1 */
+    struct op_type outputs[OP_MAX_OUTPUTS];
+    enum behaviour behaviour;   /* set by the rule */
+    int saved_count;            /* set by the rule: extra outputs saved for the gradient come last among `outputs` */
+    pil_status *status;
+};
+
+/* ---- forward ---- */
+/* A dense value, or a sparse one. */
+struct op_value {
+    struct tensor tensor;
+    struct sparse sparse;
+};
+struct op_run {
+    const void *args;
+    const struct kernels *kernels;
+    int input_count, output_count;
+    const struct op_value *inputs;
+    struct op_value *outputs;   /* REDUCES: the shard's partial, zeroed before its first tile: add to it */
+    int64_t first_row;          /* the tile's first row within the batch */
+    int64_t rows;               /* rows of the tile (ROW_BY_ROW, REDUCES) or of the batch (WHOLE) */
+    int64_t batch_rows;         /* rows of the whole batch */
+    int64_t step;               /* the global step, for random numbers */
+    uint64_t seed;
+    const char *name;           /* the node's name: names its random stream */
+    void *scratch;              /* as many bytes as the row's scratch() asked for */
+    pil_status *status;         /* for what data can cause (a label out of range); each worker has its own */
+};
+
+/* ---- gradient ---- */
+/* A handle on a tensor of the graph, opaque to ops. NULL means "no gradient". */
+struct pil_tensor;
+struct op_gradient {
+    const void *args;
+    int input_count, output_count;
+    struct pil_tensor *const *inputs;
+    struct pil_tensor *const *outputs;
+    struct pil_tensor *const *output_gradients; /* NULL where nothing flows back */
+    struct pil_tensor **input_gradients;        /* to be filled; stays NULL where there is none */
+    const bool *wanted;                         /* per input: does anything below need it? */
+    /* Adds an op and returns its first output (all of them in `outputs` when not NULL). Never NULL: sticky error. */
+    struct pil_tensor *(*emit)(void *context, const char *op, const void *args, struct pil_tensor *const *inputs, int input_count,
+                               struct pil_tensor **outputs);
+    struct op_type (*type)(void *context, const struct pil_tensor *tensor);
+    void *context;
+};
+static inline struct pil_tensor *op_emit1(struct op_gradient *g, const char *op, const void *args, struct pil_tensor *a)
+{
+    return g->emit(g->context, op, args, (struct pil_tensor *[]){ a }, 1, NULL);
+}
+static inline struct pil_tensor *op_emit2(struct op_gradient *g, const char *op, const void *args, struct pil_tensor *a,
+                                          struct pil_tensor *b)
+{
+    return g->emit(g->context, op, args, (struct pil_tensor *[]){ a, b }, 2, NULL);
+}
+static inline struct pil_tensor *op_emit3(struct op_gradient *g, const char *op, const void *args, struct pil_tensor *a,
+                                          struct pil_tensor *b, struct pil_tensor *c)
+{
+    return g->emit(g->context, op, args, (struct pil_tensor *[]){ a, b, c }, 3, NULL);
+}
+
+/* ---- a row ---- */
+enum op_flag {
+    OP_WRITES_STRIDED = 1, /* may write its output as columns of a wider buffer (a concat's): respects ld, touches no pads */
+    OP_VIEW = 2,           /* output 0 is a view of input 0: no run, `view` gives it */
+    OP_IN_PLACE = 4,       /* output 0 may take input 0's memory when nobody else reads that */
+    OP_RECORD = 8          /* a sparse gradient: no run; the optimizer reads the node's inputs (a lookup's gradient) */
+};
+struct op_row {
+    const char *name;
+    const char *help;
+    const struct arg_table *args;   /* NULL: no arguments */
+    size_t args_size;
+    int min_inputs, max_inputs;     /* max -1: any number */
+    int flags;
+    bool (*infer)(struct op_infer *infer);           /* returns status_ok */
+    void (*run)(struct op_run *run);
+    void (*gradient)(struct op_gradient *gradient);  /* NULL: no gradient flows through */
+    size_t (*scratch)(const void *args, const struct op_type *inputs, const struct op_type *outputs, int64_t tile_rows); /* bytes or NULL */
+    /* OP_VIEW: the output's view, given the input's. */
+    void (*view)(const void *args, const struct op_value *input, struct op_value *output);
+    /* Work of one row (ROW_BY_ROW, REDUCES) in floating-point operations, for shards and for `inspect`. NULL: counts elements. */
+    double (*work)(const void *args, const struct op_type *inputs, const struct op_type *outputs);
+};
+
+/* All rows of all families. */
+const struct op_row *op_find(const char *name);
+size_t op_count(void);
+const struct op_row *op_at(size_t i);
+/* Checks the number of inputs and runs the shape rule; errors name the op, its inputs and their shapes. */
+bool op_infer(const struct op_row *row, struct op_infer *infer);
+
+/* ---- argument structs that other rooms fill (each documented with its op) ---- */
+struct op_matmul_args { /* y = act(x W + b); inputs x, W [, b] */
+    bool transpose_a, transpose_b;
+    bool bias;
+    enum activation activation;
+};
+struct op_lookup_args { /* pairs (ids, table): combine each, then add the pairs: a linear model's sum; one pair: an embedding */
+    enum combiner combiner;
+    float max_norm;
+    int pairs;
+};
+struct op_indicator_args {
+    int64_t depth;
+};
+struct op_axis_args { /* concat, split, reductions, softmax, argmax, ... */
+    int axis;
+    bool keepdims;
+    int64_t parts;
+};
+struct op_slice_args { /* columns [first, first + count) of `axis` */
+    int axis;
+    int64_t first, count;
+};
+struct op_dropout_args {
+    float rate;
+};
+struct op_scalar_args {
+    float value;
+};
+struct op_activation_args {
+    enum activation activation;
+};
+struct op_norm_args {
+    float epsilon;
+};
+struct op_reshape_args {
+    struct shape shape; /* one -1 is inferred; the batch axis stays where it is */
+};
+struct op_cast_args {
+    enum dtype dtype;
+};
+struct op_class_args {
+    int64_t classes;
+};
+
+#endif
