@@ -70,7 +70,7 @@ struct arena *arena_new(pil_status *status);
 void *arena_alloc(struct arena *arena, size_t bytes, pil_status *status);
 char *arena_text(struct arena *arena, const char *text, size_t size, pil_status *status); /* copy, NUL-terminated */
 char *arena_format(struct arena *arena, pil_status *status, const char *format, ...) PRINTF_LIKE(3, 4);
-size_t arena_bytes(const struct arena *arena);
+size_t arena_bytes(const struct arena *arena); /* what it holds from the allocator, used or not */
 void arena_reset(struct arena *arena); /* forgets all objects, keeps the memory */
 void arena_free(struct arena *arena);
 
