@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernel/simd.h"
+
+KERNEL_FILL(elementwise)
+{
+    (void)kernels;
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The lanes of a level. Only sources that are compiled once per level include this: the build defines LEVEL_NAME (c, avx2,
+ * avx512) and LEVEL (0, 1, 2) for each pass. Everything here is static inline, so that no copy compiled for a wider level
+ * ever serves a narrower one; whatever is not static carries the level's name by LEVEL_SYMBOL.
+ *
+ * GCC's vector extensions (clang has the same) give one source for all widths. The rules that keep the bits of AVX2 and
+ * AVX-512 equal: a multiply-add is vfma() and never `a * b + c` in the hope of fusion; no approximate reciprocals; sums
+ * run over SUM_LANES lanes whatever VL is, and end in fold().
+ */
+#ifndef PILASTER_KERNEL_SIMD_H
+#define PILASTER_KERNEL_SIMD_H
+
+#include <string.h>
+
+#include "kernel/kernel.h"
+
+#if !defined(LEVEL) || !defined(LEVEL_NAME)
+#error "LEVEL and LEVEL_NAME say for which level this source is being compiled"
+#endif
+
+enum { LEVEL_C, LEVEL_AVX2, LEVEL_AVX512 };
+
+/* Lanes of a vector of floats. */
+#if LEVEL == 2
+#define VL 16
+#elif LEVEL == 1
+#define VL 8
+#else
+#define VL 4
+#endif
+
+#define LEVEL_PASTE_(name, level) name##_##level
+#define LEVEL_PASTE(name, level) LEVEL_PASTE_(name, level)
+#define LEVEL_SYMBOL(name) LEVEL_PASTE(name, LEVEL_NAME)
+/* The last function of a family's source: KERNEL_FILL(gemm) { kernels->gemm = gemm; } */
+#define KERNEL_FILL(family)                                                                                                      \
+    void LEVEL_SYMBOL(kernel_fill_##family)(struct kernels * kernels);                                                           \
+    void LEVEL_SYMBOL(kernel_fill_##family)(struct kernels * kernels)
+
+#define INLINE static inline __attribute__((always_inline, unused))
+
+typedef float vf __attribute__((vector_size(4 * VL)));
+typedef int32_t vi __attribute__((vector_size(4 * VL)));
+/* The same values at any address of a float: no load or store here asks for alignment. */
+typedef float vf_memory __attribute__((vector_size(4 * VL), aligned(4), may_alias));
+typedef int32_t vi_memory __attribute__((vector_size(4 * VL), aligned(4), may_alias));
+
+INLINE vf vload(const float *p)
+{
+    return *(const vf_memory *)p;
+}
+
+INLINE void vstore(float *p, vf v)
+{
+    *(vf_memory *)p = v;
+}
+
+INLINE vf vset(float x)
+{
+    return x - (vf){ 0 };
+}
+
+INLINE vi vset_int(int32_t x)
+{
+    return x - (vi){ 0 };
+}
+
+/* The first `count` (< VL) floats; the other lanes are `rest`. */
+INLINE vf vload_part(const float *p, int64_t count, float rest)
+{
+    vf v = vset(rest);
+    memcpy(&v, p, (size_t)count * sizeof(float));
+    return v;
+}
+
+INLINE void vstore_part(float *p, vf v, int64_t count)
+{
+    memcpy(p, &v, (size_t)count * sizeof(float));
+}
+
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(__FP_FAST_FMAF)
+#define HAS_FMA 1
+#else
+#define HAS_FMA 0
+#endif
+
+#if LEVEL == 2 && defined(__AVX512F__)
+#include <immintrin.h>
+#define VFMA_INTRINSIC(a, b, c) (vf) _mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c))
+#elif LEVEL == 1 && defined(__FMA__)
+#include <immintrin.h>
+#define VFMA_INTRINSIC(a, b, c) (vf) _mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c))
+#endif
+
+/* a * b + c, rounded once where the processor has fused multiply-add. Without it (level c on x86) it is rounded twice: the
+ * library's fmaf would be a call per element, some hundred times slower; such a level is correct, its bits are its own. */
+INLINE vf vfma(vf a, vf b, vf c)
+{
+#ifdef VFMA_INTRINSIC
+    return VFMA_INTRINSIC(a, b, c);
+#elif HAS_FMA
+    for (int i = 0; i < VL; i++)
+        c[i] = __builtin_fmaf(a[i], b[i], c[i]);
+    return c;
+#else
+    return a * b + c;
+#endif
+}
+
+INLINE float fma1(float a, float b, float c)
+{
+#if HAS_FMA
+    return __builtin_fmaf(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
+/* mask ? a : b by bits; mask lanes are 0 or -1, as comparisons give them. C has no ?: for vectors. */
+INLINE vf vselect(vi mask, vf a, vf b)
+{
+    return (vf)((mask & (vi)a) | (~mask & (vi)b));
+}
+
+INLINE vf vabs(vf a)
+{
+    return (vf)((vi)a & vset_int(0x7fffffff));
+}
+
+/* Both give NaN when either is NaN, as TensorFlow's maximum and minimum do. */
+INLINE vf vmax(vf a, vf b)
+{
+    return vselect((a > b) | (a != a), a, b);
+}
+
+INLINE vf vmin(vf a, vf b)
+{
+    return vselect((a < b) | (a != a), a, b);
+}
+
+/* ---- sums: 16 lanes, lane i takes elements i, i + 16, ...; folded 8+8, 4+4, 2+2, 1+1 ---- */
+
+enum { SUM_LANES = 16, SUM_VECTORS = SUM_LANES / VL };
+
+INLINE float fold(const vf sum[SUM_VECTORS])
+{
+    float lane[SUM_LANES];
+    memcpy(lane, sum, sizeof(lane));
+    for (int half = SUM_LANES / 2; half >= 1; half /= 2)
+        for (int i = 0; i < half; i++)
+            lane[i] += lane[i + half];
+    return lane[0];
+}
+
+#endif
