@@ -66,7 +66,7 @@ struct op_infer {
     int output_count;           /* set by the rule; default 1 */
     struct op_type outputs[OP_MAX_OUTPUTS];
     enum behaviour behaviour;   /* set by the rule */
-    int saved_count;            /* set by the rule: extra outputs saved for the gradient come last among `outputs` */
+    bool per_count;             /* set by the rule: a FIXED output that also depends on the number of rows */
     pil_status *status;
 };
 
@@ -97,6 +97,7 @@ struct op_run {
 struct pil_tensor;
 struct op_gradient {
     const void *args;
+    const char *name;           /* the node's name: the stream a dropout's gradient must draw again */
     int input_count, output_count;
     struct pil_tensor *const *inputs;
     struct pil_tensor *const *outputs;
@@ -180,6 +181,7 @@ struct op_slice_args { /* columns [first, first + count) of `axis` */
 };
 struct op_dropout_args {
     float rate;
+    const char *stream; /* whose random numbers: NULL for the node's own, a gradient names its forward node */
 };
 struct op_scalar_args {
     float value;
@@ -189,6 +191,9 @@ struct op_activation_args {
 };
 struct op_norm_args {
     float epsilon;
+};
+struct op_count_args {
+    int64_t factor; /* divide_by_rows: by rows * factor */
 };
 struct op_reshape_args {
     struct shape shape; /* one -1 is inferred; the batch axis stays where it is */

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * graph: a model for one mode, as nodes; its gradients, as nodes of the same graph; compiled once into a plan; run batch
+ * after batch by a session that allocates nothing on a second pass.
+ *
+ *   build     graph_new, graph_input, graph_variable, graph_op: the first error stays, builders never return NULL
+ *   grad      graph_gradients: reverse walk; every trainable variable gets a dense gradient, records, or none
+ *   plan      dead ops dropped, neighbours fused, stages cut, buffers placed
+ *   session   binds variables and inputs, runs stages: shards of tiles, the fixed tree
+ *
+ * Stages. Even stages are WHOLE: nodes that run once (prologue, between phases, epilogue). Odd stages are ROWS: one phase each;
+ * its rows run tile by tile through all its nodes. A reduction of stage s can be read from stage s + 1 on, after the tree. A
+ * ROWS tensor read in a later stage than it is made in is batch-sized, any other lives in a worker's tile arena.
+ *
+ * Shards depend on the batch's rows and the plan alone; partials are added in a fixed binary tree: the same bits for any number
+ * of threads (execution.md).
+ */
+#ifndef PILASTER_GRAPH_H
+#define PILASTER_GRAPH_H
+
+#include "op/op.h"
+
+enum { TILE_ROWS = 64, MAX_SHARDS = 64 };
+
+/* ---- build.c, variable.c ---- */
+struct node;
+struct pil_tensor {
+    struct op_type type;
+    struct node *node;
+    int index; /* which output of the node */
+};
+struct pil_graph;
+struct graph_variable {
+    const char *name;        /* full, as in the checkpoint */
+    struct shape shape;
+    struct initializer initializer;
+    bool trainable;
+    bool lookup_only;        /* set by plan_compile: read by lookups alone */
+    struct pil_tensor *tensor;
+    const char *checkpoint, *checkpoint_tensor; /* ckpt_to_load_from, or NULL */
+};
+
+struct pil_graph *graph_new(pil_status *status);
+void graph_free(struct pil_graph *graph);
+const pil_status *graph_status(const struct pil_graph *graph);
+/* Fills the graph's sticky error and returns its error tensor. */
+struct pil_tensor *graph_fail(struct pil_graph *graph, const char *format, ...) PRINTF_LIKE(2, 3);
+struct pil_tensor *graph_error_tensor(struct pil_graph *graph);
+struct arena *graph_arena(struct pil_graph *graph);
+/* Names of nodes and variables made until the matching pop are prefixed "scope/". */
+void graph_push_scope(struct pil_graph *graph, const char *scope);
+void graph_pop_scope(struct pil_graph *graph);
+
+/* Dense rows input [batch, ...], or a sparse one (shape ignored). The same name again gives the same tensor. */
+struct pil_tensor *graph_input(struct pil_graph *graph, const char *name, enum dtype dtype, struct shape shape, bool sparse);
+/* `name` is full (no scope is added). The same name again is an error unless shape and trainable agree. */
+struct pil_tensor *graph_variable(struct pil_graph *graph, const char *name, struct shape shape, struct initializer initializer, bool trainable);
+struct graph_variable *graph_variable_of(const struct pil_tensor *tensor); /* NULL when it is none */
+size_t graph_variable_count(const struct pil_graph *graph);
+struct graph_variable *graph_variable_at(const struct pil_graph *graph, size_t i);
+struct pil_tensor *graph_constant(struct pil_graph *graph, struct shape shape, const float *contiguous);
+struct pil_tensor *graph_scalar(struct pil_graph *graph, float value);
+/* Adds a node. Returns output 0; all of them in `outputs` when not NULL. */
+struct pil_tensor *graph_op(struct pil_graph *graph, const char *op, const void *args, struct pil_tensor *const *inputs, int input_count,
+                            struct pil_tensor **outputs);
+struct pil_tensor *graph_op1(struct pil_graph *graph, const char *op, const void *args, struct pil_tensor *a);
+struct pil_tensor *graph_op2(struct pil_graph *graph, const char *op, const void *args, struct pil_tensor *a, struct pil_tensor *b);
+struct pil_tensor *graph_op3(struct pil_graph *graph, const char *op, const void *args, struct pil_tensor *a, struct pil_tensor *b,
+                             struct pil_tensor *c);
+/* Names the node made last (scoped); dropout's random stream follows from it. */
+void graph_name(struct pil_graph *graph, struct pil_tensor *tensor, const char *name);
+const char *graph_tensor_name(const struct pil_tensor *tensor);
+/* After the last phase of a TRAIN run: variable = decay * variable + (1 - decay) * value. */
+void graph_moving(struct pil_graph *graph, struct pil_tensor *variable, struct pil_tensor *value, float decay);
+
+/* ---- grad.c ---- */
+/* Adds the gradients of a scalar loss with respect to every trainable variable it depends on. Once per graph. */
+bool graph_gradients(struct pil_graph *graph, struct pil_tensor *loss);
+/* Trainable variables that got no gradient: names in the graph's arena. */
+size_t graph_without_gradient(const struct pil_graph *graph, const char ***names);
+
+/* ---- plan.c, phase.c, place.c ---- */
+struct plan;
+/* Keeps what the fetches need (and, when graph_gradients was called, every gradient and moving update). The graph must outlive
+ * the plan. Fetched ROWS tensors are batch-sized. */
+struct plan *plan_compile(struct pil_graph *graph, struct pil_tensor *const *fetches, size_t fetch_count, pil_status *status);
+int plan_stages(const struct plan *plan);
+double plan_flops(const struct plan *plan);          /* of one row, all stages */
+int64_t plan_shards(const struct plan *plan, int64_t rows);
+void plan_dump(const struct plan *plan, struct text *out); /* a line a node: stage, behaviour, shapes, place */
+void plan_free(struct plan *plan);
+
+/* ---- session.c ---- */
+/* Where a variable lives. For dense trainable ones also where its gradient goes: `group` and `block_offset` as in the store. */
+struct session_variable {
+    struct tensor value;
+    int group;             /* -1: not in a block (tables, not trainable) */
+    int64_t block_offset;  /* floats */
+};
+struct session;
+struct session *session_new(const struct plan *plan, struct threads *threads, const struct kernels *kernels, uint64_t seed, pil_status *status);
+/* Every variable the plan reads must be bound before the first run. */
+bool session_bind(struct session *session, const struct graph_variable *variable, const struct session_variable *where, pil_status *status);
+/* Floats of each group's gradient block. Before the first run. */
+bool session_groups(struct session *session, int group, int64_t floats, pil_status *status);
+/* The batch's values: views that stay valid during the run. */
+bool session_input(struct session *session, const char *name, const struct op_value *value); /* false: the plan does not read it */
+/* Runs one batch. `jobs` are appended behind the first phase's shards (the next batch's input). */
+bool session_run(struct session *session, int64_t rows, int64_t step, const struct job *jobs, size_t job_count, pil_status *status);
+/* A fetch's value after a run, in the order given to plan_compile. */
+const struct op_value *session_fetch(const struct session *session, size_t i);
+double session_scalar(const struct session *session, size_t fetch);
+
+/* Dense gradients after a run: the partials of a group's block, not yet summed; `count` of them, each `floats` long. The sum is
+ * the fixed tree over them: for (step = 1; step < count; step *= 2) p[i] += p[i + step], i a multiple of 2 step. */
+struct session_partials {
+    float *const *partials;
+    int64_t count;
+    int64_t floats;
+};
+struct session_partials session_partials(const struct session *session, int group);
+/* Sparse gradients after a run. */
+struct session_record {
+    const struct graph_variable *variable;
+    const struct sparse *ids;  /* with groups */
+    struct tensor gradient;    /* [rows, dim], strided */
+    enum combiner combiner;
+    float max_norm;
+};
+size_t session_records(const struct session *session, const struct session_record **records);
+size_t session_bytes(const struct session *session);
+void session_free(struct session *session);
+
+#endif
