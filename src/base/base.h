@@ -95,7 +95,7 @@ struct slice slice_trim(struct slice a);            /* without spaces and tabs a
 struct text {
     char *data; /* NUL-terminated, or NULL when empty */
     size_t size, capacity, limit; /* limit 0: 64 MiB */
-    bool failed;
+    bool failed, too_long;        /* out of memory; beyond the limit (then both) */
 };
 void text_append(struct text *text, const char *bytes, size_t size);
 void text_format(struct text *text, const char *format, ...) PRINTF_LIKE(2, 3);
