@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * All of Pilaster: models of feature columns and learned embeddings, trained, evaluated and used.
+ *
+ * Each header below is a subject and may be included alone; this one brings them all. Names begin with pil_, types and
+ * functions, or PIL_, macros and constants. What a function needs, owns and can fail with stands beside it.
+ */
+#ifndef PILASTER_H
+#define PILASTER_H
+
+#include "pilaster/status.h"
+
+#endif
