@@ -63,8 +63,9 @@ struct variable *store_declare(struct store *store, const char *name, enum dtype
 bool store_add_slot(struct store *store, struct variable *variable, const char *name, float initial, pil_status *status);
 /* Gives every declared variable its memory (zeros; slots their initial values). Once. */
 bool store_allocate(struct store *store, pil_status *status);
-/* First values from the initializers: element i of variable `name` is a pure function of (seed, name, i). */
-void store_initialize(struct store *store, uint64_t seed, struct threads *threads);
+/* First values from the initializers: element i of variable `name` is a pure function of (seed, name, i). Hyper-parameters
+ * and slots keep what they hold. */
+bool store_initialize(struct store *store, uint64_t seed, struct threads *threads, pil_status *status);
 
 struct variable *store_find(const struct store *store, const char *name); /* NULL */
 size_t store_count(const struct store *store);
