@@ -107,17 +107,20 @@ bool text_ok(const struct text *text, pil_status *status);
 void text_clear(struct text *text);                           /* keeps the memory */
 void text_free(struct text *text);
 
+bool utf8_valid(struct slice text);
+/* The candidate nearest to word by edit distance, or NULL when none is near. */
+const char *nearest_word(const char *word, const char *const *candidates, size_t count);
+
+/* ---- number.c ------------------------------------------------------------------------------------------------ */
+
 /* Exact numbers, no locale. The whole slice must be the number (no spaces). */
 bool parse_float(struct slice text, float *value);   /* the nearest float32; inf, nan, hex refused except "inf","nan" words */
 bool parse_double(struct slice text, double *value);
 bool parse_int64(struct slice text, int64_t *value); /* decimal, optional sign; also "1.0" but not "1.5" */
 bool parse_bool(struct slice text, bool *value);     /* YAML's true/false, in any case */
-size_t print_float(char out[32], float value);       /* shortest that reads back, NUL-terminated; the length */
+size_t print_float(char out[32], float value);       /* fewest digits that read back: 0.0001, 100000, 1e+10, nan; the length */
 size_t print_double(char out[40], double value);
 int print_shape(char *out, size_t size, const int64_t *dims, int rank); /* "[?, 16]" with ? for -1 */
-bool utf8_valid(struct slice text);
-/* The candidate nearest to word by edit distance, or NULL when none is near. */
-const char *nearest_word(const char *word, const char *const *candidates, size_t count);
 
 /* ---- map.c --------------------------------------------------------------------------------------------------- */
 
