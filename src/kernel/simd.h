@@ -88,9 +88,14 @@ INLINE void vstore_part(float *p, vf v, int64_t count)
 #if LEVEL == 2 && defined(__AVX512F__)
 #include <immintrin.h>
 #define VFMA_INTRINSIC(a, b, c) (vf) _mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c))
+#define VSQRT_INTRINSIC(a) (vf) _mm512_sqrt_ps((__m512)(a))
 #elif LEVEL == 1 && defined(__FMA__)
 #include <immintrin.h>
 #define VFMA_INTRINSIC(a, b, c) (vf) _mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c))
+#define VSQRT_INTRINSIC(a) (vf) _mm256_sqrt_ps((__m256)(a))
+#elif defined(__SSE2__)
+#include <immintrin.h>
+#define VSQRT_INTRINSIC(a) (vf) _mm_sqrt_ps((__m128)(a))
 #endif
 
 /* a * b + c, rounded once where the processor has fused multiply-add. Without it (level c on x86) it is rounded twice: the
@@ -117,6 +122,18 @@ INLINE float fma1(float a, float b, float c)
 #endif
 }
 
+/* The exact root, as sqrtf gives it. */
+INLINE vf vsqrt(vf a)
+{
+#ifdef VSQRT_INTRINSIC
+    return VSQRT_INTRINSIC(a);
+#else
+    for (int i = 0; i < VL; i++)
+        a[i] = __builtin_sqrtf(a[i]);
+    return a;
+#endif
+}
+
 /* mask ? a : b by bits; mask lanes are 0 or -1, as comparisons give them. C has no ?: for vectors. */
 INLINE vf vselect(vi mask, vf a, vf b)
 {
@@ -137,6 +154,39 @@ INLINE vf vmax(vf a, vf b)
 INLINE vf vmin(vf a, vf b)
 {
     return vselect((a < b) | (a != a), a, b);
+}
+
+/* ---- four lanes at every level, for rows shorter than a vector ---- */
+
+typedef float v4 __attribute__((vector_size(16)));
+typedef float v4_memory __attribute__((vector_size(16), aligned(4), may_alias));
+
+INLINE v4 v4load(const float *p)
+{
+    return *(const v4_memory *)p;
+}
+
+INLINE void v4store(float *p, v4 v)
+{
+    *(v4_memory *)p = v;
+}
+
+INLINE v4 v4set(float x)
+{
+    return x - (v4){ 0 };
+}
+
+INLINE v4 v4fma(v4 a, v4 b, v4 c)
+{
+#if defined(__FMA__)
+    return (v4)_mm_fmadd_ps((__m128)a, (__m128)b, (__m128)c);
+#elif HAS_FMA
+    for (int i = 0; i < 4; i++)
+        c[i] = __builtin_fmaf(a[i], b[i], c[i]);
+    return c;
+#else
+    return a * b + c;
+#endif
 }
 
 /* ---- sums: 16 lanes, lane i takes elements i, i + 16, ...; folded 8+8, 4+4, 2+2, 1+1 ---- */
