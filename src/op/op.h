@@ -81,7 +81,8 @@ struct op_run {
     const struct kernels *kernels;
     int input_count, output_count;
     const struct op_value *inputs;
-    struct op_value *outputs;   /* REDUCES: the shard's partial, zeroed before its first tile: add to it */
+    struct op_value *outputs;
+    bool accumulate;            /* REDUCES: false for the shard's first tile (write), true for the others (add) */
     int64_t first_row;          /* the tile's first row within the batch */
     int64_t rows;               /* rows of the tile (ROW_BY_ROW, REDUCES) or of the batch (WHOLE) */
     int64_t batch_rows;         /* rows of the whole batch */
@@ -130,7 +131,8 @@ enum op_flag {
     OP_WRITES_STRIDED = 1, /* may write its output as columns of a wider buffer (a concat's): respects ld, touches no pads */
     OP_VIEW = 2,           /* output 0 is a view of input 0: no run, `view` gives it */
     OP_IN_PLACE = 4,       /* output 0 may take input 0's memory when nobody else reads that */
-    OP_RECORD = 8          /* a sparse gradient: no run; the optimizer reads the node's inputs (a lookup's gradient) */
+    OP_RECORD = 8,         /* a sparse gradient: no run; the optimizer reads the node's inputs (a lookup's gradient) */
+    OP_TAKES_VIEWS = 16    /* its dense inputs may be columns of a wider buffer: nothing behind `cols` is read */
 };
 struct op_row {
     const char *name;
@@ -157,8 +159,9 @@ const struct op_row *op_at(size_t i);
 bool op_infer(const struct op_row *row, struct op_infer *infer);
 
 /* ---- argument structs that other rooms fill (each documented with its op) ---- */
-struct op_matmul_args { /* y = act(x W + b); inputs x, W [, b] */
-    bool transpose_a, transpose_b;
+struct op_matmul_args { /* y = act(x W + b); inputs x, W [, b] [, gate] */
+    bool transpose_a;
+    bool gate; /* the last input gates the product: zero where it is not above 0 (a ReLU's gradient; set by plan.c's fusion) */
     bool bias;
     enum activation activation;
 };
@@ -179,6 +182,10 @@ struct op_slice_args { /* columns [first, first + count) of `axis` */
     int axis;
     int64_t first, count;
 };
+struct op_pad_args { /* pad_zeros: the input stands at `first` of `total` positions of `axis` */
+    int axis;
+    int64_t first, total;
+};
 struct op_dropout_args {
     float rate;
     const char *stream; /* whose random numbers: NULL for the node's own, a gradient names its forward node */
@@ -191,6 +198,7 @@ struct op_activation_args {
 };
 struct op_norm_args {
     float epsilon;
+    bool training; /* mean and variance are the batch's own */
 };
 struct op_count_args {
     int64_t factor; /* divide_by_rows: by rows * factor */

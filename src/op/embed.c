@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Lookups of ids per row (struct sparse) in tables, as tf.nn.safe_embedding_lookup_sparse: ids below 0 are dropped, an empty row
+ * gives zeros. Several pairs of ids and table in one node are added: a linear model's sum.
+ *
+ * The gradient is a record, not a tensor of the table's size: ids, the output's gradient and the combiner, which the optimizer
+ * groups by id so that each row is touched once.
+ */
+#include <string.h>
+
+#include "op/internal.h"
+
+static bool lookup_infer(struct op_infer *infer)
+{
+    const struct op_lookup_args *args = infer->args;
+    if (infer->input_count != 2 * args->pairs)
+        return op_fail(infer, "%d pairs of ids and table need %d inputs, got %d", args->pairs, 2 * args->pairs, infer->input_count);
+    int64_t dim = 0;
+    for (int i = 0; i < args->pairs; i++) {
+        const struct op_type *ids = &infer->inputs[2 * i], *table = &infer->inputs[2 * i + 1];
+        if (!ids->sparse)
+            return op_fail(infer, "input %d must be ids per row", 2 * i + 1);
+        if (table->sparse || table->shape.rank != 2 || OP_ROWS(*table) || table->dtype != DTYPE_FLOAT32)
+            return op_fail(infer, "input %d must be a float32 table [rows, dimension]", 2 * i + 2);
+        if (i > 0 && table->shape.dims[1] != dim)
+            return op_fail(infer, "the tables' dimensions %lld and %lld differ", (long long)dim, (long long)table->shape.dims[1]);
+        dim = table->shape.dims[1];
+    }
+    infer->outputs[0] = (struct op_type){ .dtype = DTYPE_FLOAT32, .shape = SHAPE(BATCH_DIM, dim) };
+    op_by_rows(infer);
+    return true;
+}
+
+static void lookup_run(struct op_run *run)
+{
+    const struct op_lookup_args *args = run->args;
+    const struct tensor *out = &run->outputs[0].tensor;
+    for (int i = 0; i < args->pairs; i++) {
+        const struct tensor *table = &run->inputs[2 * i + 1].tensor;
+        run->kernels->lookup(&(struct lookup){
+            .table = tensor_floats(table), .stride = table->ld, .dim = table->cols, .table_rows = table->rows,
+            .ids = &run->inputs[2 * i].sparse, .combiner = args->combiner, .max_norm = args->max_norm, .accumulate = i > 0,
+            .out = tensor_floats(out), .ld = out->ld });
+    }
+}
+
+static void lookup_gradient(struct op_gradient *g)
+{
+    const struct op_lookup_args *args = g->args;
+    for (int i = 0; i < args->pairs; i++)
+        if (g->wanted[2 * i + 1])
+            g->input_gradients[2 * i + 1] = op_emit3(g, "lookup_gradient", args, g->inputs[2 * i], g->output_gradients[0],
+                                                     g->inputs[2 * i + 1]);
+}
+
+static double lookup_work(const void *arguments, const struct op_type *inputs, const struct op_type *outputs)
+{
+    const struct op_lookup_args *args = arguments;
+    (void)inputs;
+    return (double)args->pairs * (double)outputs[0].shape.dims[1];
+}
+
+/* The record: ids, dy, table. Its type is the table's. */
+static bool record_infer(struct op_infer *infer)
+{
+    infer->outputs[0] = infer->inputs[2];
+    infer->outputs[0].extent = EXTENT_BATCH;
+    infer->behaviour = BEHAVIOUR_WHOLE;
+    return true;
+}
+
+/* ---- indicator: how often each id stands in a row (with weights: their sum) ---- */
+
+static bool indicator_infer(struct op_infer *infer)
+{
+    const struct op_indicator_args *args = infer->args;
+    if (!infer->inputs[0].sparse || args->depth < 1)
+        return op_fail(infer, "needs ids per row and a depth of at least 1");
+    infer->outputs[0] = (struct op_type){ .dtype = DTYPE_FLOAT32, .shape = SHAPE(BATCH_DIM, args->depth) };
+    op_by_rows(infer);
+    return true;
+}
+
+static void indicator_run(struct op_run *run)
+{
+    const struct op_indicator_args *args = run->args;
+    const struct sparse *ids = &run->inputs[0].sparse;
+    const struct tensor *out = &run->outputs[0].tensor;
+    int64_t base = ids->offsets ? ids->offsets[0] : 0;
+    for (int64_t r = 0; r < out->rows; r++) {
+        float *row = tensor_floats(out) + r * out->ld;
+        memset(row, 0, (size_t)args->depth * sizeof *row);
+        int64_t first = ids->offsets ? ids->offsets[r] - base : r, last = ids->offsets ? ids->offsets[r + 1] - base : r + 1;
+        for (int64_t e = first; e < last; e++)
+            if (ids->ids[e] >= 0 && ids->ids[e] < args->depth)
+                row[ids->ids[e]] += ids->weights ? ids->weights[e] : 1.0f;
+    }
+}
+
+static const struct op_row rows[] = {
+    { .name = "lookup", .help = "rows of tables by id, combined per row, pairs added", .args_size = sizeof(struct op_lookup_args),
+      .min_inputs = 2, .max_inputs = -1, .flags = OP_WRITES_STRIDED, .infer = lookup_infer, .run = lookup_run,
+      .gradient = lookup_gradient, .work = lookup_work },
+    { .name = "lookup_gradient", .help = "a table's gradient as a record", .args_size = sizeof(struct op_lookup_args), .min_inputs = 3,
+      .max_inputs = 3, .flags = OP_RECORD | OP_TAKES_VIEWS, .infer = record_infer },
+    { .name = "indicator", .help = "counts of ids per row", .args_size = sizeof(struct op_indicator_args), .min_inputs = 1,
+      .max_inputs = 1, .flags = OP_WRITES_STRIDED, .infer = indicator_infer, .run = indicator_run },
+};
+OP_ROWS_OF(embed);

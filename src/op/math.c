@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Arithmetic, element by element, with NumPy's broadcasting (axes aligned at the end; a batch axis stands only against a batch
+ * axis or 1). The gradient of a broadcast operand is summed back to its shape by sum_to (reduce.c).
+ */
+#include <math.h>
+
+#include "op/internal.h"
+
+/* ---- two operands ---- */
+
+static bool binary_infer(struct op_infer *infer)
+{
+    if (!op_need_float(infer))
+        return false;
+    struct op_type out = { .dtype = DTYPE_FLOAT32 };
+    const struct op_type *a = &infer->inputs[0], *b = &infer->inputs[1];
+    if (!shape_broadcast(a->shape, b->shape, &out.shape))
+        return op_fail(infer, "the shapes do not fit each other");
+    /* The batch axis of a rows tensor must stay the first. */
+    for (int i = 0; i < 2; i++)
+        if (OP_ROWS(infer->inputs[i]) && infer->inputs[i].shape.rank < out.shape.rank)
+            return op_fail(infer, "the batch axis would no longer be the first");
+    infer->outputs[0] = out;
+    op_by_rows(infer);
+    return true;
+}
+
+struct broadcast_call {
+    enum binary kind;
+    const float *a, *b;
+    float *out;
+};
+
+static float combine(enum binary kind, float a, float b)
+{
+    switch (kind) {
+    case BINARY_ADD:
+        return a + b;
+    case BINARY_SUB:
+        return a - b;
+    case BINARY_MUL:
+        return a * b;
+    case BINARY_DIV:
+        return a / b;
+    case BINARY_MAX:
+        return a > b || a != a ? a : b;
+    default:
+        return a < b || a != a ? a : b;
+    }
+}
+
+static void broadcast_step(void *context, int64_t out, int64_t a, int64_t b)
+{
+    struct broadcast_call *call = context;
+    call->out[out] = combine(call->kind, call->a[a], call->b[b]);
+}
+
+/* One row repeated for all: a vector or a scalar beside a matrix of as many columns. */
+static bool is_one_row(const struct tensor *tensor, const struct tensor *out)
+{
+    return tensor->rows == 1 && tensor->cols == out->cols && (out->cols == out->shape.dims[MAX(out->shape.rank - 1, 0)] || out->rows == 1);
+}
+
+static void binary(struct op_run *run, enum binary kind)
+{
+    const struct tensor *a = &run->inputs[0].tensor, *b = &run->inputs[1].tensor, *out = &run->outputs[0].tensor;
+    bool whole_a = op_same_cut(a, out), whole_b = op_same_cut(b, out);
+    if ((whole_a || is_one_row(a, out)) && (whole_b || is_one_row(b, out))) {
+        run->kernels->binary(kind, tensor_floats(a), whole_a ? a->ld : 0, tensor_floats(b), whole_b ? b->ld : 0, tensor_floats(out),
+                             out->ld, out->rows, out->cols);
+        return;
+    }
+    struct broadcast_call call = { kind, tensor_floats(a), tensor_floats(b), tensor_floats(out) };
+    op_broadcast(out, a, b, broadcast_step, &call);
+}
+
+#define BINARY_RUN(name, kind)                  \
+    static void name##_run(struct op_run *run)  \
+    {                                           \
+        binary(run, kind);                      \
+    }
+BINARY_RUN(add, BINARY_ADD)
+BINARY_RUN(sub, BINARY_SUB)
+BINARY_RUN(mul, BINARY_MUL)
+BINARY_RUN(div, BINARY_DIV)
+BINARY_RUN(maximum, BINARY_MAX)
+BINARY_RUN(minimum, BINARY_MIN)
+
+/* d, summed to input i's shape. */
+static void give_back(struct op_gradient *g, int i, struct pil_tensor *d)
+{
+    struct op_reshape_args target = { g->type(g->context, g->inputs[i]).shape };
+    struct op_type have = g->type(g->context, d);
+    g->input_gradients[i] = shape_equal(have.shape, target.shape) ? d : op_emit1(g, "sum_to", &target, d);
+}
+
+static struct pil_tensor *scaled(struct op_gradient *g, struct pil_tensor *x, float factor)
+{
+    return op_emit1(g, "scale", &(struct op_scalar_args){ factor }, x);
+}
+
+static void add_gradient(struct op_gradient *g)
+{
+    for (int i = 0; i < 2; i++)
+        if (g->wanted[i])
+            give_back(g, i, g->output_gradients[0]);
+}
+
+static void sub_gradient(struct op_gradient *g)
+{
+    if (g->wanted[0])
+        give_back(g, 0, g->output_gradients[0]);
+    if (g->wanted[1])
+        give_back(g, 1, scaled(g, g->output_gradients[0], -1));
+}
+
+static void mul_gradient(struct op_gradient *g)
+{
+    for (int i = 0; i < 2; i++)
+        if (g->wanted[i])
+            give_back(g, i, op_emit2(g, "mul", NULL, g->output_gradients[0], g->inputs[1 - i]));
+}
+
+static void div_gradient(struct op_gradient *g)
+{
+    struct pil_tensor *da = op_emit2(g, "div", NULL, g->output_gradients[0], g->inputs[1]);
+    if (g->wanted[0])
+        give_back(g, 0, da);
+    if (g->wanted[1])
+        give_back(g, 1, scaled(g, op_emit2(g, "mul", NULL, da, g->outputs[0]), -1));
+}
+
+/* max and min: dy flows to the operand that was taken; to the first on a tie. inputs dy, a, b -> the part of a (or of b). */
+static void choose_step(void *context, int64_t out, int64_t a, int64_t b)
+{
+    struct broadcast_call *call = context;
+    bool first = call->kind == BINARY_MAX ? call->a[a] >= call->b[b] : call->a[a] <= call->b[b];
+    call->out[out] = first ? 1.0f : 0.0f;
+}
+
+static void chosen(struct op_run *run, enum binary kind)
+{
+    const struct tensor *a = &run->inputs[0].tensor, *b = &run->inputs[1].tensor, *out = &run->outputs[0].tensor;
+    struct broadcast_call call = { kind, tensor_floats(a), tensor_floats(b), tensor_floats(out) };
+    op_broadcast(out, a, b, choose_step, &call);
+}
+
+static void greater_equal_run(struct op_run *run)
+{
+    chosen(run, BINARY_MAX);
+}
+
+static void less_equal_run(struct op_run *run)
+{
+    chosen(run, BINARY_MIN);
+}
+
+static void extreme_gradient(struct op_gradient *g, const char *compare)
+{
+    struct pil_tensor *first = op_emit2(g, compare, NULL, g->inputs[0], g->inputs[1]);
+    struct pil_tensor *da = op_emit2(g, "mul", NULL, g->output_gradients[0], first);
+    if (g->wanted[0])
+        give_back(g, 0, da);
+    if (g->wanted[1])
+        give_back(g, 1, op_emit2(g, "sub", NULL, g->output_gradients[0], da));
+}
+
+static void maximum_gradient(struct op_gradient *g)
+{
+    extreme_gradient(g, "greater_equal");
+}
+
+static void minimum_gradient(struct op_gradient *g)
+{
+    extreme_gradient(g, "less_equal");
+}
+
+/* ---- one operand ---- */
+
+static bool unary_infer(struct op_infer *infer)
+{
+    return op_need_float(infer) && op_like(infer, 0);
+}
+
+/* Applies `f` to every element; pads stay as they are. */
+static void each(struct op_run *run, float (*f)(float x, float parameter), float parameter)
+{
+    const struct tensor *x = &run->inputs[0].tensor, *y = &run->outputs[0].tensor;
+    for (int64_t r = 0; r < x->rows; r++) {
+        const float *in = tensor_floats(x) + r * x->ld;
+        float *out = tensor_floats(y) + r * y->ld;
+        for (int64_t c = 0; c < x->cols; c++)
+            out[c] = f(in[c], parameter);
+    }
+}
+
+static float times(float x, float factor)
+{
+    return x * factor;
+}
+
+static float plus(float x, float term)
+{
+    return x + term;
+}
+
+static float squared(float x, float unused)
+{
+    (void)unused;
+    return x * x;
+}
+
+static float root(float x, float unused)
+{
+    (void)unused;
+    return sqrtf(x);
+}
+
+static float magnitude(float x, float unused)
+{
+    (void)unused;
+    return fabsf(x);
+}
+
+static float sign_of(float x, float unused)
+{
+    (void)unused;
+    return x != x ? x : (float)((x > 0) - (x < 0));
+}
+
+static void scale_run(struct op_run *run)
+{
+    each(run, times, ((const struct op_scalar_args *)run->args)->value);
+}
+
+static void scale_gradient(struct op_gradient *g)
+{
+    g->input_gradients[0] = scaled(g, g->output_gradients[0], ((const struct op_scalar_args *)g->args)->value);
+}
+
+static void add_scalar_run(struct op_run *run)
+{
+    each(run, plus, ((const struct op_scalar_args *)run->args)->value);
+}
+
+static void pass_gradient(struct op_gradient *g)
+{
+    g->input_gradients[0] = g->output_gradients[0];
+}
+
+static void square_run(struct op_run *run)
+{
+    each(run, squared, 0);
+}
+
+static void square_gradient(struct op_gradient *g)
+{
+    g->input_gradients[0] = scaled(g, op_emit2(g, "mul", NULL, g->output_gradients[0], g->inputs[0]), 2);
+}
+
+static void sqrt_run(struct op_run *run)
+{
+    each(run, root, 0);
+}
+
+static void sqrt_gradient(struct op_gradient *g)
+{
+    g->input_gradients[0] = scaled(g, op_emit2(g, "div", NULL, g->output_gradients[0], g->outputs[0]), 0.5f);
+}
+
+static void abs_run(struct op_run *run)
+{
+    each(run, magnitude, 0);
+}
+
+static void abs_gradient(struct op_gradient *g)
+{
+    g->input_gradients[0] = op_emit2(g, "mul", NULL, g->output_gradients[0], op_emit1(g, "sign", NULL, g->inputs[0]));
+}
+
+static void sign_run(struct op_run *run)
+{
+    each(run, sign_of, 0);
+}
+
+/* exp and log by the level's kernels, whole rows at a time. */
+static void by_kernel(struct op_run *run, void (*kernel)(const float *x, float *y, int64_t n))
+{
+    const struct tensor *x = &run->inputs[0].tensor, *y = &run->outputs[0].tensor;
+    for (int64_t r = 0; r < x->rows; r++)
+        kernel(tensor_floats(x) + r * x->ld, tensor_floats(y) + r * y->ld, x->cols);
+}
+
+static void exp_run(struct op_run *run)
+{
+    by_kernel(run, run->kernels->exp);
+}
+
+static void exp_gradient(struct op_gradient *g)
+{
+    g->input_gradients[0] = op_emit2(g, "mul", NULL, g->output_gradients[0], g->outputs[0]);
+}
+
+static void log_run(struct op_run *run)
+{
+    by_kernel(run, run->kernels->log);
+}
+
+static void log_gradient(struct op_gradient *g)
+{
+    g->input_gradients[0] = op_emit2(g, "div", NULL, g->output_gradients[0], g->inputs[0]);
+}
+
+/* ---- cast ---- */
+
+static bool cast_infer(struct op_infer *infer)
+{
+    const struct op_cast_args *args = infer->args;
+    if (infer->inputs[0].sparse || dtype_size(args->dtype) == 0)
+        return op_fail(infer, "cannot become %s", dtype_name(args->dtype));
+    op_like(infer, 0);
+    infer->outputs[0].dtype = args->dtype;
+    return true;
+}
+
+static double load(const struct tensor *tensor, int64_t at)
+{
+    switch (tensor->dtype) {
+    case DTYPE_FLOAT32:
+        return ((const float *)tensor->data)[at];
+    case DTYPE_FLOAT64:
+        return ((const double *)tensor->data)[at];
+    case DTYPE_INT32:
+        return ((const int32_t *)tensor->data)[at];
+    case DTYPE_INT64:
+        return (double)((const int64_t *)tensor->data)[at];
+    case DTYPE_BOOL:
+        return ((const uint8_t *)tensor->data)[at] != 0;
+    default:
+        return 0;
+    }
+}
+
+static void store(const struct tensor *tensor, int64_t at, double value)
+{
+    switch (tensor->dtype) {
+    case DTYPE_FLOAT32:
+        ((float *)tensor->data)[at] = (float)value;
+        break;
+    case DTYPE_FLOAT64:
+        ((double *)tensor->data)[at] = value;
+        break;
+    case DTYPE_INT32:
+        ((int32_t *)tensor->data)[at] = (int32_t)value;
+        break;
+    case DTYPE_INT64:
+        ((int64_t *)tensor->data)[at] = (int64_t)value;
+        break;
+    case DTYPE_BOOL:
+        ((uint8_t *)tensor->data)[at] = value != 0;
+        break;
+    default:
+        break;
+    }
+}
+
+static void cast_run(struct op_run *run)
+{
+    const struct tensor *x = &run->inputs[0].tensor, *y = &run->outputs[0].tensor;
+    for (int64_t r = 0; r < x->rows; r++)
+        for (int64_t c = 0; c < x->cols; c++)
+            store(y, r * y->ld + c, load(x, r * x->ld + c));
+}
+
+static void cast_gradient(struct op_gradient *g)
+{
+    struct op_cast_args back = { g->type(g->context, g->inputs[0]).dtype };
+    if (back.dtype == DTYPE_FLOAT32 || back.dtype == DTYPE_FLOAT64)
+        g->input_gradients[0] = op_emit1(g, "cast", &back, g->output_gradients[0]);
+}
+
+/* No gradient flows through. */
+static void copy_run(struct op_run *run)
+{
+    tensor_copy(&run->inputs[0].tensor, &run->outputs[0].tensor);
+}
+
+#define BINARY(op, text)                                                                                                  \
+    { .name = #op, .help = text, .min_inputs = 2, .max_inputs = 2, .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = binary_infer, \
+      .run = op##_run, .gradient = op##_gradient }
+#define UNARY(op, text)                                                                                                   \
+    { .name = #op, .help = text, .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS, .infer = unary_infer, .run = op##_run, \
+      .gradient = op##_gradient }
+
+static const struct op_row rows[] = {
+    BINARY(add, "a + b"),
+    BINARY(sub, "a - b"),
+    BINARY(mul, "a b"),
+    BINARY(div, "a / b"),
+    BINARY(maximum, "the larger of a and b"),
+    BINARY(minimum, "the smaller of a and b"),
+    { .name = "greater_equal", .help = "1 where a >= b, else 0", .min_inputs = 2, .max_inputs = 2, .flags = OP_TAKES_VIEWS,
+      .infer = binary_infer, .run = greater_equal_run },
+    { .name = "less_equal", .help = "1 where a <= b, else 0", .min_inputs = 2, .max_inputs = 2, .flags = OP_TAKES_VIEWS,
+      .infer = binary_infer, .run = less_equal_run },
+    { .name = "scale", .help = "x times a number", .args_size = sizeof(struct op_scalar_args), .min_inputs = 1, .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS, .infer = unary_infer, .run = scale_run, .gradient = scale_gradient },
+    { .name = "add_scalar", .help = "x plus a number", .args_size = sizeof(struct op_scalar_args), .min_inputs = 1, .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS, .infer = unary_infer, .run = add_scalar_run, .gradient = pass_gradient },
+    UNARY(square, "x^2"),
+    UNARY(sqrt, "the square root of x"),
+    UNARY(abs, "|x|"),
+    UNARY(exp, "e^x"),
+    UNARY(log, "the natural logarithm of x"),
+    { .name = "sign", .help = "-1, 0 or 1", .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS, .infer = unary_infer,
+      .run = sign_run },
+    { .name = "stop_gradient", .help = "x, through which no gradient flows", .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS,
+      .infer = unary_infer, .run = copy_run },
+    { .name = "cast", .help = "the same numbers in another type", .args_size = sizeof(struct op_cast_args), .min_inputs = 1,
+      .max_inputs = 1, .flags = OP_TAKES_VIEWS, .infer = cast_infer, .run = cast_run, .gradient = cast_gradient },
+};
+OP_ROWS_OF(math);

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Finding ops and checking their use: the families' rows in one list, the number of inputs, errors with shapes. */
+#include <stdio.h>
+#include <string.h>
+
+#include "op/internal.h"
+#include "op/op_rows.h"
+
+#define DECLARE(word) extern const struct op_rows op_##word##_rows;
+OP_FAMILIES(DECLARE)
+#define LIST(word) &op_##word##_rows,
+static const struct op_rows *const families[] = { OP_FAMILIES(LIST) };
+
+size_t op_count(void)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < COUNT_OF(families); i++)
+        count += families[i]->count;
+    return count;
+}
+
+const struct op_row *op_at(size_t i)
+{
+    for (size_t f = 0; f < COUNT_OF(families); f++) {
+        if (i < families[f]->count)
+            return &families[f]->rows[i];
+        i -= families[f]->count;
+    }
+    return NULL;
+}
+
+const struct op_row *op_find(const char *name)
+{
+    for (size_t f = 0; f < COUNT_OF(families); f++)
+        for (size_t i = 0; i < families[f]->count; i++)
+            if (strcmp(families[f]->rows[i].name, name) == 0)
+                return &families[f]->rows[i];
+    return NULL;
+}
+
+bool op_fail(struct op_infer *infer, const char *format, ...)
+{
+    char text[512];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    return status_fail(infer->status, PIL_INVALID_ARGUMENT, "%s", text);
+}
+
+/* "x [?, 16], w [16, 8]": the inputs as an error names them. */
+static void describe_inputs(const struct op_infer *infer, char *out, size_t size)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (int i = 0; i < infer->input_count && used + 1 < size; i++) {
+        char shape[128];
+        const struct op_type *type = &infer->inputs[i];
+        const char *name = infer->input_names && infer->input_names[i] ? infer->input_names[i] : "input";
+        int written = snprintf(out + used, size - used, "%s%s %s", i ? ", " : "", name,
+                               type->sparse ? "sparse" : shape_text(type->shape, shape));
+        used += written > 0 ? (size_t)written : 0;
+    }
+}
+
+bool op_infer(const struct op_row *row, struct op_infer *infer)
+{
+    if (infer->input_count < row->min_inputs || (row->max_inputs >= 0 && infer->input_count > row->max_inputs))
+        return status_fail(infer->status, PIL_INVALID_ARGUMENT, "%s takes %d input%s, got %d", row->name, row->min_inputs,
+                           row->min_inputs == 1 ? "" : "s", infer->input_count);
+    infer->output_count = 1;
+    infer->behaviour = BEHAVIOUR_WHOLE;
+    infer->per_count = false;
+    memset(infer->outputs, 0, sizeof infer->outputs[0]);
+    if (row->infer(infer))
+        return true;
+    char inputs[768];
+    describe_inputs(infer, inputs, sizeof inputs);
+    status_prefix(infer->status, "%s(%s): ", row->name, inputs);
+    return false;
+}
+
+bool op_need_float(struct op_infer *infer)
+{
+    for (int i = 0; i < infer->input_count; i++) {
+        if (infer->inputs[i].sparse)
+            return op_fail(infer, "input %d is sparse, a dense float32 tensor is needed", i + 1);
+        if (infer->inputs[i].dtype != DTYPE_FLOAT32)
+            return op_fail(infer, "input %d is %s, float32 is needed", i + 1, dtype_name(infer->inputs[i].dtype));
+    }
+    return true;
+}
+
+enum extent op_widest(const struct op_infer *infer)
+{
+    enum extent widest = EXTENT_FIXED;
+    for (int i = 0; i < infer->input_count; i++)
+        widest = MAX(widest, infer->inputs[i].extent);
+    return widest;
+}
+
+void op_by_rows(struct op_infer *infer)
+{
+    enum extent extent = op_widest(infer);
+    for (int i = 0; i < infer->output_count; i++)
+        infer->outputs[i].extent = extent;
+    infer->behaviour = extent == EXTENT_ROWS ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE;
+}
+
+bool op_like(struct op_infer *infer, int i)
+{
+    infer->outputs[0] = infer->inputs[i];
+    op_by_rows(infer);
+    return true;
+}
+
+int64_t op_offset(const struct tensor *tensor, const int64_t *index)
+{
+    const struct shape *shape = &tensor->shape;
+    if (shape->rank == 0)
+        return 0;
+    int64_t last = shape->dims[shape->rank - 1];
+    if (tensor->cols == last || shape->rank == 1) { /* cut before the last axis */
+        int64_t row = 0;
+        for (int i = 0; i < shape->rank - 1; i++)
+            row = row * shape->dims[i] + index[i];
+        /* A rank-1 rows tensor [batch] is cut into rows of one element. */
+        return shape->rank == 1 && tensor->rows == last ? index[0] * tensor->ld : row * tensor->ld + index[shape->rank - 1];
+    }
+    int64_t column = 0; /* cut behind the batch axis */
+    for (int i = 1; i < shape->rank; i++)
+        column = column * shape->dims[i] + index[i];
+    return index[0] * tensor->ld + column;
+}
+
+/* The offset in `from` of out's index, `from` broadcast against it (axes aligned at the end). */
+static int64_t broadcast_offset(const struct tensor *from, const struct shape *out, const int64_t *index)
+{
+    int64_t own[SHAPE_MAX_RANK] = { 0 };
+    int skip = out->rank - from->shape.rank;
+    for (int i = 0; i < from->shape.rank; i++)
+        own[i] = from->shape.dims[i] == 1 ? 0 : index[i + skip];
+    return op_offset(from, own);
+}
+
+void op_broadcast(const struct tensor *out, const struct tensor *a, const struct tensor *b,
+                  void (*step)(void *context, int64_t out, int64_t a, int64_t b), void *context)
+{
+    int64_t index[SHAPE_MAX_RANK] = { 0 };
+    int64_t count = shape_elements(out->shape);
+    for (int64_t n = 0; n < count; n++) {
+        step(context, op_offset(out, index), broadcast_offset(a, &out->shape, index), b ? broadcast_offset(b, &out->shape, index) : 0);
+        for (int axis = out->shape.rank - 1; axis >= 0 && ++index[axis] == out->shape.dims[axis]; axis--)
+            index[axis] = 0;
+    }
+}
