@@ -190,4 +190,24 @@ size_t sort_scratch(int64_t entries);
 size_t sort_memory(int64_t entries);
 void sort_groups(const struct sparse *ids, int64_t limit, void *scratch, void *memory, struct groups *out);
 
+/* ---- scan.c ---- */
+/* Where the fields of a CSV text end: positions of the bytes a and b (delimiter and newline) that are not between quotes.
+ * `run` writes as many as surely fit into `limit` (at least 64) and may be called again for the next ones, until at == size.
+ * It stops early, with `strange` set, in front of the 64 bytes in which a quote opens in the middle of a field: such a quote
+ * is an ordinary character, and telling needs a look at each byte. Texts are below 4 GiB. */
+struct scan {
+    const char *data;
+    size_t size;
+    char a, b, quote;
+    size_t at;                /* bytes looked at so far */
+    uint64_t inside;          /* all ones: the byte before is between quotes */
+    uint64_t after_separator; /* 1: the byte before is a separator, or there is none */
+    uint64_t after_quote;     /* 1: the byte before is a quote */
+    bool strange;
+    size_t (*run)(struct scan *scan, uint32_t *ends, size_t limit);
+};
+struct scan scan_begin(const char *data, size_t size, char a, char b, char quote); /* from the beginning of a record */
+/* The run of a level for tests ("c", "sse2", "avx2"): NULL when the processor (or the build) lacks it. */
+size_t (*scan_level(const char *name))(struct scan *scan, uint32_t *ends, size_t limit);
+
 #endif
