@@ -77,24 +77,34 @@ struct order_options {
 /* Where the next batch begins. 24 bytes little endian in a checkpoint. */
 struct cursor {
     int64_t epoch;     /* from 0 */
-    int64_t emitted;   /* rows of this epoch already dealt */
-    uint64_t data;     /* source_fingerprint */
+    int64_t emitted;   /* rows of this epoch already dealt; all of them at its end (the next epoch begins with its first row) */
+    uint64_t data;     /* source_fingerprint; the order itself leaves it 0 */
 };
 struct order;
 struct order *order_new(const struct order_options *options, const struct cursor *from, pil_status *status);
-/* One row of a batch. `epoch` differs within a batch that runs across the end. `slot` is the shuffle buffer's place the row
- * sat in (0 .. buffer - 1; the row that replaces it takes the same), for feeds that keep rows there. */
+/* One row of a batch. `epoch` differs within a batch that runs across the end. `slot` is the place of the shuffle buffer the
+ * row sat in, 0 .. order_hold - 1, for feeds that keep rows there. Slots follow one rule: of all rows of all epochs in a line,
+ * from the first of the epoch the order started in, row g < hold sits in slot g, and row g + hold takes the slot that draw g
+ * leaves. */
 struct order_row {
     int64_t epoch, row, slot;
 };
-/* The rows of the next batch. The order must know how many rows of the epoch exist so far: `known` rows have been read and
- * `complete` says that these are all. ORDER_NEED_ROWS: read on (at least until `*need` rows are known) and call again; nothing
- * was dealt. ORDER_END: the input ends here. */
-enum order_result { ORDER_BATCH, ORDER_NEED_ROWS, ORDER_END };
-enum order_result order_next(struct order *order, int64_t known, bool complete, struct order_row *rows, int64_t *count, int64_t *need);
+/* The rows of the next batch. The order must know how many rows an epoch has: `known` rows exist for certain, and `complete`
+ * says that these are all. What is dealt depends on `known` only through min(buffer, rows left), and the order waits until
+ * that is certain: ORDER_NEED_ROWS says that nothing was dealt and that `*need` rows must be known (or all of them).
+ * ORDER_END: the input ends here. ORDER_FAILED: out of memory. */
+enum order_result { ORDER_BATCH, ORDER_NEED_ROWS, ORDER_END, ORDER_FAILED };
+enum order_result order_next(struct order *order, int64_t known, bool complete, struct order_row *rows, int64_t *count, int64_t *need,
+                             pil_status *status);
+/* Rows to throw away before the first batch: those dealt before the cursor, or passed over by `skip`. */
+int64_t order_behind(const struct order *order);
+/* Deals up to `limit` of them, as order_next deals a batch (ORDER_BATCH), for feeds that keep rows in slots and must know
+ * which were left. A feed that does not may leave it to order_next (rows NULL: nothing is written). */
+enum order_result order_replay(struct order *order, int64_t known, bool complete, int64_t limit, struct order_row *rows,
+                               int64_t *count, int64_t *need, pil_status *status);
+/* Slots in use once a row has been dealt: min(buffer, rows of an epoch); 0 without a shuffle. */
+int64_t order_hold(const struct order *order, int64_t known, bool complete);
 struct cursor order_cursor(const struct order *order); /* behind the batch dealt last */
-/* While resuming: is this row of the current epoch still due (not dealt before the cursor)? Rows that are not need not be kept. */
-bool order_due(const struct order *order, int64_t row);
 void order_free(struct order *order);
 
 #endif
