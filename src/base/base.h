@@ -98,6 +98,7 @@ struct text {
     bool failed, too_long;        /* out of memory; beyond the limit (then both) */
 };
 void text_append(struct text *text, const char *bytes, size_t size);
+void text_append_text(struct text *text, const char *bytes); /* NUL-terminated */
 void text_format(struct text *text, const char *format, ...) PRINTF_LIKE(2, 3);
 void text_json_string(struct text *text, struct slice value); /* quoted, escaped; invalid UTF-8 becomes U+FFFD */
 void text_json_float(struct text *text, float value);         /* shortest that reads back; NaN, Infinity as JSON5 words */
@@ -240,6 +241,7 @@ struct value {
 };
 struct value *value_get(const struct value *map, const char *key); /* NULL when absent or not a map */
 bool value_fail(const struct value *at, pil_status *status, const char *format, ...) PRINTF_LIKE(3, 4); /* INVALID_ARGUMENT with place */
+/* "WHAT has no argument 'x'; did you mean 'y'?", or a hint with all known ones when none is near. */
 bool value_no_key(const struct value *key, const char *what, const char *const *known, size_t count, pil_status *status);
 
 /* An argument table: one row an argument, with its offset in an options struct. The defaults are one instance of that
@@ -256,6 +258,7 @@ struct arg_type {
     const char *schema; /* a JSON Schema fragment: {"type":"number"} */
     bool (*parse)(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader, pil_status *status);
     void (*print)(const struct arg *arg, const void *field, struct text *out); /* YAML flow text that parses to the same */
+    void (*json)(const struct arg *arg, const void *field, struct text *out);  /* for the schema's default; NULL: not told */
 };
 struct arg {
     const char *name; /* as users write it */

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What text.c borrows from the C++ standard library, behind json.cc. For files of this room only. */
+/* What files of this room share, and nobody else sees. */
 #ifndef PILASTER_BASE_INTERNAL_H
 #define PILASTER_BASE_INTERNAL_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "base/base.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+/* ---- json.cc: what number.c borrows from the C++ standard library ---- */
 
 /* The nearest number to the decimal text [first, last), which must be well-formed and without a plus sign. False when it
  * is too large or too small for the type; *value is then unchanged. */
@@ -18,8 +15,19 @@ bool number_from_text_double(const char *first, const char *last, double *value)
 size_t number_to_text(char *out, size_t size, float value, bool fixed);
 size_t number_to_text_double(char *out, size_t size, double value, bool fixed);
 
-#ifdef __cplusplus
-}
-#endif
+/* ---- args.c and argtype.c ---- */
+
+/* A limit beyond this stands for none: {low = 1, high = INFINITY} is "at least 1". */
+#define ARG_NO_LIMIT 1e15
+
+/* A value's text as an error shows it: its start, with whole characters. */
+struct value_shown {
+    char text[72];
+};
+struct value_shown value_shown(struct slice text);
+/* Nothing, or an unquoted null, ~ or empty text. */
+bool value_is_null(const struct value *value);
+bool arg_has_limits(const struct arg *arg);
+void arg_print_limits(char out[112], const struct arg *arg); /* "from 0 to 1", "at least 1" */
 
 #endif

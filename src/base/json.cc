@@ -2,10 +2,12 @@
 /*
  * The one C++ file: it lends to C what only the C++ library has. No exception leaves it.
  */
-#include "base/internal.h"
-
 #include <charconv>
 #include <system_error>
+
+extern "C" {
+#include "base/internal.h"
+}
 
 template <typename T> static bool read_number(const char *first, const char *last, T *value) noexcept
 {

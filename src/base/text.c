@@ -72,7 +72,7 @@ void text_append(struct text *text, const char *bytes, size_t size)
     text->data[text->size] = '\0';
 }
 
-static void append_text(struct text *text, const char *bytes)
+void text_append_text(struct text *text, const char *bytes)
 {
     text_append(text, bytes, strlen(bytes));
 }
@@ -102,9 +102,9 @@ void text_json_float(struct text *text, float value)
 {
     char number[32];
     if (isnan(value))
-        append_text(text, "NaN");
+        text_append_text(text, "NaN");
     else if (isinf(value))
-        append_text(text, value > 0 ? "Infinity" : "-Infinity");
+        text_append_text(text, value > 0 ? "Infinity" : "-Infinity");
     else
         text_append(text, number, print_float(number, value));
 }
@@ -113,9 +113,9 @@ void text_json_double(struct text *text, double value)
 {
     char number[40];
     if (isnan(value))
-        append_text(text, "NaN");
+        text_append_text(text, "NaN");
     else if (isinf(value))
-        append_text(text, value > 0 ? "Infinity" : "-Infinity");
+        text_append_text(text, value > 0 ? "Infinity" : "-Infinity");
     else
         text_append(text, number, print_double(number, value));
 }
@@ -211,16 +211,29 @@ bool utf8_valid(struct slice text)
     return true;
 }
 
-static void append_escape(struct text *text, unsigned char c)
+static void append_escape(struct text *text, unsigned code)
 {
     static const char letters[] = "\"\"\\\\\bb\ff\nn\rr\tt";
     for (const char *pair = letters; *pair != '\0'; pair += 2) {
-        if ((unsigned char)pair[0] == c) {
+        if ((unsigned char)pair[0] == code) {
             text_append(text, (const char[]){ '\\', pair[1] }, 2);
             return;
         }
     }
-    text_format(text, "\\u%04x", c);
+    text_format(text, "\\u%04x", code);
+}
+
+/* The code of a character that is written as an escape, or 0x10FFFF for one that stays. JSON asks for the first line only;
+ * YAML's readers refuse the others (DEL, C1 controls, U+FFFE and U+FFFF) unless they are escaped. */
+static unsigned escaped_code(const unsigned char *at, size_t size)
+{
+    if (at[0] < 0x20 || at[0] == '"' || at[0] == '\\')
+        return at[0];
+    if (at[0] == 0x7F || (size == 2 && at[0] == 0xC2 && at[1] < 0xA0))
+        return size == 2 ? at[1] : at[0];
+    if (size == 3 && at[0] == 0xEF && at[1] == 0xBF && at[2] >= 0xBE)
+        return 0xFFC0u + (at[2] & 0x3F);
+    return 0x10FFFF;
 }
 
 void text_json_string(struct text *text, struct slice value)
@@ -229,18 +242,18 @@ void text_json_string(struct text *text, struct slice value)
     size_t start = 0, bad;
     text_append(text, "\"", 1);
     for (size_t i = 0; i < value.size;) {
-        bool plain = at[i] >= 0x20 && at[i] != '"' && at[i] != '\\';
-        size_t size = plain ? utf8_sequence(at + i, value.size - i, &bad) : 0;
-        if (size > 0) {
+        size_t size = utf8_sequence(at + i, value.size - i, &bad);
+        unsigned code = size > 0 ? escaped_code(at + i, size) : 0;
+        if (size > 0 && code == 0x10FFFF) {
             i += size; /* runs of what stays as it is are copied at once */
             continue;
         }
         text_append(text, value.data + start, i - start);
-        if (plain)
-            append_text(text, "\xEF\xBF\xBD");
+        if (size > 0)
+            append_escape(text, code);
         else
-            append_escape(text, at[i]);
-        i += plain ? bad : 1;
+            text_append_text(text, "\xEF\xBF\xBD");
+        i += size > 0 ? size : bad;
         start = i;
     }
     if (value.size > start)

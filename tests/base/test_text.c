@@ -127,7 +127,8 @@ static void json_strings(void **state)
         { "", "\"\"" },
         { "plain / 'text'", "\"plain / 'text'\"" },
         { "a\"b\\c", "\"a\\\"b\\\\c\"" },
-        { "\b\f\n\r\t\x01\x1f\x7f", "\"\\b\\f\\n\\r\\t\\u0001\\u001f\x7f\"" },
+        { "\b\f\n\r\t\x01\x1f\x7f", "\"\\b\\f\\n\\r\\t\\u0001\\u001f\\u007f\"" },
+        { "\xC2\x85\xC2\xA0\xEF\xBF\xBD\xEF\xBF\xBF", "\"\\u0085\xC2\xA0\xEF\xBF\xBD\\uffff\"" },
         { "\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80", "\"\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80\"" },
         { "a\xC3", "\"a\xEF\xBF\xBD\"" },                                               /* cut short */
         { "\xE2\x82z", "\"\xEF\xBF\xBDz\"" },                                           /* one for the started sequence */
