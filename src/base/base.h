@@ -144,7 +144,8 @@ void int_map_free(struct int_map *map);
 
 /* One pool of workers does everything. A run is a list of jobs; a job is `count` tasks. Tasks are claimed in order
  * (job 0 first) by whichever worker is free, the caller among them; the run ends when all tasks are done, not when
- * every worker has passed by. Waiting spins for a bounded time, then sleeps. */
+ * every worker has passed by. Waiting spins for a bounded time, then sleeps. One run at a time: not from a task, and not
+ * by two threads at once on one pool. What tasks wrote is visible after the run. */
 struct job {
     void (*task)(void *context, int64_t index, int worker); /* worker: 0 .. threads_count - 1, for scratch memory */
     void *context;
@@ -168,10 +169,10 @@ void random_bits(struct random_key key, uint64_t counter_high, uint64_t counter_
 uint64_t random_below(struct random_key key, uint64_t counter_high, uint64_t counter_low, uint64_t limit);
 /* Element i of the sequence that belongs to `key` and `counter_high`. */
 float random_uniform(struct random_key key, uint64_t counter_high, uint64_t index); /* [0, 1) */
-/* Fill count values, elements first .. first + count of the sequence. */
+/* Fill count values, elements first .. first + count of the sequence of `key` (counter_high 0; first >= 0). */
 void random_fill_uniform(struct random_key key, float *out, int64_t first, int64_t count, float low, float high);
 void random_fill_normal(struct random_key key, float *out, int64_t first, int64_t count, float mean, float deviation);
-/* Redrawn beyond two deviations, as TensorFlow's truncated_normal. */
+/* The distribution of TensorFlow's truncated_normal, which redraws beyond two deviations. */
 void random_fill_truncated(struct random_key key, float *out, int64_t first, int64_t count, float mean, float deviation);
 
 /* ---- file.c -------------------------------------------------------------------------------------------------- */

@@ -119,6 +119,7 @@ struct sparse_builder {
     size_t offset_capacity, id_capacity, weight_capacity;
     int64_t rows, entries;
 };
+/* `weighted` must be the same for all entries from one clear to the next. */
 bool sparse_append(struct sparse_builder *builder, int32_t id, float weight, bool weighted, pil_status *status);
 bool sparse_end_row(struct sparse_builder *builder, pil_status *status);
 struct sparse sparse_view(const struct sparse_builder *builder, bool weighted);
@@ -145,20 +146,21 @@ struct field {
     int64_t entries;
     int64_t *offsets;  /* [rows + 1], only with a separator */
     uint8_t *present;  /* [entries]: 0 where the value is missing */
-    struct slice *texts;  /* FIELD_STRING; also the raw text of numbers where `keep_text` was asked for */
+    struct slice *texts;  /* FIELD_STRING */
     int64_t *ints;        /* FIELD_INT64 */
     float *floats;        /* FIELD_FLOAT */
-    float *weights;       /* with a weight_separator */
+    float *weights;       /* with a weight_separator, or once a weight was set; else NULL */
     size_t entry_capacity, offset_capacity, weight_capacity;
 };
 struct fields {
     int64_t rows;
     size_t count;
     struct field *fields;   /* in the order of the specs */
-    const char *source;     /* file name for errors; may differ from row to row through `origins` */
+    const char *source;     /* file name for errors: of the rows that end while it is set; not copied */
     int64_t *lines;         /* [rows] line (or record) number in the source, from 1 */
-    const char **sources;   /* [rows] file of each row, or NULL: `source` for all */
+    const char **sources;   /* [rows] what `source` was when the row ended */
     size_t row_capacity;
+    struct arena *own;      /* texts that are in no block of the reader's; NULL until needed */
 };
 struct fields *fields_new(const struct field_spec *specs, size_t count, pil_status *status); /* specs must outlive it */
 void fields_clear(struct fields *fields);
@@ -169,8 +171,13 @@ bool fields_set_int(struct fields *fields, size_t field, int64_t value, pil_stat
 bool fields_set_float(struct fields *fields, size_t field, float value, pil_status *status);
 bool fields_set_weight(struct fields *fields, size_t field, float weight, pil_status *status); /* of the value just set */
 bool fields_end_row(struct fields *fields, int64_t line, pil_status *status); /* fields not set in this row are missing */
+/* Takes back what the current row has so far (a bad record that is to be skipped). */
+void fields_undo_row(struct fields *fields);
+/* Room for a text that is in no block (an unescaped cell, a number made text); lives until fields_clear. */
+char *fields_own_text(struct fields *fields, size_t size, pil_status *status);
 /* Parses one cell by the field's spec (number, separator, weights) and sets it; errors say what is wrong with the cell,
- * the caller adds file, line and column. An empty cell is missing. */
+ * the caller adds file, line and column, and the cell leaves nothing behind. An empty cell is missing, an empty part
+ * ("a||b") too; a value without a weight weighs 1. Spaces around numbers are allowed. */
 bool fields_set_cell(struct fields *fields, size_t field, struct slice cell, pil_status *status);
 int64_t fields_find(const struct fields *fields, const char *name); /* -1 */
 void fields_free(struct fields *fields);
