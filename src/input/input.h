@@ -14,33 +14,37 @@
 #include "tensor/tensor.h"
 
 /* ---- source.c ---- */
-/* A run of whole records of one file. Plain files are mapped and a block is a slice of the map; gzip (known by its magic)
- * is inflated. Memory is released with block_release; a block may outlive the next source_next. */
+/* A run of whole records of one file. Plain files are mapped and a block is a slice of the map; gzip (known by its magic) and
+ * standard input come through buffers, which block_release gives back. A block may outlive the next source_next, not the
+ * source. source_next, source_rewind and block_release of one source belong to one thread at a time. */
 struct block {
     const char *data;
     size_t size;
     const char *path;    /* of the file; lives as long as the source */
-    int file;            /* its index in the list */
     int64_t first_line;  /* of the file, from 1 */
-    int64_t first_record; /* records of this file before the block (the header is none) */
     void *memory;        /* what block_release gives back */
-    size_t room;         /* readable bytes behind data + size (at least 64 for vector loads), zero or the file's */
 };
 struct source_options {
-    const char *const *paths; /* paths or globs, read in the order given, a glob in the order of its names */
+    const char *const *paths; /* paths or globs, read in the order given, a glob in the order of its names; "-": standard input */
     size_t path_count;
     size_t block_bytes;       /* 0: a sensible size (256 KB) */
     bool quotes;              /* a newline between quotes does not end a record (CSV) */
     bool header;              /* each file starts with a header record: handed out by source_header, in no block */
+    char delimiter;           /* with quotes: a quote opens behind this (or a newline), anywhere else it is a character; 0: ',' */
+    char comment;             /* 0: none; records that start with it may hold any quotes, and may stand before the header */
+    bool detect_lines;        /* a first file that starts with '{' holds JSON lines: no quotes, no header, no comments */
 };
 struct source;
-struct source *source_open(const struct source_options *options, pil_status *status); /* opens the first file; an empty list is an error */
+/* Opens all files and reads the first one's header. No file, or an empty one, is an error. */
+struct source *source_open(const struct source_options *options, pil_status *status);
+bool source_is_lines(const struct source *source);           /* what detect_lines found */
 struct slice source_header(const struct source *source);     /* of the first file; other files' headers must be equal */
 bool source_next(struct source *source, struct block *block, bool *end, pil_status *status);
-bool source_rewind(struct source *source, pil_status *status);
+bool source_rewind(struct source *source, pil_status *status); /* standard input cannot: an error */
 void block_release(struct block *block);
 /* What the cursor keeps of each file: its size and a hash of its first and last 64 KB, folded together over all files. */
 uint64_t source_fingerprint(const struct source *source);
+double source_progress(const struct source *source);         /* 0 .. 1: of the files' bytes in this pass; -1: unknown */
 size_t source_file_count(const struct source *source);
 const char *source_file(const struct source *source, size_t i);
 void source_close(struct source *source);
