@@ -193,14 +193,42 @@ INLINE v4 v4fma(v4 a, v4 b, v4 c)
 
 enum { SUM_LANES = 16, SUM_VECTORS = SUM_LANES / VL };
 
+/* Lanes of a (0 .. 3) and b (4 .. 7) by number. */
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define SHUFFLE4(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+#endif
+#endif
+#ifndef SHUFFLE4 /* gcc before 12 */
+typedef int32_t v4i __attribute__((vector_size(16)));
+#define SHUFFLE4(a, b, i, j, k, l) __builtin_shuffle(a, b, (v4i){ i, j, k, l })
+#endif
+
+/* 8+8 and 4+4. */
+INLINE v4 fold_to_4(const vf sum[SUM_VECTORS])
+{
+    v4 quarter[4];
+    memcpy(quarter, sum, sizeof(quarter));
+    return (quarter[0] + quarter[2]) + (quarter[1] + quarter[3]);
+}
+
+/* 2+2 and 1+1. */
+INLINE float fold_last(v4 four)
+{
+    return (four[0] + four[2]) + (four[1] + four[3]);
+}
+
 INLINE float fold(const vf sum[SUM_VECTORS])
 {
-    float lane[SUM_LANES];
-    memcpy(lane, sum, sizeof(lane));
-    for (int half = SUM_LANES / 2; half >= 1; half /= 2)
-        for (int i = 0; i < half; i++)
-            lane[i] += lane[i + half];
-    return lane[0];
+    return fold_last(fold_to_4(sum));
+}
+
+/* Lane i: what fold gives of four's sum i; the two last steps of four sums together. */
+INLINE v4 fold_four(v4 a, v4 b, v4 c, v4 d)
+{
+    v4 ab = SHUFFLE4(a, b, 0, 4, 1, 5) + SHUFFLE4(a, b, 2, 6, 3, 7); /* a0+a2 b0+b2 a1+a3 b1+b3 */
+    v4 cd = SHUFFLE4(c, d, 0, 4, 1, 5) + SHUFFLE4(c, d, 2, 6, 3, 7);
+    return SHUFFLE4(ab, cd, 0, 1, 4, 5) + SHUFFLE4(ab, cd, 2, 3, 6, 7);
 }
 
 #endif
