@@ -98,7 +98,7 @@ bool stream_start_descriptor(struct stream *stream, const char *path, int fd, pi
     stream->left = 0;
     stream->input_ended = false;
     while (stream->left < 2 && !stream->input_ended) {
-        size_t got;
+        size_t got = 0;
         if (!read_raw(stream, stream->chunk + stream->left, CHUNK - stream->left, &got, status))
             return false;
         stream->left += got;
