@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Variables of a graph: what they are called, how they start, whether training moves them. The values live in a store. */
+#include <string.h>
+
+#include "graph/internal.h"
+
+struct pil_tensor *graph_variable(struct pil_graph *graph, const char *name, struct shape shape, struct initializer initializer,
+                                  bool trainable)
+{
+    if (!status_ok(&graph->status))
+        return &graph->error_tensor;
+    char have[128], want[128];
+    for (size_t i = 0; i < graph->variable_count; i++) {
+        const struct graph_variable *old = &graph->variables[i]->variable;
+        if (strcmp(old->name, name) != 0)
+            continue;
+        if (shape_equal(old->shape, shape) && old->trainable == trainable)
+            return old->tensor;
+        return graph_fail(graph, "the variable %s exists already: it is %s%s there, %s%s here", name, shape_text(old->shape, have),
+                          old->trainable ? "" : " and not trainable", shape_text(shape, want), trainable ? "" : " and not trainable");
+    }
+    if (shape_elements(shape) < 0)
+        return graph_fail(graph, "the variable %s has an impossible shape %s", name, shape_text(shape, want));
+    struct variable_entry *entry = arena_alloc(graph->arena, sizeof *entry, &graph->status);
+    char *copy = arena_text(graph->arena, name, strlen(name), &graph->status);
+    struct node *node = graph_add_node(graph, NODE_VARIABLE, copy, 1);
+    if (!entry || !copy || !node ||
+        !mem_grow(&graph->variables, &graph->variable_capacity, graph->variable_count + 1, sizeof *graph->variables, &graph->status))
+        return &graph->error_tensor;
+    entry->variable = (struct graph_variable){ .name = copy, .shape = shape, .initializer = initializer, .trainable = trainable,
+                                               .tensor = &node->outputs[0] };
+    entry->number = (int)graph->variable_count;
+    node->variable = &entry->variable;
+    node->outputs[0].type = (struct op_type){ .dtype = DTYPE_FLOAT32, .extent = EXTENT_FIXED, .shape = shape };
+    graph->variables[graph->variable_count++] = entry;
+    return &node->outputs[0];
+}
+
+struct graph_variable *graph_variable_of(const struct pil_tensor *tensor)
+{
+    return tensor->node->variable;
+}
+
+size_t graph_variable_count(const struct pil_graph *graph)
+{
+    return graph->variable_count;
+}
+
+struct graph_variable *graph_variable_at(const struct pil_graph *graph, size_t i)
+{
+    return &graph->variables[i]->variable;
+}
+
+void graph_moving(struct pil_graph *graph, struct pil_tensor *variable, struct pil_tensor *value, float decay)
+{
+    if (!status_ok(&graph->status))
+        return;
+    if (!variable->node->variable || value->type.extent == EXTENT_ROWS || !shape_equal(variable->type.shape, value->type.shape)) {
+        graph_fail(graph, "a moving average needs a variable and a value of its shape without a batch axis");
+        return;
+    }
+    if (mem_grow(&graph->movings, &graph->moving_capacity, graph->moving_count + 1, sizeof *graph->movings, &graph->status))
+        graph->movings[graph->moving_count++] = (struct moving){ variable, value, decay };
+}
