@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * train: what turns a graph with a loss into a trained model. Reductions of losses, streaming metrics, optimizers (dense and by
+ * row), schedules, hooks, and the one training loop that the Estimator and Keras-style fit share.
+ */
+#ifndef PILASTER_TRAIN_H
+#define PILASTER_TRAIN_H
+
+#include "graph/graph.h"
+#include "store/store.h"
+
+/* ---- loss.c: from losses of rows to the training loss (a float32 scalar) ---- */
+enum loss_reduction {
+    REDUCTION_SUM_OVER_BATCH_SIZE, /* 2.x: sum w l / (rows * label dimension) */
+    REDUCTION_SUM,                 /* 1.x: sum w l */
+    REDUCTION_NONZERO_WEIGHTS,     /* 1.x tf.losses: sum w l / (number of weights other than 0) */
+    REDUCTION_MEAN                 /* sum w l / sum w */
+};
+extern const char *const loss_reductions[]; /* the words of params.loss_reduction, NULL-terminated, in this order */
+/* losses [batch, d]; weights [batch, 1] or [batch, d] or NULL. */
+struct pil_tensor *loss_reduce(struct pil_graph *graph, struct pil_tensor *losses, struct pil_tensor *weights, enum loss_reduction reduction);
+
+/* ---- metric.c: streaming metrics in float64 ---- */
+/* A metric's row: "mean", "accuracy", "auc", ... */
+struct metric;
+struct metric_options {
+    const char *kind;     /* "mean", "accuracy", "precision", "recall", "auc", "auc_precision_recall", "mse", "rmse", "mae", ... */
+    int tensorflow;       /* 2 or 1: which thresholds, sums and epsilons AUC takes */
+    int64_t thresholds;   /* auc: 200 */
+};
+struct metric *metric_new(const struct metric_options *options, pil_status *status); /* unknown kind: names the nearest */
+/* One batch. values: what is averaged or predicted [rows, d]; labels [rows, d] or NULL (mean); weights [rows, 1] or NULL. */
+void metric_update(struct metric *metric, const struct tensor *labels, const struct tensor *values, const struct tensor *weights);
+double metric_result(const struct metric *metric); /* 0 where a denominator is 0 */
+void metric_reset(struct metric *metric);
+void metric_free(struct metric *metric);
+
+/* ---- schedule.c ---- */
+enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_EXPONENTIAL_DECAY, SCHEDULE_PIECEWISE_CONSTANT, SCHEDULE_POLYNOMIAL_DECAY,
+                     SCHEDULE_INVERSE_TIME_DECAY, SCHEDULE_COSINE_DECAY };
+struct schedule {
+    enum schedule_kind kind;
+    double rate;                /* initial_learning_rate */
+    double steps, decay, end, power, alpha;
+    bool staircase, cycle;
+    struct arg_floats boundaries, values;
+};
+double schedule_rate(const struct schedule *schedule, int64_t step); /* step: from 0 */
+extern const struct arg_type ARG_RATE; /* struct schedule: a number, or {exponential_decay: {...}}; null: unset (rate < 0) */
+
+/* ---- optimizer.c ---- */
+/* Which TensorFlow's formulas, names and slots: Keras's legacy classes (2.x Estimators), tf.compat.v1.train. */
+enum optimizer_flavour { FLAVOUR_KERAS_LEGACY, FLAVOUR_V1, FLAVOUR_KERAS };
+struct optimizer_options { /* the union of all classes' arguments; a class's table names those it has */
+    struct schedule learning_rate;
+    float momentum, rho, beta_1, beta_2, epsilon, decay_rate;
+    bool nesterov, amsgrad, centered;
+    float initial_accumulator_value, l1, l2, l2_shrinkage, beta, learning_rate_power;
+    float clipnorm, clipvalue, global_clipnorm;
+};
+struct optimizer { /* a value: copied where it is kept */
+    const struct optimizer_row *row;
+    enum optimizer_flavour flavour;
+    struct optimizer_options options;
+};
+/* From the model file: a bare word takes `default_rate`, a mapping {adagrad: {learning_rate: 0.05}} the class's own defaults.
+ * NULL value: `default_name` with `default_rate`. */
+bool optimizer_read(const struct value *value, const char *default_name, double default_rate, enum optimizer_flavour flavour,
+                    struct args_reader *reader, struct optimizer *out, pil_status *status);
+bool optimizer_find(const char *name, enum optimizer_flavour flavour, struct optimizer *out, pil_status *status); /* class defaults */
+void optimizer_print(const struct optimizer *optimizer, struct text *out); /* {adagrad: {learning_rate: 0.05, ...}} */
+const char *optimizer_class(const struct optimizer *optimizer);            /* "Adagrad", as in checkpoint names */
+int optimizer_slots(const struct optimizer *optimizer);
+/* Declares, before store_allocate, a variable's slots and (once per scope) the optimizer's hyper-parameters.
+ * scope: "training/Adagrad" or "training/Adagrad_1" (2.x). iter: the combined model's linear part has its own step count
+ * "<scope>/iter". 1.x names its slots after the variable (model-dir.md). */
+bool optimizer_declare(const struct optimizer *optimizer, struct store *store, struct variable *variable, const char *scope, pil_status *status);
+bool optimizer_declare_hypers(const struct optimizer *optimizer, struct store *store, const char *scope, bool iter, pil_status *status);
+
+/* Applies gradients after a session's run. One updater for a model; parts of it may use different optimizers. */
+struct updater_part {
+    struct optimizer optimizer;
+    int group;           /* the store's group of its dense variables */
+    const char *scope;   /* for hyper-parameters kept in the store (Nadam's momentum_cache, iter), or NULL */
+    bool own_iter;       /* counts steps in "<scope>/iter" instead of the global step */
+};
+struct updater;
+/* tables: which part each lookup-only variable belongs to is told by the variable's `group`. */
+struct updater *updater_new(struct store *store, const struct updater_part *parts, int part_count, struct threads *threads,
+                            const struct kernels *kernels, pil_status *status);
+/* step: the global step before this one (0 for the first). Same bits at any number of threads. */
+bool updater_apply(struct updater *updater, const struct session *session, int64_t step, pil_status *status);
+void updater_free(struct updater *updater);
+
+#endif
