@@ -15,6 +15,18 @@ bool number_from_text_double(const char *first, const char *last, double *value)
 size_t number_to_text(char *out, size_t size, float value, bool fixed);
 size_t number_to_text_double(char *out, size_t size, double value, bool fixed);
 
+/* ---- json.cc: what json.c builds on ---- */
+
+struct json_dom; /* simdjson's parser and its tables */
+struct json_value;
+enum json_dom_result { JSON_DOM_PARSED, JSON_DOM_REFUSED, JSON_DOM_NO_MEMORY };
+struct json_dom *json_dom_new(void);
+void json_dom_free(struct json_dom *dom);
+/* `data` is readable for JSON_PADDING bytes beyond size; capacity >= size is what to make room for. `patched`: strings that
+ * start with a zero byte and go on as NaN, Infinity or -Infinity are those numbers. */
+enum json_dom_result json_dom_parse(struct json_dom *dom, const char *data, size_t size, size_t capacity, bool patched,
+                                    struct json_value *root);
+
 /* ---- args.c and argtype.c ---- */
 
 /* A limit beyond this stands for none: {low = 1, high = INFINITY} is "at least 1". */
