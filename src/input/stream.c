@@ -77,6 +77,7 @@ void stream_start(struct stream *stream, const char *path, const char *data, siz
 static bool read_raw(struct stream *stream, unsigned char *out, size_t size, size_t *got, pil_status *status)
 {
     int64_t result;
+    *got = 0;
     do
         result = file_calls()->read(stream->fd, out, size);
     while (result < 0 && errno == EINTR);
