@@ -217,16 +217,21 @@ static void below_is_exact(void **state)
     }
     for (int v = 0; v < 7; v++)
         assert_true(abs(counts[v] - 10000) < 500);
-    /* Nearly half of all tries are rejected here, a quarter of the counters need the changed key; all halves stay even. */
-    const uint64_t large = ((uint64_t)1 << 63) + 1;
-    int upper = 0;
-    for (uint64_t i = 0; i < 20000; i++) {
-        uint64_t value = random_below(key, 0, i, large);
-        assert_true(value < large);
-        upper += value >= large / 2;
+    /* Against an independent program; with the third limit half of all tries are rejected, up to nine in a row. */
+    static const struct {
+        uint64_t limit, hash;
+    } cases[] = {
+        { 7, 0x4f20b6d96b8ba6fe },
+        { 1000003, 0xe3550eb2b540b279 },
+        { 9223372036854775809u, 0xab2cc8ff3bec5182 },
+        { UINT64_MAX, 0x4a7a4b0d238dae57 },
+    };
+    for (size_t c = 0; c < COUNT_OF(cases); c++) {
+        uint64_t hash = 0;
+        for (uint64_t i = 0; i < 1000; i++)
+            hash = hash * 31 + random_below(key, 3, i, cases[c].limit);
+        assert_true(hash == cases[c].hash);
     }
-    assert_true(abs(upper - 10000) < 400);
-    assert_true(random_below(key, 0, 1, UINT64_MAX) != random_below(key, 0, 2, UINT64_MAX));
 }
 
 int main(void)

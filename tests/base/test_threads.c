@@ -21,10 +21,11 @@
 
 /* ---- a system that refuses threads --------------------------------------------------------------------------- */
 
-static int threads_allowed = -1; /* -1: no limit */
 static int threads_made;
 
 #if defined(__linux__) && defined(__GLIBC__)
+static int threads_allowed = -1; /* -1: no limit */
+
 /* Stands before the system's function of that name and passes on to it. */
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*function)(void *), void *argument)
 {
@@ -187,6 +188,35 @@ static void sleeping_helpers_are_woken(void **state)
     threads_free(threads);
 }
 
+/* As many tasks as workers, each waits for all: then every worker has one, under a number of its own. */
+struct meeting {
+    atomic_int arrived;
+    atomic_int of_worker[MOST];
+};
+
+static void meet_all(void *context, int64_t index, int worker)
+{
+    struct meeting *meeting = context;
+    (void)index;
+    atomic_fetch_add(&meeting->of_worker[worker], 1);
+    atomic_fetch_add(&meeting->arrived, 1);
+    while (atomic_load(&meeting->arrived) < MOST)
+        sched_yield();
+}
+
+static void workers_have_numbers(void **state)
+{
+    (void)state;
+    struct threads *threads = pool(MOST);
+    for (int round = 0; round < 10; round++) {
+        struct meeting meeting = { 0 };
+        threads_run(threads, &(struct job){ meet_all, &meeting, MOST }, 1);
+        for (int worker = 0; worker < MOST; worker++)
+            assert_int_equal(atomic_load(&meeting.of_worker[worker]), 1);
+    }
+    threads_free(threads);
+}
+
 /* The caller has nothing left and sleeps while a helper works on. */
 static void long_last_task(void *context, int64_t index, int worker)
 {
@@ -280,6 +310,7 @@ int main(void)
         cmocka_unit_test(results_are_visible),
         cmocka_unit_test(claimed_in_order),
         cmocka_unit_test(sleeping_helpers_are_woken),
+        cmocka_unit_test(workers_have_numbers),
         cmocka_unit_test(caller_sleeps_until_the_end),
         cmocka_unit_test(one_thread_is_a_plain_loop),
         cmocka_unit_test(count_of_processors),
