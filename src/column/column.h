@@ -26,6 +26,8 @@ bool column_is_categorical(const struct pil_column *column);
 bool column_is_dense(const struct pil_column *column);         /* numeric, embedding, indicator; bucketized is both */
 int64_t column_buckets(const struct pil_column *column);       /* categorical: number of ids */
 int64_t column_width(const struct pil_column *column);         /* dense: columns of its output */
+/* The categorical column below an embedding or an indicator; NULL for any other. */
+const struct pil_column *column_lookup_source(const struct pil_column *column);
 
 /* Builds a column from the model file: kind and arguments as a one-key map under `key`. Other columns are looked up (and built
  * when first named, cycles found) through the set. */
@@ -151,6 +153,6 @@ struct pil_tensor *column_linear_model(const struct column_inputs *inputs, struc
                                        int64_t units, enum combiner sparse_combiner, const char *scope, pil_status *status);
 struct pil_tensor *column_target(const struct column_inputs *inputs, int first, int64_t width); /* label or weight columns */
 /* Binds a batch to a session whose graph was built with these inputs. */
-void column_bind(struct session *session, const struct batch *batch);
+void column_bind(struct session *session, const struct batch *batch, size_t feature_count);
 
 #endif

@@ -181,7 +181,7 @@ static void find_views(struct plan *plan)
         if (!(step->row->flags & OP_VIEW) || step->behaviour != BEHAVIOUR_ROW_BY_ROW)
             continue;
         const struct plan_tensor *out = &plan->tensors[step->outputs[0]], *in = &plan->tensors[step->inputs[0]];
-        step->view = !out->fetched && in->tensor->type.shape.rank == 2 && in->place != PLACE_INPUT;
+        step->view = !out->fetched && in->tensor->type.shape.rank == 2;
         for (int r = 0; r < plan->step_count && step->view; r++)
             for (int i = 0; i < plan->steps[r].input_count; i++)
                 if (plan->steps[r].inputs[i] == step->outputs[0] && !(plan->steps[r].row->flags & OP_TAKES_VIEWS))

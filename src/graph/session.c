@@ -252,11 +252,13 @@ static void point(const struct session *session, const struct worker *worker, in
         value->sparse = sparse_slice(&session->inputs[tensor->input].sparse, first, rows);
         return;
     }
+    int64_t columns;
+    const struct plan_tensor *root = &session->plan->tensors[root_of(session->plan, t, &columns)];
     view->data = address(session, worker, t, first, shard, writes);
-    if (tensor->place == PLACE_INPUT)
-        view->ld = session->inputs[tensor->input].tensor.ld;
-    if (tensor->place == PLACE_VARIABLE)
-        view->ld = session->variables[tensor->variable].value.ld;
+    if (root->place == PLACE_INPUT)
+        view->ld = session->inputs[root->input].tensor.ld;
+    if (root->place == PLACE_VARIABLE)
+        view->ld = session->variables[root->variable].value.ld;
     if (tensor->tensor->type.extent == EXTENT_ROWS) {
         view->rows = rows;
         view->shape.dims[0] = rows;
