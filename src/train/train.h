@@ -92,4 +92,43 @@ struct updater *updater_new(struct store *store, const struct updater_part *part
 bool updater_apply(struct updater *updater, const struct session *session, int64_t step, pil_status *status);
 void updater_free(struct updater *updater);
 
+/* ---- hook.c, loop.c: the one training loop ---- */
+struct loop;
+/* Called in the order in which they were added; NULL members are skipped. A hook that returns false ends the loop with its status;
+ * one that calls loop_stop ends it in order. */
+struct hook {
+    bool (*begin)(void *context, struct loop *loop, pil_status *status);
+    bool (*before_run)(void *context, struct loop *loop, pil_status *status);
+    bool (*after_run)(void *context, struct loop *loop, pil_status *status); /* the step is counted, the loss known */
+    bool (*end)(void *context, struct loop *loop, pil_status *status);       /* also after a stop, not after an error */
+    void *context;
+};
+/* Where batches come from: binds the next one to the session. */
+struct loop_feed {
+    bool (*next)(void *context, int64_t *rows, bool *end, pil_status *status);
+    size_t (*jobs)(void *context, struct job *jobs, size_t limit); /* prepare the batch after; NULL: none */
+    void *context;
+};
+enum { LOOP_MAX_HOOKS = 16 };
+struct loop {
+    struct session *session;
+    struct updater *updater;
+    struct loop_feed feed;
+    struct hook hooks[LOOP_MAX_HOOKS];
+    int hook_count;
+    int64_t *global_step;        /* the store's; counted up by the loop */
+    int64_t last_step;           /* stop there; 0: at the end of the input */
+    size_t loss_fetch;           /* which fetch of the plan is the loss */
+    const volatile int *stop;    /* a signal's flag, or NULL */
+    /* of the run so far */
+    double loss;                 /* of the step taken last */
+    int64_t steps, examples;
+    bool stopping, input_ended;
+};
+bool hook_add(struct loop *loop, const struct hook *hook, pil_status *status);
+void loop_stop(struct loop *loop);
+/* Steps until last_step, the end of the input, a stop or an error. A loss that is not a number is PIL_DIVERGED, found before the
+ * step changes anything. */
+bool loop_run(struct loop *loop, pil_status *status);
+
 #endif
