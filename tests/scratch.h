@@ -9,9 +9,9 @@
 
 #include "base/base.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,31 +28,17 @@ static inline void scratch_make(void)
         abort();
 }
 
-static inline void scratch_empty_folder(const char *folder)
+static inline int scratch_remove_one(const char *path, const struct stat *info, int kind, struct FTW *walk)
 {
-    DIR *stream = opendir(folder);
-    if (stream == NULL)
-        return;
-    for (struct dirent *entry; (entry = readdir(stream)) != NULL;) {
-        char path[1024];
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
-        struct stat info;
-        if (lstat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
-            scratch_empty_folder(path);
-            rmdir(path);
-        } else {
-            unlink(path);
-        }
-    }
-    closedir(stream);
+    (void)info;
+    (void)kind;
+    (void)walk;
+    return remove(path);
 }
 
 static inline void scratch_remove(void)
 {
-    scratch_empty_folder(scratch_folder);
-    rmdir(scratch_folder);
+    nftw(scratch_folder, scratch_remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 /* A path in the folder; the last eight stay valid. */
@@ -103,7 +89,7 @@ static inline void scratch_copy(const char *from, const char *to)
 
 static struct {
     int left;
-    bool lasting, reached;
+    bool lasting, reached, torn;
 } broken;
 
 static inline bool broken_fails(void)
@@ -130,15 +116,18 @@ static inline int64_t broken_pread(int fd, void *data, size_t size, int64_t offs
     return pread(fd, data, size, offset);
 }
 
-/* A failing write leaves half of its bytes, as a full disk does. */
+/* The failing write takes half of its bytes, as a disk does that becomes full, and the call after it fails. */
 static inline int64_t broken_write(int fd, const void *data, size_t size)
 {
+    if (broken.torn) {
+        broken.torn = false;
+        errno = ENOSPC;
+        return -1;
+    }
     if (!broken_fails())
         return write(fd, data, size);
-    int64_t written = size > 1 ? write(fd, data, size / 2) : 0;
-    (void)written;
-    errno = ENOSPC;
-    return -1;
+    broken.torn = size > 1;
+    return size > 1 ? write(fd, data, size / 2) : -1;
 }
 
 static inline int broken_sync(int fd)
@@ -171,7 +160,7 @@ static inline void broken_start(int n, bool lasting)
 {
     broken.left = n < 0 ? 1 << 30 : n;
     broken.lasting = lasting;
-    broken.reached = false;
+    broken.reached = broken.torn = false;
     file_set_calls(&(struct file_calls){ .open = broken_open,
                                          .read = broken_read,
                                          .pread = broken_pread,

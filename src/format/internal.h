@@ -15,6 +15,12 @@ enum { SHAPE_DIM = 2, DIM_SIZE = 1 };
  * over the masked checksum of the lengths as it lies in the file, then over the bytes. */
 uint32_t strings_crc_length(uint32_t crc, uint64_t length);
 
+/* ---- snappy.c ---- */
+/* The uncompressed size a stream claims; false when no stream of its length could be so large. */
+bool snappy_size(struct slice in, size_t *size);
+/* Fills exactly `size` bytes; false on damage. */
+bool snappy_uncompress(struct slice in, char *out, size_t size);
+
 /* ---- part.c: slices of partitioned variables ---- */
 /* A box within a variable: in each dimension where it starts and how long it is. */
 struct part {

@@ -12,15 +12,16 @@
  *     footer  handles of metaindex and index, zeros up to 40 bytes, magic number
  *
  * All entries are read at once: an .index is small, and once it is read nothing of it can fail. Values stay where they are
- * in the file; keys are put together in an arena, NUL-terminated.
+ * in the file (or in the uncompressed block); keys are put together in an arena, NUL-terminated.
  */
-#include "format/format.h"
+#include "format/internal.h"
 
 #include <string.h>
 
 #include "kernel/kernel.h"
 
 static const uint64_t MAGIC = 0xDB4775248B80FB57u;
+enum { COMPRESSION_NONE = 0, COMPRESSION_SNAPPY = 1 };
 enum { FOOTER = 48, TRAILER = 5, RESTART_INTERVAL = 16 };
 enum { BLOCK_SIZE = 256 << 10 };                   /* tensorflow/core/lib/io/table_options.h; BundleWriter keeps it */
 enum { EXPANSION = 64, EXPANSION_FREE = 1 << 20 }; /* keys put together may have so many times the file's bytes, and 1 MiB */
@@ -37,8 +38,8 @@ struct entry {
 };
 struct table {
     struct slice file;
-    const char *path; /* for errors; the caller's, while opening only */
-    struct arena *keys;
+    const char *path;    /* for errors; the caller's, while opening only */
+    struct arena *arena; /* keys, uncompressed blocks */
     struct entry *entries;
     size_t count, capacity;
     size_t key_bytes; /* of all keys */
@@ -61,26 +62,42 @@ static bool take_handle(struct slice *bytes, struct handle *handle)
     return wire_varint(bytes, &handle->offset) && wire_varint(bytes, &handle->size);
 }
 
+/* What a compressed block holds, in the arena. Only data blocks were ever compressed, but any may be. */
+static bool uncompress(struct table *table, size_t offset, char kind, struct slice *block, pil_status *status)
+{
+    size_t size;
+    if (kind != COMPRESSION_SNAPPY) {
+        status_fail(status, PIL_UNSUPPORTED, "%s: the block at byte %zu is compressed in a way (%d) that is not read",
+                    table->path, offset, kind);
+        return status_hint(status, "restore the checkpoint in TensorFlow and save it again");
+    }
+    char *out = snappy_size(*block, &size) ? arena_alloc(table->arena, size + 1, status) : NULL;
+    if (!status_ok(status))
+        return false;
+    if (out == NULL || !snappy_uncompress(*block, out, size))
+        return status_fail(status, PIL_BAD_DATA, "%s: the block at byte %zu cannot be uncompressed", table->path, offset);
+    *block = slice_of(out, size);
+    return true;
+}
+
 /* The entries of the block at `handle`, checked: within the file, checksum, compression, restarts. */
-static bool block_read(const struct table *table, struct handle handle, struct slice *entries, pil_status *status)
+static bool block_read(struct table *table, struct handle handle, struct slice *entries, pil_status *status)
 {
     const char *path = table->path;
     size_t end = table->file.size - FOOTER;
     if (handle.offset > end || handle.size > end - handle.offset || end - handle.offset - handle.size < TRAILER)
         return status_fail(status, PIL_BAD_DATA, "%s: a block is said to lie outside the file", path);
-    size_t offset = (size_t)handle.offset, size = (size_t)handle.size;
-    const char *block = table->file.data + offset;
-    if (fixed32(block + size + 1) != crc32c_mask(crc32c(0, block, size + 1)))
+    size_t offset = (size_t)handle.offset;
+    struct slice block = slice_of(table->file.data + offset, (size_t)handle.size);
+    char kind = block.data[block.size];
+    if (fixed32(block.data + block.size + 1) != crc32c_mask(crc32c(0, block.data, block.size + 1)))
         return status_fail(status, PIL_BAD_DATA, "%s: the block at byte %zu is damaged (checksum)", path, offset);
-    if (block[size] != 0) {
-        status_fail(status, PIL_UNSUPPORTED, "%s: the block at byte %zu is compressed (%s), which is not read", path, offset,
-                    block[size] == 1 ? "snappy" : "unknown kind");
-        return status_hint(status, "restore the checkpoint in TensorFlow and save it again");
-    }
-    uint32_t restarts = size >= 4 ? fixed32(block + size - 4) : 0;
-    if (size < 4 || restarts > (size - 4) / 4)
+    if (kind != COMPRESSION_NONE && !uncompress(table, offset, kind, &block, status))
+        return false;
+    uint32_t restarts = block.size >= 4 ? fixed32(block.data + block.size - 4) : 0;
+    if (block.size < 4 || restarts > (block.size - 4) / 4)
         return status_fail(status, PIL_BAD_DATA, "%s: the block at byte %zu is damaged (restarts)", path, offset);
-    *entries = slice_of(block, size - 4 - 4 * (size_t)restarts);
+    *entries = slice_of(block.data, block.size - 4 - 4 * (size_t)restarts);
     return true;
 }
 
@@ -112,7 +129,7 @@ static bool keep_entry(struct table *table, struct slice key, struct slice value
         return status_fail(status, PIL_BAD_DATA, "%s: its keys take more than %d times the file's size", table->path, EXPANSION);
     if (!mem_grow(&table->entries, &table->capacity, table->count + 1, sizeof *table->entries, status))
         return false;
-    const char *copy = arena_text(table->keys, key.data, key.size, status);
+    const char *copy = arena_text(table->arena, key.data, key.size, status);
     if (copy == NULL)
         return false;
     table->entries[table->count++] = (struct entry){ slice_of(copy, key.size), value };
@@ -173,8 +190,8 @@ struct table *table_open(struct slice file, const char *path, pil_status *status
     struct table *table = mem_new(sizeof *table, status);
     if (table == NULL)
         return NULL;
-    *table = (struct table){ .file = file, .path = path, .keys = arena_new(status) };
-    if (table->keys == NULL || !read_footer(table, &metaindex, &index, status) ||
+    *table = (struct table){ .file = file, .path = path, .arena = arena_new(status) };
+    if (table->arena == NULL || !read_footer(table, &metaindex, &index, status) ||
         !block_read(table, metaindex, &unused, status) || !read_blocks(table, index, status)) {
         table_close(table);
         return NULL;
@@ -202,7 +219,7 @@ void table_close(struct table *table)
 {
     if (table == NULL)
         return;
-    arena_free(table->keys);
+    arena_free(table->arena);
     mem_free(table->entries);
     mem_free(table);
 }

@@ -124,10 +124,10 @@ static void refused(void **state)
         const char *bytes;
         size_t size;
     } cases[] = {
-        { "\x0B\x0C", 2 },                           /* a group */
-        { "\x0E\x00", 2 },                           /* wire type 6 */
-        { "\x00\x00", 2 },                           /* field 0 */
-        { "\x80\x80\x80\x80\x80\x01\x00", 7 },       /* a number beyond 32 bits */
+        { "\x0B\x0C", 2 },                                      /* a group */
+        { "\x0E\x00", 2 },                                      /* wire type 6 */
+        { "\x00\x00", 2 },                                      /* field 0 */
+        { "\x80\x80\x80\x80\x80\x01\x00", 7 },                  /* a number beyond 32 bits */
         { "\x0A\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01", 11 }, /* a length of 2^64 - 1 */
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
