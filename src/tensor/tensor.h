@@ -26,9 +26,9 @@ enum dtype {
     DTYPE_UINT32 = 22,
     DTYPE_UINT64 = 23
 };
-size_t dtype_size(enum dtype dtype);       /* bytes of an element; 0 for strings and unknown */
-const char *dtype_name(enum dtype dtype);  /* "float32", ...; "unknown type" */
-enum dtype dtype_find(struct slice name);  /* by that name; DTYPE_NONE */
+size_t dtype_size(enum dtype dtype);      /* bytes of an element; 0 for strings and unknown */
+const char *dtype_name(enum dtype dtype); /* "float32", ...; "unknown type" */
+enum dtype dtype_find(struct slice name); /* by that name; DTYPE_NONE */
 
 /* ---- shape.c ------------------------------------------------------------------------------------------------- */
 
@@ -43,7 +43,7 @@ struct shape {
 #define SHAPE(...) ((struct shape){ (int)(sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), { __VA_ARGS__ } })
 #define SHAPE_SCALAR ((struct shape){ 0, { 0 } })
 bool shape_equal(struct shape a, struct shape b);
-int64_t shape_elements(struct shape shape);             /* -1 with a symbolic dimension or on overflow */
+int64_t shape_elements(struct shape shape);                      /* -1 with a symbolic dimension or on overflow */
 struct shape shape_with_batch(struct shape shape, int64_t rows); /* every BATCH_DIM replaced */
 /* NumPy's broadcasting; BATCH_DIM equals only itself or 1. */
 bool shape_broadcast(struct shape a, struct shape b, struct shape *out);
@@ -142,25 +142,25 @@ struct field_spec {
 };
 struct field {
     const struct field_spec *spec;
-    bool absent;       /* the source has no such field at all */
+    bool absent; /* the source has no such field at all */
     int64_t entries;
-    int64_t *offsets;  /* [rows + 1], only with a separator */
-    uint8_t *present;  /* [entries]: 0 where the value is missing */
-    struct slice *texts;  /* FIELD_STRING */
-    int64_t *ints;        /* FIELD_INT64 */
-    float *floats;        /* FIELD_FLOAT */
-    float *weights;       /* with a weight_separator, or once a weight was set; else NULL */
+    int64_t *offsets;    /* [rows + 1], only with a separator */
+    uint8_t *present;    /* [entries]: 0 where the value is missing */
+    struct slice *texts; /* FIELD_STRING */
+    int64_t *ints;       /* FIELD_INT64 */
+    float *floats;       /* FIELD_FLOAT */
+    float *weights;      /* with a weight_separator, or once a weight was set; else NULL */
     size_t entry_capacity, offset_capacity, weight_capacity;
 };
 struct fields {
     int64_t rows;
     size_t count;
-    struct field *fields;   /* in the order of the specs */
-    const char *source;     /* file name for errors: of the rows that end while it is set; not copied */
-    int64_t *lines;         /* [rows] line (or record) number in the source, from 1 */
-    const char **sources;   /* [rows] what `source` was when the row ended */
+    struct field *fields; /* in the order of the specs */
+    const char *source;   /* file name for errors: of the rows that end while it is set; not copied */
+    int64_t *lines;       /* [rows] line (or record) number in the source, from 1 */
+    const char **sources; /* [rows] what `source` was when the row ended */
     size_t row_capacity;
-    struct arena *own;      /* texts that are in no block of the reader's; NULL until needed */
+    struct arena *own; /* texts that are in no block of the reader's; NULL until needed */
 };
 struct fields *fields_new(const struct field_spec *specs, size_t count, pil_status *status); /* specs must outlive it */
 void fields_clear(struct fields *fields);
