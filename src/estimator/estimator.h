@@ -153,6 +153,7 @@ struct estimator_event;
 /* One model with its store: made new or from its newest checkpoint. */
 struct estimator_options {
     int threads;                 /* 0: all */
+    bool training;               /* with slots and hyper-parameters; false: evaluate and predict only */
     const char *checkpoint;      /* evaluate, predict: this prefix instead of the newest */
     bool accept_changed_data;
     const volatile int *stop;    /* becomes non-zero on SIGINT, SIGTERM: save and stop */
@@ -163,7 +164,7 @@ struct estimator_options {
 enum estimator_event_kind { EVENT_START, EVENT_STEP, EVENT_SAVED, EVENT_EVALUATED, EVENT_END };
 struct estimator_event {
     enum estimator_event_kind kind;
-    int64_t step, last_step;       /* last_step 0: unknown */
+    int64_t step, start_step, last_step; /* last_step 0: unknown */
     int64_t examples;              /* trained on since the start of this call */
     double seconds;                /* training time of this call so far */
     double loss;

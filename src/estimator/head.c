@@ -48,11 +48,11 @@ struct head_tensors head_build(const struct head_options *head, struct pil_graph
 
 /* ---- metrics ---- */
 
-enum source { FROM_LOSSES, FROM_LABELS, FROM_PREDICTIONS, FROM_CLASSES };
+enum judged { FROM_LOSSES, FROM_LABELS, FROM_PREDICTIONS, FROM_CLASSES };
 /* A metric of a head: its name, its kind, and what it averages or judges. */
 struct metric_row {
     const char *name, *kind;
-    enum source values;
+    enum judged values;
     bool labelled;
 };
 static const struct metric_row regression_rows[] = {
