@@ -4,10 +4,13 @@
  * layout and a note on where its values came from. TRAIN, EVAL, PREDICT, warm start, checkpoint and export work on it.
  *
  * Layouts (nobody outside this room and train sees them):
- *   DENSE   padded as a fixed tensor; all dense float32 variables of one `group` (one optimizer) lie in one block, each
- *           slot in a block of the same layout, so that summing partial gradients and updating is one pass;
+ *   DENSE   padded as a fixed tensor; the trainable ones of one `group` (one optimizer) lie in one block, each slot in a
+ *           block of the same layout, so that summing partial gradients and updating is one pass. Those that no optimizer
+ *           changes (batch norm's averages) lie outside of it: Ftrl would set them to 0;
  *   TABLE   read by lookup only: a row keeps its weights and slots side by side: w at 0, slot k at (k + 1) * slot_stride;
  *   PLAIN   anything else (an int64 step, a float32 hyper-parameter): contiguous.
+ * Pads of weights are 0 and stay 0: gradients of pads are 0, and pads of slots start as the slot does, so every update
+ * formula gives 0 for them.
  *
  * Saving never changes the store.
  */
@@ -45,7 +48,8 @@ struct variable {
     /* set by store_allocate */
     struct tensor value;     /* DENSE, PLAIN: the values. TABLE: rows x dim with ld = stride */
     int64_t slot_stride;     /* TABLE: floats between weights and slot 0, slot 0 and slot 1, ... */
-    int64_t block_offset;    /* DENSE: floats from the start of the group's block */
+    int64_t block_offset;    /* DENSE: floats from the start of the group's block; -1: outside (not trainable) */
+    float *slot_data[STORE_MAX_SLOTS];
 };
 /* One block of a group: weights, each slot, and (made by train) gradients share offsets. */
 struct store_block {
@@ -57,7 +61,8 @@ struct store_block {
 
 struct store *store_new(pil_status *status);
 /* Declares a variable, or finds the one of that name (dtype, shape and layout must agree, else an error that names both).
- * The pointer stays valid. Before store_allocate only. */
+ * Of a new one everything else is zero: not trainable, group 0, initial zeros; the caller sets it before store_allocate.
+ * The pointer stays valid. New ones before store_allocate only. */
 struct variable *store_declare(struct store *store, const char *name, enum dtype dtype, struct shape shape,
                                enum store_layout layout, pil_status *status);
 bool store_add_slot(struct store *store, struct variable *variable, const char *name, float initial, pil_status *status);
@@ -74,10 +79,10 @@ struct tensor store_slot_view(const struct variable *variable, int slot); /* str
 struct store_block store_block(const struct store *store, int group);
 int store_groups(const struct store *store);
 int64_t store_parameters(const struct store *store); /* elements of trainable variables */
-int64_t store_bytes(const struct store *store);
+int64_t store_bytes(const struct store *store); /* memory of all values and slots, with pads */
 void store_free(struct store *store);
 
-/* Scalars by name (PLAIN, shape []): global_step and the like. */
+/* Scalars by name (PLAIN, shape []): global_step and the like. NULL when there is none of that name and type. */
 int64_t *store_int64(struct store *store, const char *name);
 float *store_float32(struct store *store, const char *name);
 
