@@ -49,9 +49,18 @@ size_t source_file_count(const struct source *source);
 const char *source_file(const struct source *source, size_t i);
 void source_close(struct source *source);
 
+/* ---- csv.c, lines.c: one block -> fields ---- */
+/* Rows dealt to two parts by a hash of the record's bytes, or of one field, the same way each time. Rows of the other part are
+ * dropped as if they were not in the file. */
+struct row_split {
+    double share;   /* of the held-out part: 0 .. 1 */
+    bool held_out;  /* keep that part, else the rest */
+    const char *by; /* NULL: the whole record, else the field's name */
+};
+
 /* ---- csv.c ---- */
 struct csv_options {
-    char delimiter;             /* ',' */
+    char delimiter;             /* 0: ',' */
     bool header;                /* true: names stand in the first record */
     const char *const *names;   /* without a header */
     size_t name_count;
@@ -60,14 +69,14 @@ struct csv_options {
 };
 struct csv;
 /* Binds the wanted fields to the columns of the header (or names). A required field that is not there: an error that names
- * the file, the field and the nearest column. specs must outlive the csv. */
-struct csv *csv_new(const struct csv_options *options, struct slice header, const char *path, const struct field_spec *specs,
-                    size_t count, pil_status *status);
-/* Parses a whole block behind what `fields` holds already. Quotes ("" inside), CRLF, blank lines (skipped), UTF-8 BOM. Unquoted
- * cells are slices of the block; cells with doubled quotes are unescaped into fields-owned memory. Errors carry
- * file:line, field, column number, the record and a caret. */
-bool csv_parse(const struct csv *csv, const struct block *block, struct fields *fields, pil_status *status);
-int64_t csv_skipped(const struct csv *csv); /* records dropped by skip_bad so far */
+ * the file, the field and the nearest column. specs must outlive the csv. split may be NULL. */
+struct csv *csv_new(const struct csv_options *options, const struct row_split *split, struct slice header, const char *path,
+                    const struct field_spec *specs, size_t count, pil_status *status);
+/* Parses a whole block behind what `fields` holds already. Quotes ("" inside), CRLF, blank lines (skipped). Unquoted cells are
+ * slices of the block; cells with doubled quotes are unescaped into the fields' own memory. A quote inside a field that does
+ * not begin with one is a character. Errors carry file:line, field, column number, the record and a caret. With skip_bad bad
+ * records are dropped and *skipped (may be NULL) grows by their number. A finished csv may parse on many threads at once. */
+bool csv_parse(const struct csv *csv, const struct block *block, struct fields *fields, int64_t *skipped, pil_status *status);
 void csv_free(struct csv *csv);
 
 /* ---- stages.c ---- */
@@ -75,7 +84,7 @@ struct order_options {
     uint64_t seed;
     int64_t shuffle;    /* buffer in rows; 0 or 1: none */
     int64_t batch_size;
-    int64_t epochs;     /* 0: without end. Without end, a batch runs on across the end of the data (TensorFlow's repeat, then batch) */
+    int64_t epochs;     /* 0: without end; a batch then runs on across the end of the data (TensorFlow's repeat, then batch) */
     int64_t skip;       /* batches to pass over at the start (only without a cursor) */
 };
 /* Where the next batch begins. 24 bytes little endian in a checkpoint. */
@@ -98,8 +107,8 @@ struct order_row {
  * that is certain: ORDER_NEED_ROWS says that nothing was dealt and that `*need` rows must be known (or all of them).
  * ORDER_END: the input ends here. ORDER_FAILED: out of memory. */
 enum order_result { ORDER_BATCH, ORDER_NEED_ROWS, ORDER_END, ORDER_FAILED };
-enum order_result order_next(struct order *order, int64_t known, bool complete, struct order_row *rows, int64_t *count, int64_t *need,
-                             pil_status *status);
+enum order_result order_next(struct order *order, int64_t known, bool complete, struct order_row *rows, int64_t *count,
+                             int64_t *need, pil_status *status);
 /* Rows to throw away before the first batch: those dealt before the cursor, or passed over by `skip`. */
 int64_t order_behind(const struct order *order);
 /* Deals up to `limit` of them, as order_next deals a batch (ORDER_BATCH), for feeds that keep rows in slots and must know
