@@ -55,15 +55,15 @@ struct allocator {
 void mem_set_allocator(const struct allocator *allocator); /* NULL: the system's */
 uint64_t mem_allocations(void);                            /* calls of mem_* that asked for memory, ever */
 
-void *mem_new(size_t bytes, pil_status *status);                               /* zeroed, 16-byte aligned */
-void *mem_array(size_t count, size_t item, pil_status *status);                /* zeroed; overflow is an error */
-void *mem_block(size_t bytes, pil_status *status);                             /* zeroed, 64-byte aligned, huge pages if large */
+void *mem_new(size_t bytes, pil_status *status);                /* zeroed, 16-byte aligned */
+void *mem_array(size_t count, size_t item, pil_status *status); /* zeroed; overflow is an error */
+void *mem_block(size_t bytes, pil_status *status);              /* zeroed, 64-byte aligned, huge pages if large */
 /* Grows a mem_array in place of *array to at least `need` items, geometrically; keeps content, zeroes the rest. */
 bool mem_grow(void *array_pointer, size_t *capacity, size_t need, size_t item, pil_status *status);
 /* The same for a 64-byte aligned mem_block. */
 bool mem_grow_block(void *block_pointer, size_t *capacity, size_t need, size_t item, pil_status *status);
-char *mem_text(const char *text, pil_status *status);                          /* a copy */
-void mem_free(void *pointer);                                                  /* for all of the above */
+char *mem_text(const char *text, pil_status *status); /* a copy */
+void mem_free(void *pointer);                         /* for all of the above */
 
 /* Many small objects with one lifetime. Zeroed, 16-byte aligned. */
 struct arena *arena_new(pil_status *status);
@@ -71,7 +71,7 @@ void *arena_alloc(struct arena *arena, size_t bytes, pil_status *status);
 char *arena_text(struct arena *arena, const char *text, size_t size, pil_status *status); /* copy, NUL-terminated */
 char *arena_format(struct arena *arena, pil_status *status, const char *format, ...) PRINTF_LIKE(3, 4);
 size_t arena_bytes(const struct arena *arena); /* what it holds from the allocator, used or not */
-void arena_reset(struct arena *arena); /* forgets all objects, keeps the memory */
+void arena_reset(struct arena *arena);         /* forgets all objects, keeps the memory */
 void arena_free(struct arena *arena);
 
 /* ---- text.c -------------------------------------------------------------------------------------------------- */
@@ -89,11 +89,11 @@ struct slice slice_text(const char *text); /* of a NUL-terminated string */
 bool slice_equal(struct slice a, struct slice b);
 bool slice_is(struct slice a, const char *text);
 int slice_compare(struct slice a, struct slice b); /* by bytes, as memcmp; the shorter first */
-struct slice slice_trim(struct slice a);            /* without spaces and tabs at both ends */
+struct slice slice_trim(struct slice a);           /* without spaces and tabs at both ends */
 
 /* A growing text with a ceiling; append fails (and stays failed) beyond it. Zero-initialise with a limit. */
 struct text {
-    char *data; /* NUL-terminated, or NULL when empty */
+    char *data;                   /* NUL-terminated, or NULL when empty */
     size_t size, capacity, limit; /* limit 0: 64 MiB */
     bool failed, too_long;        /* out of memory; beyond the limit (then both) */
 };
@@ -103,9 +103,9 @@ void text_format(struct text *text, const char *format, ...) PRINTF_LIKE(2, 3);
 void text_json_string(struct text *text, struct slice value); /* quoted, escaped; invalid UTF-8 becomes U+FFFD */
 void text_json_float(struct text *text, float value);         /* shortest that reads back; NaN, Infinity as JSON5 words */
 void text_json_double(struct text *text, double value);
-void text_count(struct text *text, int64_t value);            /* with separators: 263,149 */
+void text_count(struct text *text, int64_t value); /* with separators: 263,149 */
 bool text_ok(const struct text *text, pil_status *status);
-void text_clear(struct text *text);                           /* keeps the memory */
+void text_clear(struct text *text); /* keeps the memory */
 void text_free(struct text *text);
 
 bool utf8_valid(struct slice text);
@@ -115,7 +115,7 @@ const char *nearest_word(const char *word, const char *const *candidates, size_t
 /* ---- number.c ------------------------------------------------------------------------------------------------ */
 
 /* Exact numbers, no locale. The whole slice must be the number (no spaces). */
-bool parse_float(struct slice text, float *value);   /* the nearest float32; inf, nan, hex refused except "inf","nan" words */
+bool parse_float(struct slice text, float *value); /* the nearest float32; inf, nan, hex refused except "inf","nan" words */
 bool parse_double(struct slice text, double *value);
 bool parse_int64(struct slice text, int64_t *value); /* decimal, optional sign; also "1.0" but not "1.5" */
 bool parse_bool(struct slice text, bool *value);     /* YAML's true/false, in any case */
@@ -203,8 +203,8 @@ void file_unload(struct file_data *data);
 bool file_exists(const char *path);
 bool file_is_folder(const char *path);
 bool file_size(const char *path, int64_t *size, pil_status *status);
-bool file_remove(const char *path, pil_status *status);           /* absent is fine */
-bool file_make_folder(const char *path, pil_status *status);      /* with its parents; existing is fine */
+bool file_remove(const char *path, pil_status *status);      /* absent is fine */
+bool file_make_folder(const char *path, pil_status *status); /* with its parents; existing is fine */
 /* Names in a folder (without . and ..), sorted by bytes, NUL-terminated, in the arena. */
 bool file_list(const char *folder, struct arena *arena, char ***names, size_t *count, pil_status *status);
 /* Paths that match a pattern (glob), sorted by bytes; a plain path gives itself. None is an error that names the pattern. */
@@ -232,16 +232,17 @@ void file_lock_free(struct file_lock *lock);
 enum value_kind { VALUE_NULL, VALUE_SCALAR, VALUE_LIST, VALUE_MAP };
 struct value {
     enum value_kind kind;
-    const char *file;      /* what to name in errors: a path, or "--set" */
-    int line, column;      /* from 1; 0: unknown */
-    bool quoted;           /* a scalar in quotes: never null, never a number by itself */
-    struct slice text;     /* VALUE_SCALAR; NUL-terminated besides */
-    size_t count;          /* VALUE_LIST, VALUE_MAP */
-    struct value **items;  /* the list's items, the map's values */
-    struct value **keys;   /* the map's keys: scalars with places of their own */
+    const char *file;     /* what to name in errors: a path, or "--set" */
+    int line, column;     /* from 1; 0: unknown */
+    bool quoted;          /* a scalar in quotes: never null, never a number by itself */
+    struct slice text;    /* VALUE_SCALAR; NUL-terminated besides */
+    size_t count;         /* VALUE_LIST, VALUE_MAP */
+    struct value **items; /* the list's items, the map's values */
+    struct value **keys;  /* the map's keys: scalars with places of their own */
 };
 struct value *value_get(const struct value *map, const char *key); /* NULL when absent or not a map */
-bool value_fail(const struct value *at, pil_status *status, const char *format, ...) PRINTF_LIKE(3, 4); /* INVALID_ARGUMENT with place */
+bool value_fail(const struct value *at, pil_status *status, const char *format, ...)
+    PRINTF_LIKE(3, 4); /* INVALID_ARGUMENT with place */
 /* "WHAT has no argument 'x'; did you mean 'y'?", or a hint with all known ones when none is near. */
 bool value_no_key(const struct value *key, const char *what, const char *const *known, size_t count, pil_status *status);
 
@@ -249,13 +250,13 @@ bool value_no_key(const struct value *key, const char *what, const char *const *
  * struct, made by its public macro, so that each is written once. From these rows come the YAML parser, --help, the JSON
  * Schema and the reference page. */
 struct arg;
-struct args_reader { /* what a parse function may need */
+struct args_reader {     /* what a parse function may need */
     struct arena *arena; /* owns what the options point to */
     void *context;       /* the higher room's own: columns by name, the folder of the file, ... */
 };
 /* An argument type is a value with a parse function; higher rooms add theirs. */
 struct arg_type {
-    const char *name; /* as --help says it: "float", "list of strings" */
+    const char *name;   /* as --help says it: "float", "list of strings" */
     const char *schema; /* a JSON Schema fragment: {"type":"number"} */
     bool (*parse)(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader, pil_status *status);
     void (*print)(const struct arg *arg, const void *field, struct text *out); /* YAML flow text that parses to the same */
@@ -278,15 +279,15 @@ struct arg_table {
     const void *defaults;
     size_t size; /* of the options struct */
 };
-extern const struct arg_type ARG_BOOL;    /* bool */
-extern const struct arg_type ARG_INT;     /* int64_t */
-extern const struct arg_type ARG_FLOAT;   /* float */
-extern const struct arg_type ARG_DOUBLE;  /* double */
-extern const struct arg_type ARG_TEXT;    /* const char * ; null: NULL */
-extern const struct arg_type ARG_CHOICE;  /* int: index into extra's words */
-extern const struct arg_type ARG_TEXTS;   /* struct arg_texts */
-extern const struct arg_type ARG_INTS;    /* struct arg_ints */
-extern const struct arg_type ARG_FLOATS;  /* struct arg_floats; also {linspace: [from, to, count]} */
+extern const struct arg_type ARG_BOOL;   /* bool */
+extern const struct arg_type ARG_INT;    /* int64_t */
+extern const struct arg_type ARG_FLOAT;  /* float */
+extern const struct arg_type ARG_DOUBLE; /* double */
+extern const struct arg_type ARG_TEXT;   /* const char * ; null: NULL */
+extern const struct arg_type ARG_CHOICE; /* int: index into extra's words */
+extern const struct arg_type ARG_TEXTS;  /* struct arg_texts */
+extern const struct arg_type ARG_INTS;   /* struct arg_ints */
+extern const struct arg_type ARG_FLOATS; /* struct arg_floats; also {linspace: [from, to, count]} */
 struct arg_texts {
     const char *const *items;
     size_t count;
@@ -302,10 +303,12 @@ struct arg_floats {
 };
 /* Fills `options` (a struct of table->size bytes): the defaults, then what the map says. Unknown keys are errors that
  * name the nearest known word; missing required ones name themselves. `map` may be NULL or null: all defaults. */
-bool args_parse(const struct arg_table *table, const struct value *map, void *options, struct args_reader *reader, pil_status *status);
-void args_print(const struct arg_table *table, const void *options, struct text *out);  /* YAML flow map, every default written out */
-void args_schema(const struct arg_table *table, struct text *out);                      /* JSON Schema object */
-void args_reference(const struct arg_table *table, struct text *out);                   /* a Markdown table */
+bool args_parse(const struct arg_table *table, const struct value *map, void *options, struct args_reader *reader,
+                pil_status *status);
+void args_print(const struct arg_table *table, const void *options,
+                struct text *out);                                    /* YAML flow map, every default written out */
+void args_schema(const struct arg_table *table, struct text *out);    /* JSON Schema object */
+void args_reference(const struct arg_table *table, struct text *out); /* a Markdown table */
 
 /* ---- log.c --------------------------------------------------------------------------------------------------- */
 

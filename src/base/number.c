@@ -224,10 +224,12 @@ static bool long_float(struct slice text, float *value)
     return true;
 }
 
+/* A short number m / 10^f needs no look at midpoints. From a midpoint k / 2^j of two floats near x, with 2^j <= 2^24 / x, it
+ * is 0 or at least 1 / (10^f * 2^j) away, relatively at least 1 / (10^7 * 2^24) > 2^-48: too far to be rounded onto it. */
 bool parse_float(struct slice text, float *value)
 {
     double nearest;
-    if (!short_number(text, &nearest) || is_midpoint(nearest))
+    if (!short_number(text, &nearest))
         return long_float(text, value);
     *value = (float)nearest; /* zero or between 1e-7 and 1e8: a normal float */
     return true;

@@ -69,6 +69,24 @@ static void keys_of_all_sizes(void **state)
     map_free(map);
 }
 
+/* Runs of one byte: from 8 to 16 bytes only the size tells them apart. */
+static void runs_of_one_byte(void **state)
+{
+    (void)state;
+    pil_status status = { 0 };
+    struct map *map = map_new(&status);
+    char key[20];
+    for (int pass = 0; pass < 2; pass++) {
+        int64_t number = 0;
+        for (int byte = 0; byte < 256; byte++) {
+            memset(key, byte, sizeof(key));
+            for (size_t size = 1; size <= 20; size++)
+                assert_int_equal(map_intern(map, slice_of(key, size), NULL, &status), number++);
+        }
+    }
+    map_free(map);
+}
+
 static void many_words(void **state)
 {
     (void)state;
@@ -179,8 +197,9 @@ static void integer_failures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(order_of_arrival),        cmocka_unit_test(keys_of_all_sizes), cmocka_unit_test(many_words),
-        cmocka_unit_test(failures_change_nothing), cmocka_unit_test(integers),          cmocka_unit_test(integer_failures),
+        cmocka_unit_test(order_of_arrival), cmocka_unit_test(keys_of_all_sizes),       cmocka_unit_test(runs_of_one_byte),
+        cmocka_unit_test(many_words),       cmocka_unit_test(failures_change_nothing), cmocka_unit_test(integers),
+        cmocka_unit_test(integer_failures),
     };
     return cmocka_run_group_tests_name("base/map", tests, NULL, NULL);
 }

@@ -116,6 +116,47 @@ static void nearest_numbers(void **state)
     }
 }
 
+/* Numbers of up to nine characters with any byte at any place: the C library judges here too. */
+static void any_byte_anywhere(void **state)
+{
+    (void)state;
+    static const char digits[] = "123456789";
+    for (size_t size = 1; size <= 9; size++) {
+        for (size_t place = 0; place < size; place++) {
+            for (int byte = 1; byte < 256; byte++) {
+                char text[16] = "", *end;
+                memcpy(text, digits, size);
+                text[place] = (char)byte;
+                float value = 0, expected = strtof(text, &end);
+                bool ok = *end == '\0' && end != text && strchr(" \t\n\v\f\r", text[0]) == NULL;
+                if (parse_float(slice_of(text, size), &value) != ok || (ok && !same_float(value, expected)))
+                    fail_msg("'%s' was read as %a, should be %a", text, (double)value, (double)expected);
+            }
+        }
+    }
+}
+
+/* More zeros than a double has digits: the exponent alone does not tell what is large. */
+static void many_zeros(void **state)
+{
+    (void)state;
+    char text[2000] = "0.";
+    memset(text + 2, '0', 900);
+    strcpy(text + 902, "1");
+    check_number(text);
+    strcpy(text + 902, "1e890");
+    check_number(text);
+    strcpy(text + 902, "1e1500");
+    check_number(text);
+    strcpy(text + 902, ".1");
+    text[1] = '1';
+    check_number(text);
+    strcpy(text + 902, "e-1500");
+    check_number(text);
+    strcpy(text + 902, "e-900");
+    check_number(text);
+}
+
 static void not_numbers(void **state)
 {
     (void)state;
@@ -269,8 +310,9 @@ static void shapes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nearest_numbers), cmocka_unit_test(not_numbers), cmocka_unit_test(integers),
-        cmocka_unit_test(printed_numbers), cmocka_unit_test(shapes),
+        cmocka_unit_test(nearest_numbers), cmocka_unit_test(not_numbers), cmocka_unit_test(any_byte_anywhere),
+        cmocka_unit_test(many_zeros),      cmocka_unit_test(integers),    cmocka_unit_test(printed_numbers),
+        cmocka_unit_test(shapes),
     };
     return cmocka_run_group_tests_name("base/number", tests, NULL, NULL);
 }
