@@ -195,9 +195,11 @@ static void make_tables(void)
         }
 }
 
-static uint32_t crc_tables(uint32_t crc, const char *p, size_t size)
+uint32_t crc32c_portable(uint32_t crc, const void *data, size_t size)
 {
+    const char *p = data;
     pthread_once(&tables_made, make_tables);
+    crc = ~crc;
     for (; size >= 8; size -= 8, p += 8) {
         uint64_t v = load64(p) ^ crc;
         crc = bytes[7][v & 0xff] ^ bytes[6][v >> 8 & 0xff] ^ bytes[5][v >> 16 & 0xff] ^ bytes[4][v >> 24 & 0xff] ^
@@ -205,7 +207,7 @@ static uint32_t crc_tables(uint32_t crc, const char *p, size_t size)
     }
     for (; size > 0; size--, p++)
         crc = crc >> 8 ^ bytes[0][(crc ^ (unsigned char)*p) & 0xff];
-    return crc;
+    return ~crc;
 }
 
 #if defined(__x86_64__)
@@ -242,5 +244,5 @@ uint32_t crc32c(uint32_t crc, const void *data, size_t size)
     if (__builtin_cpu_supports("sse4.2"))
         return ~crc_hardware(~crc, data, size);
 #endif
-    return ~crc_tables(~crc, data, size);
+    return crc32c_portable(crc, data, size);
 }

@@ -54,7 +54,9 @@ struct gemm {
 };
 
 /* out[r] = combination of the table's rows for row r of `ids`, r in [0, ids->rows).
- * table row i: `dim` floats at table + i * stride; any id < 0 is dropped. Empty rows give zeros. */
+ * table row i: `dim` floats at table + i * stride; with dim > 1, floats up to the next multiple of 4 are readable (the store
+ * pads its rows so; of `out` exactly dim columns are written, since it may be part of a concat). Ids are below table_rows;
+ * any id < 0 is dropped. Empty rows give zeros. */
 enum combiner { COMBINER_SUM, COMBINER_MEAN, COMBINER_SQRTN };
 struct lookup {
     const float *table;
@@ -77,40 +79,53 @@ struct coefficients {
     float *out;
 };
 
-/* Every optimizer's formula. Hyper-parameters of one step, already corrected (schedules, Adam's powers). */
+/* Every optimizer's formula: w and its slots after one step with gradient g. sqrt and division are exact. In brackets the
+ * slots in order; TensorFlow's names and first values are the optimizer's row's business (train/optimizer.c). w, slots and
+ * g all 0 (a pad) stay 0, provided epsilon > 0 where a formula has one besides Adagrad's. "r" is rate, "eps" epsilon. */
 enum update_formula {
-    UPDATE_SGD,              /* no slot */
-    UPDATE_MOMENTUM,         /* 1.x: m */
-    UPDATE_MOMENTUM_KERAS,   /* v */
-    UPDATE_ADAGRAD,          /* n; epsilon 0 for 1.x, 1e-7 outside the root for Keras's legacy class */
-    UPDATE_ADAGRAD_INSIDE,   /* n; epsilon inside the root (Keras's newer class) */
-    UPDATE_ADAM,             /* m, v; p[RATE] is the corrected rate */
-    UPDATE_ADAM_AMSGRAD,     /* m, v, vhat */
-    UPDATE_RMSPROP,          /* s; epsilon outside (Keras legacy) */
-    UPDATE_RMSPROP_INSIDE,   /* s, mom; epsilon inside (1.x, and Keras's with momentum) */
-    UPDATE_RMSPROP_CENTERED, /* s, q; epsilon outside, as golden/optimizers.json decides */
-    UPDATE_RMSPROP_CENTERED_INSIDE, /* s, q, mom */
-    UPDATE_FTRL,             /* n, z */
-    UPDATE_ADADELTA,         /* a, b */
-    UPDATE_ADAMAX,           /* m, u */
-    UPDATE_NADAM,            /* m, v */
-    UPDATE_PROXIMAL_ADAGRAD, /* n */
+    UPDATE_SGD,            /* []      w -= r g */
+    UPDATE_MOMENTUM,       /* [a]     a = momentum a + g; w -= r (nesterov ? g + momentum a : a)              1.x */
+    UPDATE_MOMENTUM_KERAS, /* [v]     v = momentum v - r g; w += nesterov ? momentum v - r g : v */
+    UPDATE_ADAGRAD,        /* [n]     n += g^2; w -= r g / (sqrt(n) + eps)          1.x: eps 0; Keras legacy: 1e-7 */
+    UPDATE_ADAGRAD_INSIDE, /* [n]     n += g^2; w -= r g / sqrt(n + eps)                          Keras's newer class */
+    UPDATE_ADAM,           /* [m, v]  m, v: moving means of g, g^2 by beta_1, beta_2; w -= r m / (sqrt(v) + eps) */
+    UPDATE_ADAM_AMSGRAD,   /* [m, v, h]  the same with h = max(h, v) under the root */
+    UPDATE_RMSPROP,        /* [s]     s: moving mean of g^2 by rho; w -= r g / (sqrt(s) + eps)   Keras, momentum 0 */
+    UPDATE_RMSPROP_INSIDE, /* [s, a]  a = momentum a + r g / sqrt(s + eps); w -= a           1.x; Keras, momentum > 0 */
+    UPDATE_RMSPROP_CENTERED,        /* [s, q]     RMSPROP with s - q^2 for s; q: moving mean of g by rho */
+    UPDATE_RMSPROP_CENTERED_INSIDE, /* [s, q, a]  RMSPROP_INSIDE likewise */
+    UPDATE_FTRL,     /* [n, z]  n' = n + g^2; z += g + 2 shrinkage w - (n'^-power - n^-power) / r w;
+                      *         w = |z| <= l1 ? 0 : (sign(z) l1 - z) / ((n'^-power + beta) / r + 2 l2) */
+    UPDATE_ADADELTA, /* [a, b]  a: moving mean of g^2 by rho; x = g sqrt(b + eps) / sqrt(a + eps); b: of x^2; w -= r x */
+    UPDATE_ADAMAX,   /* [m, u]  m as Adam's; u = max(beta_2 u, |g|); w -= r m / (u + eps) */
+    UPDATE_NADAM,    /* [m, v]  m, v as Adam's; w -= r (extra[0] g + extra[1] m) / (sqrt(v / extra[2]) + eps) */
+    UPDATE_PROXIMAL_ADAGRAD, /* [n]  n += g^2; e = r / sqrt(n); x = w - e g; w = sign(x) max(|x| - e l1, 0) / (1 + e l2) */
     UPDATE_COUNT
 };
-enum { UPDATE_MAX_SLOTS = 3, UPDATE_PARAMETERS = 12 };
+enum { UPDATE_MAX_SLOTS = 3 };
+/* The hyper-parameters of one step. What depends on the step is the caller's to put in, computed in double from the fp32
+ * values of the betas (TensorFlow's are fp32: 1 - 0.999f is 0.00099999) and rounded once. With t counting steps from 1:
+ *   every formula   rate after its schedule (Keras's decay: rate / (1 + decay (t - 1)))
+ *   ADAM, AMSGRAD   rate * sqrt(1 - beta_2^t) / (1 - beta_1^t)
+ *   ADAMAX          rate / (1 - beta_1^t)
+ *   NADAM           with c(t) = beta_1 (1 - 0.5 * 0.96^(0.004 t)) and P(t) = c(1) c(2) ... c(t):
+ *                   extra[0] = (1 - c(t)) / (1 - P(t)), extra[1] = c(t + 1) / (1 - P(t) c(t + 1)), extra[2] = 1 - beta_2^t
+ * Fields that a formula does not name are not read. */
 struct update {
     enum update_formula formula;
     bool nesterov;
+    bool slots_only; /* leave w alone: rows without a gradient where slots decay but weights stay */
     float rate, epsilon;
     float momentum, rho, beta_1, beta_2;
-    float l1, l2, shrinkage, beta, power; /* Ftrl (power -0.5 is the fast case), ProximalAdagrad's l1 and l2 */
-    float extra[4];                       /* Nadam's four coefficients of this step; see update.c */
+    float l1, l2, shrinkage, beta, power; /* Ftrl (power -0.5, the default, is the fast case), ProximalAdagrad's l1 and l2 */
+    float extra[3];
 };
 int update_slots(enum update_formula formula);
-/* What an optimizer does to rows without a gradient in a sparse step. */
+/* What an optimizer does to rows without a gradient in a sparse step: nothing; its slots decay (an update with slots_only
+ * and groups NULL); it moves them as well (groups NULL alone). */
 enum untouched { UNTOUCHED_STAYS, UNTOUCHED_DECAYS, UNTOUCHED_MOVES };
 
-/* w and slots: n contiguous floats each, slots NULL where the formula has fewer; g is the gradient. */
+/* w and slots: n contiguous floats each, slots NULL where the formula has fewer; g is the gradient. Nothing overlaps. */
 struct update_dense {
     const struct update *rule;
     float *w;
@@ -120,7 +135,9 @@ struct update_dense {
 };
 /* Rows of a table: weights at row 0 .. dim, slot k at row + (k + 1) * slot_stride. For each group j of `groups` in
  * [first, first + count): g = sum over its entries of coefficient[entry] * gradient[row of entry] (row order), then the
- * formula on row ids[j]. Each id occurs in one group, so ranges of groups can go to different workers. */
+ * formula on row ids[j]. Each id occurs in one group, so ranges of groups can go to different workers. A group may be empty:
+ * its row is used with gradient 0. Exactly dim floats of a row, of each slot and of a gradient's row are read and written.
+ * groups NULL: rows first .. first + count of the table, each with gradient 0. */
 struct update_rows {
     const struct update *rule;
     float *table;
@@ -130,6 +147,7 @@ struct update_rows {
     const float *gradient; /* [rows, dim], gradient_ld apart */
     int64_t gradient_ld;
     const float *coefficient; /* [entries] or NULL: all 1 */
+    float max_norm; /* the lookup's; 0: none. g then goes through the scaling of its row, as the row stands before the update */
 };
 
 /* Element-wise: rows x cols, each operand with its own ld. Pads of out are not written unless the function maps 0 to 0. */
@@ -147,8 +165,8 @@ struct kernels {
 
     void (*update_dense)(const struct update_dense *call);
     void (*update_rows)(const struct update_rows *call);
-    /* sum += row-ordered gradients of the groups, for optimizers that treat a sparse gradient as a dense one:
-     * out[ids[j] * dim ..] for each group. */
+    /* The groups' g added to a dense gradient, for optimizers that treat a sparse gradient as one and for tests:
+     * out[ids[j] * out_stride + c] += g[c]. The rule is not read, the table only with max_norm. */
     void (*sum_groups)(const struct update_rows *call, float *out, int64_t out_stride);
 
     /* y = f(x); dx = dy * f'(x) given y (and x where the derivative needs it: softplus, gelu, swish). In place is fine. */
@@ -182,10 +200,12 @@ const struct kernels *kernel_level(const char *name);
 uint64_t fingerprint64(const char *data, size_t size);       /* farmhash's farmhashna::Hash64 */
 uint64_t fingerprint_cat64(uint64_t a, uint64_t b);          /* TensorFlow's FingerprintCat64 */
 uint32_t crc32c(uint32_t crc, const void *data, size_t size); /* start with 0; hardware where there is one */
+uint32_t crc32c_portable(uint32_t crc, const void *data, size_t size); /* the same by tables, what crc32c falls back to */
 
 /* ---- sort.c ---- */
-/* Groups the entries of `ids` (see struct groups). `scratch` holds what sort_scratch(entries) says; out's arrays lie in
- * `memory` of sort_memory(entries) bytes. limit: ids are below it (radix passes follow from it). */
+/* Groups the entries of `ids` (see struct groups); entry and row numbers count from the slice's first. `scratch` holds what
+ * sort_scratch(entries) says, 8-byte aligned; out's arrays lie in `memory` of sort_memory(entries) bytes. limit: ids are below
+ * it (the way to sort follows from it). */
 size_t sort_scratch(int64_t entries);
 size_t sort_memory(int64_t entries);
 void sort_groups(const struct sparse *ids, int64_t limit, void *scratch, void *memory, struct groups *out);
