@@ -8,6 +8,7 @@
 #ifndef PILASTER_H
 #define PILASTER_H
 
+#include "pilaster/column.h"
 #include "pilaster/status.h"
 
 #endif

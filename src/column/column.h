@@ -19,6 +19,8 @@
 struct column_row; /* a kind's row: name, argument table, functions, help; private to the room */
 
 const struct column_row *column_find(const char *kind);        /* "crossed_column" */
+size_t column_kind_count(void);
+const struct arg_table *column_kind_table(size_t number); /* a kind's name and arguments, for schema and reference page */
 const char *column_kind(const struct pil_column *column);
 const char *column_name(const struct pil_column *column);      /* TensorFlow's name: "dayofweek_X_hourofday_embedding" */
 const char *column_key(const struct pil_column *column);       /* the model file's key, or the name */
@@ -26,6 +28,12 @@ bool column_is_categorical(const struct pil_column *column);
 bool column_is_dense(const struct pil_column *column);         /* numeric, embedding, indicator; bucketized is both */
 int64_t column_buckets(const struct pil_column *column);       /* categorical: number of ids */
 int64_t column_width(const struct pil_column *column);         /* dense: columns of its output */
+const char *column_scope(const struct pil_column *column);     /* the name as part of a variable's name: odd characters are _ */
+/* shared_embeddings stands for several columns in a list of feature columns; every other column for itself. */
+size_t column_part_count(const struct pil_column *column);
+struct pil_column *column_part(struct pil_column *column, size_t i);
+/* The word of an id, where the column has a vocabulary: for the neighbours of an embedding. */
+bool column_word(const struct pil_column *column, int64_t id, struct slice *word);
 /* The categorical column below an embedding or an indicator; NULL for any other. */
 const struct pil_column *column_lookup_source(const struct pil_column *column);
 
@@ -62,7 +70,9 @@ struct program_target {
     int64_t classes;                      /* 0: any number */
 };
 int program_target(struct program *program, const struct program_target *target, pil_status *status);
-/* Field types that the input section states ("hourofday" -> int64); anything else follows from the columns. */
+/* Field types that the input section states ("hourofday" -> int64); anything else follows from the columns. With
+ * PROGRAM_ANY_TYPE as its type a spec states the separators only. Before or after the requests, but before program_finish. */
+enum { PROGRAM_ANY_TYPE = FIELD_FLOAT + 1 };
 bool program_field(struct program *program, const struct field_spec *spec, pil_status *status);
 bool program_finish(struct program *program, pil_status *status);
 const struct field_spec *program_fields(const struct program *program, size_t *count); /* what a reader must supply */
@@ -81,6 +91,7 @@ struct records {
     int32_t *words;                   /* [rows * record_words] */
     size_t capacity;
     struct sparse_builder *ragged;    /* one per ragged feature, in order of feature number */
+    size_t ragged_count;
 };
 size_t program_record_words(const struct program *program);
 size_t program_ragged_count(const struct program *program);
@@ -94,7 +105,9 @@ struct program_scratch *program_scratch_new(const struct program *program, pil_s
 void program_scratch_free(struct program_scratch *scratch);
 bool program_run(const struct program *program, const struct fields *fields, int64_t first, int64_t count,
                  struct program_scratch *scratch, struct records *out, pil_status *status);
-/* What a column makes of a row, for `pilaster columns`: values, ids, weights as JSON or as text for people. */
+/* What a column makes of a row, for `pilaster columns`: {"values":[...],"ids":[...],"weights":[...]} as JSON, or text for people,
+ * "'Fri' x 18 -> id 403 of 672". The column is one the program was asked for, or an embedding or indicator of one. values[i] made
+ * ids[i]; of a cross it is the list of its leaves' values. */
 void program_explain(const struct program *program, const struct pil_column *column, const struct fields *fields, int64_t row,
                      struct program_scratch *scratch, bool json, struct text *out);
 void program_free(struct program *program);
