@@ -474,7 +474,8 @@ static void gemm(const struct gemm *g)
 {
     if (g->m <= 0 || g->n <= 0)
         return;
-    const bool in_tile = g->activation == ACTIVATION_LINEAR || g->activation == ACTIVATION_RELU;
+    /* A tile has one of the two; both together, or another function, are passes of their own. */
+    const bool in_tile = g->activation == ACTIVATION_LINEAR || (g->activation == ACTIVATION_RELU && !g->gate);
     struct gemm product = *g;
     if (!in_tile) {
         product.activation = ACTIVATION_LINEAR;

@@ -13,6 +13,10 @@
 
 #include <string.h>
 
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
 #include "kernel/kernel.h"
 
 #if !defined(LEVEL) || !defined(LEVEL_NAME)
@@ -66,17 +70,22 @@ INLINE vi vset_int(int32_t x)
     return x - (vi){ 0 };
 }
 
-/* The first `count` (< VL) floats; the other lanes are `rest`. */
-INLINE vf vload_part(const float *p, int64_t count, float rest)
+/* mask ? a : b by bits; mask lanes are 0 or -1, as comparisons give them. C has no ?: for vectors. */
+INLINE vf vselect(vi mask, vf a, vf b)
 {
-    vf v = vset(rest);
-    memcpy(&v, p, (size_t)count * sizeof(float));
-    return v;
+    return (vf)((mask & (vi)a) | (~mask & (vi)b));
 }
 
-INLINE void vstore_part(float *p, vf v, int64_t count)
+/* 0, 1, 2, ... */
+INLINE vi vlanes(void)
 {
-    memcpy(p, &v, (size_t)count * sizeof(float));
+#if VL == 16
+    return (vi){ 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
+#elif VL == 8
+    return (vi){ 0, 1, 2, 3, 4, 5, 6, 7 };
+#else
+    return (vi){ 0, 1, 2, 3 };
+#endif
 }
 
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(__FP_FAST_FMAF)
@@ -86,17 +95,47 @@ INLINE void vstore_part(float *p, vf v, int64_t count)
 #endif
 
 #if LEVEL == 2 && defined(__AVX512F__)
-#include <immintrin.h>
 #define VFMA_INTRINSIC(a, b, c) (vf) _mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c))
 #define VSQRT_INTRINSIC(a) (vf) _mm512_sqrt_ps((__m512)(a))
+#define VLOWER_INTRINSIC(a, b) (vf) _mm512_min_ps((__m512)(a), (__m512)(b))
+#define VHIGHER_INTRINSIC(a, b) (vf) _mm512_max_ps((__m512)(a), (__m512)(b))
+#define VMASK_INTRINSIC(count) (__mmask16)((1u << (count)) - 1)
+#define VMASK_LOAD_INTRINSIC(p, count) (vf) _mm512_maskz_loadu_ps(VMASK_INTRINSIC(count), p)
+#define VMASK_STORE_INTRINSIC(p, count, v) _mm512_mask_storeu_ps(p, VMASK_INTRINSIC(count), (__m512)(v))
 #elif LEVEL == 1 && defined(__FMA__)
-#include <immintrin.h>
 #define VFMA_INTRINSIC(a, b, c) (vf) _mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c))
 #define VSQRT_INTRINSIC(a) (vf) _mm256_sqrt_ps((__m256)(a))
-#elif defined(__SSE2__)
-#include <immintrin.h>
+#define VLOWER_INTRINSIC(a, b) (vf) _mm256_min_ps((__m256)(a), (__m256)(b))
+#define VHIGHER_INTRINSIC(a, b) (vf) _mm256_max_ps((__m256)(a), (__m256)(b))
+#define VMASK_INTRINSIC(count) (__m256i)(vlanes() < vset_int((int32_t)(count)))
+#define VMASK_LOAD_INTRINSIC(p, count) (vf) _mm256_maskload_ps(p, VMASK_INTRINSIC(count))
+#define VMASK_STORE_INTRINSIC(p, count, v) _mm256_maskstore_ps(p, VMASK_INTRINSIC(count), (__m256)(v))
+#elif LEVEL == 0 && defined(__SSE2__)
 #define VSQRT_INTRINSIC(a) (vf) _mm_sqrt_ps((__m128)(a))
+#define VLOWER_INTRINSIC(a, b) (vf) _mm_min_ps((__m128)(a), (__m128)(b))
+#define VHIGHER_INTRINSIC(a, b) (vf) _mm_max_ps((__m128)(a), (__m128)(b))
 #endif
+
+/* The first `count` (0 .. VL) floats, no byte beyond them; the other lanes are `rest`. */
+INLINE vf vload_part(const float *p, int64_t count, float rest)
+{
+#ifdef VMASK_INTRINSIC
+    return vselect(vlanes() < vset_int((int32_t)count), VMASK_LOAD_INTRINSIC(p, count), vset(rest));
+#else
+    vf v = vset(rest);
+    memcpy(&v, p, (size_t)count * sizeof(float));
+    return v;
+#endif
+}
+
+INLINE void vstore_part(float *p, vf v, int64_t count)
+{
+#ifdef VMASK_INTRINSIC
+    VMASK_STORE_INTRINSIC(p, count, v);
+#else
+    memcpy(p, &v, (size_t)count * sizeof(float));
+#endif
+}
 
 /* a * b + c, rounded once where the processor has fused multiply-add. Without it (level c on x86) it is rounded twice: the
  * library's fmaf would be a call per element, some hundred times slower; such a level is correct, its bits are its own. */
@@ -134,26 +173,39 @@ INLINE vf vsqrt(vf a)
 #endif
 }
 
-/* mask ? a : b by bits; mask lanes are 0 or -1, as comparisons give them. C has no ?: for vectors. */
-INLINE vf vselect(vi mask, vf a, vf b)
-{
-    return (vf)((mask & (vi)a) | (~mask & (vi)b));
-}
-
 INLINE vf vabs(vf a)
 {
     return (vf)((vi)a & vset_int(0x7fffffff));
 }
 
+/* a < b ? a : b and a > b ? a : b: where either is NaN, b. So a limit stands first and the value last. */
+INLINE vf vlower(vf a, vf b)
+{
+#ifdef VLOWER_INTRINSIC
+    return VLOWER_INTRINSIC(a, b);
+#else
+    return vselect(a < b, a, b);
+#endif
+}
+
+INLINE vf vhigher(vf a, vf b)
+{
+#ifdef VHIGHER_INTRINSIC
+    return VHIGHER_INTRINSIC(a, b);
+#else
+    return vselect(a > b, a, b);
+#endif
+}
+
 /* Both give NaN when either is NaN, as TensorFlow's maximum and minimum do. */
 INLINE vf vmax(vf a, vf b)
 {
-    return vselect((a > b) | (a != a), a, b);
+    return vselect(a != a, a, vhigher(a, b));
 }
 
 INLINE vf vmin(vf a, vf b)
 {
-    return vselect((a < b) | (a != a), a, b);
+    return vselect(a != a, a, vlower(a, b));
 }
 
 /* ---- four lanes at every level, for rows shorter than a vector ---- */

@@ -186,6 +186,48 @@ static void test_ragged_shapes(void **state)
     }
 }
 
+/* The epilogue is the activation of the plain product, then the gate: the same bits as one after the other. */
+static void test_epilogues(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < ACTIVATION_COUNT; kind++)
+        for (int round = 0; round < 12; round++) {
+            struct shape_case shape = { 1 + random_to(20), 1 + random_to(round % 3 == 0 ? 1 : 40),
+                                        1 + random_to(round % 4 == 0 ? 1 : 30) };
+            struct product p;
+            product_new(&p, shape, (int)(random_word() & 15) | (round % 2 ? 32 : 0));
+            p.call.activation = (enum activation)kind;
+            float *expected = malloc((size_t)p.c_size * sizeof(float));
+            assert_non_null(expected);
+            for (int l = 0; l < LEVELS; l++) {
+                const struct kernels *kernels = kernel_level(level_names[l]);
+                if (!kernels)
+                    continue;
+                struct gemm plain = p.call;
+                plain.activation = ACTIVATION_LINEAR;
+                plain.gate = NULL;
+                plain.c = expected;
+                memcpy(expected, p.before, (size_t)p.c_size * sizeof(float));
+                kernels->gemm(&plain);
+                kernels->activate(p.call.activation, expected, plain.ldc, expected, plain.ldc, plain.m, plain.n);
+                memcpy(p.c, p.before, (size_t)p.c_size * sizeof(float));
+                kernels->gemm(&p.call);
+                for (int64_t i = 0; i < plain.m; i++)
+                    for (int64_t j = 0; j < plain.n; j++) {
+                        float *x = &expected[i * plain.ldc + j];
+                        if (p.gate && !(p.gate[i * p.call.gate_ld + j] > 0))
+                            *x = 0;
+                        if (!same_float(*x, p.c[i * plain.ldc + j]))
+                            fail_msg("%s: kind %d of [%d, %d, %d] at %d, %d: %.9g, expected %.9g", kernels->level, kind,
+                                     (int)plain.m, (int)plain.n, (int)plain.k, (int)i, (int)j, p.c[i * plain.ldc + j], *x);
+                    }
+                check_pads(&p);
+            }
+            free(expected);
+            product_free(&p);
+        }
+}
+
 /* A row's bits do not depend on which rows stand beside it: tiles of any size give one result. */
 static void test_rows_alone(void **state)
 {
@@ -285,7 +327,7 @@ int main(void)
 {
     const struct CMUnitTest all[] = {
         cmocka_unit_test(test_levels_here), cmocka_unit_test(test_ragged_shapes), cmocka_unit_test(test_rows_alone),
-        cmocka_unit_test(test_infinities),  cmocka_unit_test(test_transpose),
+        cmocka_unit_test(test_epilogues),   cmocka_unit_test(test_infinities),    cmocka_unit_test(test_transpose),
     };
     return cmocka_run_group_tests(all, NULL, NULL);
 }
