@@ -183,7 +183,9 @@ int64_t estimator_step(const struct estimator *estimator);
 bool estimator_predict(struct estimator *estimator, const char *data, bool keep_fields,
                        bool (*batch)(void *context, const struct head_batch *batch, const struct batch *raw, pil_status *status),
                        void *context, pil_status *status);
-void estimator_describe(struct estimator *estimator, struct text *out); /* train --dry-run: variables, parameters, work, schedule */
+void estimator_headline(struct estimator *estimator, struct text *out);  /* three lines: model, parts, schedule */
+void estimator_describe(struct estimator *estimator, struct text *out);  /* train --dry-run: variables, parameters, work, schedule */
+const struct head_metrics *estimator_metrics(const struct estimator *estimator); /* of the last evaluation, or NULL */
 struct store *estimator_store(struct estimator *estimator);
 void estimator_free(struct estimator *estimator);
 

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What people and scripts see: errors, progress, metrics as JSON or as a table. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+
+static struct progress *current; /* so that a line said meanwhile does not mix with the progress line */
+
+int say_error(const pil_status *status)
+{
+    if (current)
+        progress_clear(current);
+    fprintf(stderr, "pilaster: %s\n", status->message);
+    switch (status->code) {
+    case PIL_OK:
+        return EXIT_DONE;
+    case PIL_INVALID_ARGUMENT:
+    case PIL_UNSUPPORTED:
+        return EXIT_USAGE;
+    case PIL_CANCELLED:
+        return EXIT_INTERRUPTED;
+    default:
+        return EXIT_FAILED;
+    }
+}
+
+void say(const char *format, ...)
+{
+    va_list list;
+    if (current)
+        progress_clear(current);
+    va_start(list, format);
+    vfprintf(stderr, format, list);
+    va_end(list);
+    fputc('\n', stderr);
+}
+
+bool output_format(const char *word, bool csv, enum output_format *out)
+{
+    static const char *const words[] = { "json", "table", "csv" };
+    for (size_t i = 0; i < COUNT_OF(words) - !csv; i++)
+        if (!word || strcmp(word, words[i]) == 0) {
+            *out = (enum output_format)i;
+            return true;
+        }
+    fprintf(stderr, "pilaster: --format is json%s, not '%s'\n", csv ? ", csv or table" : " or table", word);
+    return false;
+}
+
+bool output_text(const struct text *text, pil_status *status)
+{
+    if (!text_ok(text, status))
+        return false;
+    if (text->size && fwrite(text->data, 1, text->size, stdout) != text->size)
+        return status_fail(status, PIL_IO, "cannot write the results to standard output");
+    return true;
+}
+
+bool output_flush(pil_status *status)
+{
+    return fflush(stdout) == 0 || status_fail(status, PIL_IO, "cannot write the results to standard output");
+}
+
+void output_metrics(const struct head_metrics *metrics, int64_t step, enum output_format format, struct text *out)
+{
+    if (format == FORMAT_JSON) {
+        text_format(out, "{\"global_step\":%lld", (long long)step);
+        for (size_t i = 0; i < head_metrics_count(metrics); i++) {
+            text_format(out, ",\"%s\":", head_metrics_name(metrics, i));
+            text_json_float(out, (float)head_metrics_value(metrics, i));
+        }
+        text_format(out, "}\n");
+        return;
+    }
+    text_format(out, "  %-24s ", "global_step");
+    text_count(out, step);
+    text_format(out, "\n");
+    for (size_t i = 0; i < head_metrics_count(metrics); i++)
+        text_format(out, "  %-24s %.6g\n", head_metrics_name(metrics, i), head_metrics_value(metrics, i));
+}
+
+/* ---- progress ---- */
+
+static double now_seconds(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+void progress_clear(struct progress *progress)
+{
+    if (progress->shown)
+        fprintf(stderr, "\r\033[K");
+    progress->shown = false;
+}
+
+static int terminal_width(void)
+{
+    struct winsize size;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
+}
+
+/* " 1,684 of 2,570  66 %  loss 0.4802  812,000 examples/s  0:01 left" */
+static void step_line(const struct estimator_event *event, struct text *line)
+{
+    double rate = event->seconds > 0 ? (double)event->examples / event->seconds : 0;
+    text_format(line, " ");
+    text_count(line, event->step);
+    if (event->last_step) {
+        int64_t done = event->step - event->start_step, all = event->last_step - event->start_step;
+        double left = done > 0 ? event->seconds / (double)done * (double)(all - done) : 0;
+        text_format(line, " of ");
+        text_count(line, event->last_step);
+        text_format(line, "  %d %%  loss %.4g  ", (int)(100 * event->step / event->last_step), event->loss);
+        text_count(line, (int64_t)rate);
+        text_format(line, " examples/s  %d:%02d left", (int)left / 60, (int)left % 60);
+    } else {
+        text_format(line, " steps  loss %.4g  ", event->loss);
+        text_count(line, (int64_t)rate);
+        text_format(line, " examples/s");
+    }
+}
+
+static void show_step(struct progress *progress, const struct estimator_event *event)
+{
+    double now = now_seconds();
+    if (now - progress->last < (progress->terminal ? 0.1 : 10.0))
+        return;
+    progress->last = now;
+    struct text line = { 0 };
+    step_line(event, &line);
+    if (line.data && progress->terminal)
+        fprintf(stderr, "\r\033[K%.*s", terminal_width() - 1, line.data);
+    else if (line.data)
+        fprintf(stderr, "%s\n", line.data);
+    progress->shown = progress->terminal;
+    fflush(stderr);
+    text_free(&line);
+}
+
+/* The first few metrics, those people look at first. */
+static void show_evaluation(struct progress *progress, const struct estimator_event *event)
+{
+    static const char *const first[] = { "auc", "average_loss", "accuracy", "prediction/mean", "label/mean" };
+    struct text line = { 0 };
+    int shown = 0;
+    text_format(&line, " step ");
+    text_count(&line, event->step);
+    text_format(&line, "  eval");
+    for (size_t f = 0; f < COUNT_OF(first) && shown < 3; f++)
+        for (size_t i = 0; i < head_metrics_count(event->metrics); i++)
+            if (strcmp(head_metrics_name(event->metrics, i), first[f]) == 0) {
+                text_format(&line, "  %s %.4f", first[f], head_metrics_value(event->metrics, i));
+                shown++;
+            }
+    progress_clear(progress);
+    fprintf(stderr, "%s\n", line.data ? line.data : "");
+    text_free(&line);
+}
+
+static void show_end(struct progress *progress, const struct estimator_event *event)
+{
+    struct text line = { 0 };
+    int64_t steps = event->step - event->start_step;
+    text_format(&line, " trained ");
+    text_count(&line, steps);
+    text_format(&line, " step%s in %.2f s, ", steps == 1 ? "" : "s", event->seconds);
+    text_count(&line, event->seconds > 0 ? (int64_t)((double)event->examples / event->seconds) : 0);
+    text_format(&line, " examples/s    loss %.4g", event->loss);
+    progress_clear(progress);
+    fprintf(stderr, "%s\n", line.data ? line.data : "");
+    text_free(&line);
+}
+
+void progress_event(void *context, const struct estimator_event *event)
+{
+    struct progress *progress = context;
+    current = progress;
+    switch (event->kind) {
+    case EVENT_START:
+        progress->last = now_seconds();
+        break;
+    case EVENT_STEP:
+        show_step(progress, event);
+        break;
+    case EVENT_EVALUATED:
+        show_evaluation(progress, event);
+        break;
+    case EVENT_END:
+        show_end(progress, event);
+        break;
+    case EVENT_SAVED:
+        break;
+    }
+}
+
+struct model *load_trained(const char *model_dir, pil_status *status)
+{
+    struct arena *arena = arena_new(status);
+    char *path = arena ? path_join(arena, model_dir, "model.yaml", status) : NULL;
+    struct model *model = NULL;
+    if (path && !file_exists(path)) {
+        status_fail(status, PIL_NOT_FOUND, "%s is not the folder of a model: it has no model.yaml", model_dir);
+        status_hint(status, "train one first: pilaster train MODEL.yaml --model-dir %s", model_dir);
+    } else if (path) {
+        model = modelfile_load(path, NULL, 0, status);
+    }
+    if (model) /* the folder may have moved since it was trained */
+        model->run.model_dir = model_dir;
+    arena_free(arena);
+    return model;
+}

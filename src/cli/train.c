@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pilaster train: train_and_evaluate a model file; the last line on stdout is the last evaluation. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+
+static volatile int stop;
+
+static void on_signal(int number)
+{
+    (void)number;
+    stop = 1;
+}
+
+/* The first signal saves and stops; the second one kills, as people expect. */
+static void catch_signals(void)
+{
+    struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND };
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+/* The command line's say over the model file's. */
+static void override(struct model *model, const struct arguments *arguments)
+{
+    if (arguments->model_dir)
+        model->run.model_dir = arguments->model_dir;
+    if (arguments->has_max_steps) {
+        model->train.max_steps = arguments->max_steps;
+        model->train.steps = 0;
+    }
+}
+
+static bool train(struct model *model, const struct arguments *arguments, pil_status *status)
+{
+    struct progress progress = { .model = model, .terminal = isatty(STDERR_FILENO) && !getenv("NO_PROGRESS") };
+    struct estimator_options options = { .threads = (int)arguments->threads, .training = true, .stop = &stop,
+                                         .accept_changed_data = arguments->accept_changed_data, .event = progress_event,
+                                         .context = &progress };
+    struct estimator *estimator = estimator_new(model, &options, status);
+    struct text out = { 0 };
+    bool ok = false;
+    if (!estimator)
+        return false;
+    if (arguments->dry_run) {
+        modelfile_print(model, &out);
+        estimator_describe(estimator, &out);
+        ok = output_text(&out, status);
+    } else {
+        struct text head = { 0 };
+        estimator_headline(estimator, &head);
+        if (head.data)
+            fprintf(stderr, "%s", head.data);
+        text_free(&head);
+        catch_signals();
+        ok = estimator_train_and_evaluate(estimator, status);
+        const struct head_metrics *metrics = estimator_metrics(estimator);
+        if (ok && metrics) {
+            output_metrics(metrics, estimator_step(estimator), FORMAT_JSON, &out);
+            ok = output_text(&out, status);
+        }
+    }
+    text_free(&out);
+    estimator_free(estimator);
+    return ok && output_flush(status);
+}
+
+static int run(struct arguments *arguments)
+{
+    pil_status status = { 0 };
+    struct model *model = modelfile_load(arguments->target, arguments->sets.items, arguments->sets.count, &status);
+    if (!model) {
+        say_error(&status);
+        return status.code == PIL_NO_MEMORY ? EXIT_FAILED : EXIT_USAGE;
+    }
+    override(model, arguments);
+    bool ok = train(model, arguments, &status);
+    model_free(model);
+    return ok ? EXIT_DONE : say_error(&status);
+}
+
+static const struct option options[] = {
+    { "model-dir", "D", "where checkpoints, events and model.yaml go; a second train goes on there", OPTION_TEXT,
+      offsetof(struct arguments, model_dir) },
+    { "max-steps", "N", "stop when the model has been trained N steps in all", OPTION_COUNT, offsetof(struct arguments, max_steps) },
+    { "threads", "N", "workers; 0: one a processor. The result has the same bits for any N", OPTION_COUNT, offsetof(struct arguments, threads) },
+    { "set", "KEY=VALUE", "override a value of the model file: --set params.dnn_hidden_units=[32]", OPTION_LIST,
+      offsetof(struct arguments, sets) },
+    { "accept-changed-data", NULL, "resume although data or columns have changed; the input starts anew", OPTION_FLAG,
+      offsetof(struct arguments, accept_changed_data) },
+    { "dry-run", NULL, "print the model with every default, its parameters and the schedule; train nothing", OPTION_FLAG,
+      offsetof(struct arguments, dry_run) },
+};
+const struct command command_train = { "train", "MODEL.yaml", "trains the model, evaluates it, leaves checkpoints; resumes where it stopped",
+                                       "pilaster train examples/flights/model.yaml --model-dir flights_model", options, COUNT_OF(options),
+                                       run };
