@@ -158,7 +158,7 @@ static void buckets_at_the_edges(void **state)
     ASSERT_OK(ran.status);
     static const int32_t single[] = { 4, 4, 0, 1 }, vector[][2] = { { 0, 6 }, { 3, 9 }, { 1, 6 }, { 4, 5 } };
     for (int r = 0; r < 4; r++) {
-        int32_t ids[4];
+        int32_t ids[4] = { 0 };
         assert_int_equal(id_of(&ran, 0, r), single[r]);
         assert_int_equal(ids_of(&ran, 1, r, ids, NULL, 4), 2);
         assert_int_equal(ids[0], vector[r][0]);

@@ -325,7 +325,7 @@ static bool read_all(const char *prefix, char digest[65], pil_status *status)
 
 static void damage_file(const char *prefix, const char *path)
 {
-    size_t size;
+    size_t size = 0;
     char *original = scratch_read(path, &size), *copy = malloc(size), expected[65], got[65];
     pil_status status = { 0 };
     int harmless = 0;
@@ -380,7 +380,7 @@ static void hostile_index(void **state)
     for (size_t n = 0; n < COUNT_OF(names); n++) {
         const char *prefix = scratch_path(names[n]);
         char path[600];
-        size_t size;
+        size_t size = 0;
         snprintf(path, sizeof path, "%s.index", prefix);
         char *original = scratch_read(path, &size), *copy = malloc(size);
         struct slice footer = slice_of(original + size - 48, 48);
