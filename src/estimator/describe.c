@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a model is, for people: a headline before training, every variable and the schedule for --dry-run. */
+#include <stdio.h>
+#include <string.h>
+
+#include "estimator/internal.h"
+
+static void count(struct text *out, int64_t value, const char *what)
+{
+    text_count(out, value);
+    text_format(out, " %s%s", what, value == 1 ? "" : "s");
+}
+
+/* Weights below a prefix ("linear/", "dnn/"). */
+static int64_t weights_of(const struct estimator *estimator, const char *prefix)
+{
+    int64_t sum = 0;
+    for (size_t i = 0; i < store_count(estimator->store); i++) {
+        const struct variable *variable = store_at(estimator->store, i);
+        if (variable->trainable && strncmp(variable->name, prefix, strlen(prefix)) == 0)
+            sum += shape_elements(variable->shape);
+    }
+    return sum;
+}
+
+static void part_line(const struct estimator *estimator, struct text *out)
+{
+    const struct model *model = estimator->model;
+    if (model->linear_count) {
+        text_format(out, "wide  ");
+        count(out, (int64_t)model->linear_count, "column");
+        text_format(out, ", ");
+        count(out, weights_of(estimator, "linear/"), "weight");
+        text_format(out, "   ");
+    }
+    if (model->dnn_count) {
+        text_format(out, "deep  ");
+        count(out, (int64_t)model->dnn_count, "column");
+        text_format(out, ", ");
+        count(out, weights_of(estimator, "dnn/"), "weight");
+        text_format(out, "   ");
+    }
+    text_format(out, "optimizers  ");
+    if (model->linear_count || model->kind == ESTIMATOR_BASELINE)
+        text_format(out, "%s %g%s", optimizer_class(&model->linear_optimizer), model->linear_optimizer.options.learning_rate.rate,
+                    model->dnn_count ? ", " : "");
+    if (model->dnn_count)
+        text_format(out, "%s %g", optimizer_class(&model->dnn_optimizer), model->dnn_optimizer.options.learning_rate.rate);
+    text_format(out, "\n");
+}
+
+static void schedule_line(const struct estimator *estimator, struct text *out)
+{
+    const struct model *model = estimator->model;
+    const struct run_options *run = &model->run;
+    if (model->train.steps || model->train.max_steps) {
+        count(out, model->train.steps ? model->train.steps : model->train.max_steps, model->train.steps ? "more step" : "step");
+    } else {
+        text_format(out, "to the end of the data");
+    }
+    text_format(out, ", ");
+    count(out, model->input.batch_size, "row");
+    text_format(out, " each");
+    if (model->input.epochs) {
+        text_format(out, ", ");
+        count(out, model->input.epochs, "epoch");
+    }
+    if (run->save_checkpoints_steps > 0) {
+        text_format(out, "   save every ");
+        count(out, run->save_checkpoints_steps, "step");
+    } else if (run->save_checkpoints_secs > 0) {
+        text_format(out, "   save every %g s", run->save_checkpoints_secs);
+    } else {
+        text_format(out, "   save at the end");
+    }
+    bool evaluates = model->input.eval.count || model->eval.split > 0;
+    if (evaluates && model->eval.throttle_secs > 0)
+        text_format(out, "   evaluate after a save, at most every %g s, and at the end", model->eval.throttle_secs);
+    else if (evaluates)
+        text_format(out, "   evaluate after each save");
+    else
+        text_format(out, "   no evaluation");
+    text_format(out, "   export: none\n");
+}
+
+void estimator_headline(struct estimator *estimator, struct text *out)
+{
+    const struct model *model = estimator->model;
+    text_format(out, "%s of '%s'", model->estimator, model->label);
+    if (estimator->restored) {
+        text_format(out, "   goes on from step ");
+        text_count(out, estimator_step(estimator));
+        text_format(out, " (%s)", path_base(estimator->restored));
+    }
+    text_format(out, "\n");
+    part_line(estimator, out);
+    schedule_line(estimator, out);
+}
+
+void estimator_describe(struct estimator *estimator, struct text *out)
+{
+    pil_status status = { 0 };
+    text_format(out, "\n# ");
+    size_t at = out->size;
+    estimator_headline(estimator, out);
+    /* A comment in the YAML that stands above: every line starts with "# ". */
+    for (size_t i = at; i + 1 < out->size; i++)
+        if (out->data[i] == '\n')
+            out->data[i] = ';';
+    text_format(out, "#\n# %-84s %-16s %12s %12s\n", "variable", "shape", "parameters", "bytes");
+    for (size_t i = 0; i < store_count(estimator->store); i++) {
+        const struct variable *variable = store_at(estimator->store, i);
+        char shape[128];
+        int64_t elements = shape_elements(variable->shape);
+        if (variable->layout == STORE_PLAIN)
+            continue;
+        text_format(out, "# %-84s %-16s %12lld %12lld\n", variable->name, shape_text(variable->shape, shape), (long long)elements,
+                    (long long)(elements * 4 * (1 + variable->slot_count)));
+    }
+    text_format(out, "#\n# ");
+    count(out, store_parameters(estimator->store), "parameter");
+    text_format(out, ", ");
+    count(out, store_bytes(estimator->store), "byte");
+    text_format(out, " with the optimizers' slots");
+    if (mode_prepare(estimator, estimator->options.training ? MODE_TRAIN : MODE_PREDICT, &status)) {
+        const struct plan *plan = estimator->runs[estimator->options.training ? MODE_TRAIN : MODE_PREDICT].plan;
+        text_format(out, ", ");
+        count(out, (int64_t)plan_flops(plan), "operation");
+        text_format(out, " an example");
+    }
+    text_format(out, "\n");
+}
+
+const struct head_metrics *estimator_metrics(const struct estimator *estimator)
+{
+    return estimator->metrics;
+}
