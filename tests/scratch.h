@@ -41,12 +41,12 @@ static inline void scratch_remove(void)
     nftw(scratch_folder, scratch_remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-/* A path in the folder; the last eight stay valid. */
+/* A path in the folder; the last 64 stay valid. */
 static inline const char *scratch_path(const char *name)
 {
-    static char paths[8][512];
+    static char paths[64][512];
     static int next;
-    char *path = paths[next++ % 8];
+    char *path = paths[next++ % 64];
     snprintf(path, sizeof paths[0], "%s/%s", scratch_folder, name);
     return path;
 }

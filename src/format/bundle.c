@@ -362,15 +362,14 @@ bool bundle_map(struct bundle *bundle, const struct bundle_entry *entry, const v
     return true;
 }
 
-/* Reads the list of an entry's parts. They must lie within the whole without overlapping and cover it. */
-static struct part *read_parts(const struct bundle *bundle, const struct bundle_entry *entry, size_t *count, pil_status *status)
+/* The list of an entry's parts, which must lie within the whole and not overlap. */
+static struct part *list_parts(const struct bundle *bundle, const struct bundle_entry *entry, size_t *count, pil_status *status)
 {
     struct slice message = table_value(bundle->table, bundle->first + (size_t)(entry - bundle->entries));
     struct part *parts = NULL;
     size_t capacity = 0;
     struct wire_field field;
     bool damaged;
-    int64_t covered = 0;
     *count = 0;
     while (wire_next(&message, &field, &damaged)) {
         if (field.number != ENTRY_SLICES || field.type != WIRE_BYTES)
@@ -387,12 +386,7 @@ static struct part *read_parts(const struct bundle *bundle, const struct bundle_
                 goto failed;
             }
         }
-        covered += shape_elements(parts[(*count)++].shape);
-    }
-    if (covered != shape_elements(entry->shape)) {
-        status_fail(status, PIL_BAD_DATA, "%s: the parts of '%s' cover %" PRId64 " of its %" PRId64 " values", bundle->path,
-                    entry->name, covered, shape_elements(entry->shape));
-        goto failed;
+        ++*count;
     }
     return parts;
 failed:
@@ -424,6 +418,26 @@ static bool read_part(struct bundle *bundle, const struct bundle_entry *whole, c
     return fine;
 }
 
+bool bundle_read_parts(struct bundle *bundle, const struct bundle_entry *entry, void *out, int64_t *elements, pil_status *status)
+{
+    size_t count;
+    *elements = 0;
+    if (!is_number(bundle, entry, status))
+        return false;
+    if (!entry->partitioned) {
+        *elements = shape_elements(entry->shape);
+        return bundle_read(bundle, entry, out, status);
+    }
+    struct part *parts = list_parts(bundle, entry, &count, status);
+    bool fine = parts != NULL;
+    for (size_t i = 0; fine && i < count; i++) {
+        fine = read_part(bundle, entry, &parts[i], out, status);
+        *elements += shape_elements(parts[i].shape);
+    }
+    mem_free(parts);
+    return fine;
+}
+
 bool bundle_read(struct bundle *bundle, const struct bundle_entry *entry, void *out, pil_status *status)
 {
     if (!is_number(bundle, entry, status))
@@ -436,13 +450,12 @@ bool bundle_read(struct bundle *bundle, const struct bundle_entry *entry, void *
             memcpy(out, bytes.data, bytes.size);
         return true;
     }
-    size_t count;
-    struct part *parts = read_parts(bundle, entry, &count, status);
-    bool fine = parts != NULL;
-    for (size_t i = 0; fine && i < count; i++)
-        fine = read_part(bundle, entry, &parts[i], out, status);
-    mem_free(parts);
-    return fine;
+    int64_t elements, all = shape_elements(entry->shape);
+    if (!bundle_read_parts(bundle, entry, out, &elements, status))
+        return false;
+    return elements == all ||
+           status_fail(status, PIL_BAD_DATA, "%s: the parts of '%s' cover %" PRId64 " of its %" PRId64 " values", bundle->path,
+                       entry->name, elements, all);
 }
 
 /* ---- strings ------------------------------------------------------------------------------------------------- */

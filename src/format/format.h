@@ -69,6 +69,9 @@ const struct bundle_entry *bundle_at(const struct bundle *bundle, size_t i); /* 
 const struct bundle_entry *bundle_find(const struct bundle *bundle, const char *name);
 /* Copies a tensor's values, contiguous, checksum verified, into out (entry->bytes of it). Numbers only. */
 bool bundle_read(struct bundle *bundle, const struct bundle_entry *entry, void *out, pil_status *status);
+/* The parts of a partitioned tensor that are stored; the rest of out is left alone. `elements`: how many were copied. (In 1.x
+ * the slot of one part of a variable has the whole's shape and only that part's values.) */
+bool bundle_read_parts(struct bundle *bundle, const struct bundle_entry *entry, void *out, int64_t *elements, pil_status *status);
 /* A string tensor's elements in the arena. */
 bool bundle_read_strings(struct bundle *bundle, const struct bundle_entry *entry, struct arena *arena, struct slice **out, pil_status *status);
 /* The same values in place (no copy), checksum verified; not for partitioned entries. */

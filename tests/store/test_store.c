@@ -150,6 +150,52 @@ static void table_layout(void **state)
     }
 }
 
+/* A gradient of zeros leaves the pads of weights at zero, whatever the formula: slots as the optimizers start them. */
+static void pads_stay_zero(void **state)
+{
+    (void)state;
+    const struct kernels *kernels = kernel_get();
+    for (int formula = 0; formula < UPDATE_COUNT; formula++) {
+        bool adagrad = formula == UPDATE_ADAGRAD || formula == UPDATE_ADAGRAD_INSIDE || formula == UPDATE_FTRL ||
+                       formula == UPDATE_PROXIMAL_ADAGRAD;
+        pil_status status = { 0 };
+        struct store *store = store_new(&status);
+        struct variable *kernel = declare(store, "kernel", SHAPE(3, 5), STORE_DENSE, 0, 0);
+        for (int k = 0; k < update_slots((enum update_formula)formula); k++) {
+            char name[16];
+            snprintf(name, sizeof name, "slot%d", k);
+            assert_true(store_add_slot(store, kernel, name, adagrad && k == 0 ? 0.1f : 0, &status));
+        }
+        assert_true(store_allocate(store, &status));
+        struct store_block block = store_block(store, 0);
+        struct update rule = { .formula = (enum update_formula)formula,
+                               .rate = 0.1f,
+                               .momentum = 0.9f,
+                               .rho = 0.9f,
+                               .beta_1 = 0.9f,
+                               .beta_2 = 0.999f,
+                               .power = -0.5f,
+                               .l1 = 0.01f,
+                               .l2 = 0.01f };
+        rule.epsilon = adagrad ? 0 : 1e-7f;
+        for (int i = 0; i < 4; i++)
+            rule.extra[i] = 0.5f;
+        float gradient[48] = { 0 };
+        for (int row = 0; row < 3; row++) {
+            for (int i = 0; i < 5; i++)
+                gradient[row * 16 + i] = 1.0f;
+        }
+        struct update_dense call = { .rule = &rule, .w = block.weights, .g = gradient, .n = block.floats };
+        for (int k = 0; k < block.slot_count; k++)
+            call.slot[k] = block.slots[k];
+        for (int step = 0; step < 20; step++)
+            kernels->update_dense(&call);
+        for (int i = 0; i < 48; i++)
+            assert_true((block.weights[i] == 0) == (i % 16 >= 5));
+        store_free(store);
+    }
+}
+
 /* A model with every kind of variable; large ones cross pieces of work. */
 static struct store *model(uint64_t seed, int threads)
 {
@@ -271,8 +317,9 @@ static void out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(declaring),    cmocka_unit_test(dense_layout), cmocka_unit_test(table_layout),
-        cmocka_unit_test(first_values), cmocka_unit_test(scalars),      cmocka_unit_test(out_of_memory),
+        cmocka_unit_test(declaring),      cmocka_unit_test(dense_layout), cmocka_unit_test(table_layout),
+        cmocka_unit_test(pads_stay_zero), cmocka_unit_test(first_values), cmocka_unit_test(scalars),
+        cmocka_unit_test(out_of_memory),
     };
     return cmocka_run_group_tests_name("store/store", tests, NULL, NULL);
 }
