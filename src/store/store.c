@@ -269,6 +269,9 @@ static bool lay_out_alone(struct store *store, struct variable *variable, pil_st
     variable->value = tensor_view(memory, variable->dtype, variable->shape, false);
     if (variable->layout == STORE_PLAIN)
         variable->value.ld = variable->value.cols;
+    /* A hyper-parameter has the model's value before anything is restored: restoring compares. */
+    if (variable->layout == STORE_PLAIN && variable->dtype == DTYPE_FLOAT32 && variable->initializer.kind == INITIALIZER_CONSTANT)
+        fill(memory, shape_elements(variable->shape), variable->initializer.a);
     return true;
 }
 

@@ -40,10 +40,13 @@ enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_EXPONENTIAL_DECAY, SCHEDULE_PIE
                      SCHEDULE_INVERSE_TIME_DECAY, SCHEDULE_COSINE_DECAY };
 struct schedule {
     enum schedule_kind kind;
-    double rate;                /* initial_learning_rate */
+    double rate;                /* initial_learning_rate; below 0: unset */
     double steps, decay, end, power, alpha;
     bool staircase, cycle;
+    float warmup_target;        /* cosine_decay: rises to it first; 0: does not */
+    double warmup_steps;
     struct arg_floats boundaries, values;
+    const char *name;           /* the original's argument: names nothing here */
 };
 double schedule_rate(const struct schedule *schedule, int64_t step); /* step: from 0 */
 extern const struct arg_type ARG_RATE; /* struct schedule: a number, or {exponential_decay: {...}}; null: unset (rate < 0) */
@@ -56,7 +59,8 @@ struct optimizer_options { /* the union of all classes' arguments; a class's tab
     float momentum, rho, beta_1, beta_2, epsilon, decay_rate;
     bool nesterov, amsgrad, centered;
     float initial_accumulator_value, l1, l2, l2_shrinkage, beta, learning_rate_power;
-    float clipnorm, clipvalue, global_clipnorm;
+    float clipnorm, clipvalue, global_clipnorm; /* 0: none */
+    const char *name; /* instead of the class's in checkpoint names; NULL: the class's */
 };
 struct optimizer { /* a value: copied where it is kept */
     const struct optimizer_row *row;
@@ -69,7 +73,7 @@ bool optimizer_read(const struct value *value, const char *default_name, double 
                     struct args_reader *reader, struct optimizer *out, pil_status *status);
 bool optimizer_find(const char *name, enum optimizer_flavour flavour, struct optimizer *out, pil_status *status); /* class defaults */
 void optimizer_print(const struct optimizer *optimizer, struct text *out); /* {adagrad: {learning_rate: 0.05, ...}} */
-const char *optimizer_class(const struct optimizer *optimizer);            /* "Adagrad", as in checkpoint names */
+const char *optimizer_class(const struct optimizer *optimizer);            /* "Adagrad", as in checkpoint names; "" without one */
 int optimizer_slots(const struct optimizer *optimizer);
 /* Declares, before store_allocate, a variable's slots and (once per scope) the optimizer's hyper-parameters.
  * scope: "training/Adagrad" or "training/Adagrad_1" (2.x). iter: the combined model's linear part has its own step count

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of this room share: how an argument may be null, and what an optimizer's row says. */
+#ifndef PILASTER_TRAIN_INTERNAL_H
+#define PILASTER_TRAIN_INTERNAL_H
+
+#include "train/train.h"
+
+/* ---- schedule.c ---- */
+/* Nothing, or an unquoted null or ~. */
+bool is_null(const struct value *value);
+extern const struct arg_type ARG_OPTIONAL_FLOAT; /* float above 0; null: 0 */
+
+/* ---- optimizer.c ---- */
+/* What an optimizer's options come to: a formula, its slots in the kernel's order, and their first values. */
+enum slot_start { START_ZERO, START_ONE, START_ACCUMULATOR };
+struct optimizer_shape {
+    enum update_formula formula;
+    enum untouched untouched;
+    const char *slots[UPDATE_MAX_SLOTS];
+    enum slot_start starts[UPDATE_MAX_SLOTS];
+};
+struct optimizer_row {
+    struct arg_table table;  /* its name is the model file's */
+    const char *class_name;  /* as TensorFlow's checkpoints and its strings say it */
+    enum optimizer_flavour flavour;
+    const struct optimizer_shape *(*shape)(const struct optimizer_options *options);
+    const char *hypers[5];   /* arguments that checkpoints hold besides the rate and its decay */
+};
+/* Refuses what this version cannot do: clipped gradients. */
+bool optimizer_check(const struct optimizer *optimizer, pil_status *status);
+
+/* ---- rule.c ---- */
+/* What an optimizer does in one step: the kernel's numbers, corrected for the step. steps: taken before this one. cache:
+ * Nadam's product of momenta up to the step before, which becomes this step's in *next_cache. */
+struct update rule_of(const struct optimizer *optimizer, int64_t steps, float cache, float *next_cache);
+float rule_cache(const struct optimizer *optimizer, int64_t steps); /* that product after so many steps */
+/* A used row whose gradient is 0 is as if it were not used. */
+bool rule_is_idle(enum update_formula formula);
+
+/* ---- rows.c: the tables' part of a step ---- */
+enum { MOST_READINGS = 64 }; /* of one table in a step */
+/* One reading of a table in the batch. */
+struct reading {
+    const struct session_record *record;
+    struct sparse ids;         /* the record's, cut to the batch's rows; a dropped entry's id may be made -1 */
+    struct groups groups;      /* of these ids */
+    const float *coefficient;  /* [entries] or NULL: all 1 */
+    /* to be made before the tables are updated, and the memory for it, which stays */
+    bool wants_coefficients, wants_groups, drops;
+    float *coefficients;
+    int32_t *kept_ids;
+    char *sort_scratch, *sort_memory;
+    size_t coefficient_capacity, kept_capacity, scratch_capacity, memory_capacity;
+};
+/* A table with all its readings, to be updated by `pieces` tasks that share nothing. */
+struct table_update {
+    const struct variable *variable;
+    const struct update *rule;
+    enum untouched untouched;
+    struct reading *const *readings;
+    int reading_count;
+    int64_t pieces;
+    float *const *scratch;     /* by worker: rows_scratch(dim) floats where reading_count > 1 */
+    const struct kernels *kernels;
+};
+size_t rows_scratch(int64_t dim);
+/* Memory for what a reading wants; then rows first .. first + count of its coefficients; then, with all coefficients, groups. */
+bool reading_reserve(struct reading *reading, pil_status *status);
+void reading_coefficients(struct reading *reading, const struct kernels *kernels, int64_t first, int64_t count);
+void reading_group(struct reading *reading, int64_t table_rows);
+void reading_free(struct reading *reading);
+void table_update_piece(const struct table_update *update, int64_t piece, int worker);
+/* The readings' gradients added to a dense one, `ld` apart. */
+void table_add_dense(const struct table_update *update, float *gradient, int64_t ld);
+
+#endif

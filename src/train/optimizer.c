@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The optimizers: a row each, with its arguments, their defaults, and what its options come to (formula, slots). The
+ * formulas are kernel/update.c's. Three families of rows: Keras's legacy classes, which a 2.x Estimator uses; those of
+ * tf.compat.v1.train; and Keras's newer classes, which put epsilon elsewhere and treat a sparse gradient as a dense one.
+ *
+ *     dnn_optimizer: Adagrad                          the class's defaults, with the estimator's rate where it has one
+ *     dnn_optimizer: {adagrad: {learning_rate: 0.05}}
+ */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "train/internal.h"
+
+/* ---- what options come to ------------------------------------------------------------------------------------ */
+
+#define SHAPE_OF(name, formula, untouched, ...) static const struct optimizer_shape name = { formula, untouched, __VA_ARGS__ }
+
+SHAPE_OF(sgd, UPDATE_SGD, UNTOUCHED_STAYS, { NULL }, { START_ZERO });
+SHAPE_OF(sgd_momentum, UPDATE_MOMENTUM_KERAS, UNTOUCHED_STAYS, { "momentum" }, { START_ZERO });
+SHAPE_OF(adagrad, UPDATE_ADAGRAD, UNTOUCHED_STAYS, { "accumulator" }, { START_ACCUMULATOR });
+SHAPE_OF(adam, UPDATE_ADAM, UNTOUCHED_MOVES, { "m", "v" }, { START_ZERO });
+SHAPE_OF(adam_amsgrad, UPDATE_ADAM_AMSGRAD, UNTOUCHED_MOVES, { "m", "v", "vhat" }, { START_ZERO });
+SHAPE_OF(rmsprop, UPDATE_RMSPROP, UNTOUCHED_DECAYS, { "rms" }, { START_ZERO });
+SHAPE_OF(rmsprop_momentum, UPDATE_RMSPROP_INSIDE, UNTOUCHED_STAYS, { "rms", "momentum" }, { START_ZERO });
+SHAPE_OF(rmsprop_centered, UPDATE_RMSPROP_CENTERED, UNTOUCHED_DECAYS, { "rms", "mg" }, { START_ZERO });
+SHAPE_OF(rmsprop_both, UPDATE_RMSPROP_CENTERED_INSIDE, UNTOUCHED_STAYS, { "rms", "mg", "momentum" }, { START_ZERO });
+SHAPE_OF(ftrl, UPDATE_FTRL, UNTOUCHED_STAYS, { "accumulator", "linear" }, { START_ACCUMULATOR, START_ZERO });
+SHAPE_OF(adadelta, UPDATE_ADADELTA, UNTOUCHED_STAYS, { "accum_grad", "accum_var" }, { START_ZERO });
+SHAPE_OF(adamax, UPDATE_ADAMAX, UNTOUCHED_STAYS, { "m", "v" }, { START_ZERO });
+SHAPE_OF(nadam, UPDATE_NADAM, UNTOUCHED_DECAYS, { "m", "v" }, { START_ZERO });
+
+SHAPE_OF(v1_momentum, UPDATE_MOMENTUM, UNTOUCHED_STAYS, { "Momentum" }, { START_ZERO });
+SHAPE_OF(v1_adagrad, UPDATE_ADAGRAD, UNTOUCHED_STAYS, { "Adagrad" }, { START_ACCUMULATOR });
+SHAPE_OF(v1_adam, UPDATE_ADAM, UNTOUCHED_MOVES, { "Adam", "Adam_1" }, { START_ZERO });
+SHAPE_OF(v1_rmsprop, UPDATE_RMSPROP_INSIDE, UNTOUCHED_STAYS, { "RMSProp", "RMSProp_1" }, { START_ONE, START_ZERO });
+SHAPE_OF(v1_rmsprop_centered, UPDATE_RMSPROP_CENTERED_INSIDE, UNTOUCHED_STAYS, { "RMSProp", "RMSProp_1", "RMSProp_2" },
+         { START_ONE, START_ZERO, START_ZERO });
+SHAPE_OF(v1_ftrl, UPDATE_FTRL, UNTOUCHED_STAYS, { "Ftrl", "Ftrl_1" }, { START_ACCUMULATOR, START_ZERO });
+SHAPE_OF(v1_adadelta, UPDATE_ADADELTA, UNTOUCHED_STAYS, { "Adadelta", "Adadelta_1" }, { START_ZERO });
+SHAPE_OF(v1_proximal_adagrad, UPDATE_PROXIMAL_ADAGRAD, UNTOUCHED_STAYS, { "ProximalAdagrad" }, { START_ACCUMULATOR });
+
+/* Newer classes: a row that is not in the batch has the gradient 0 and takes part. */
+SHAPE_OF(new_sgd_momentum, UPDATE_MOMENTUM_KERAS, UNTOUCHED_MOVES, { "momentum" }, { START_ZERO });
+SHAPE_OF(new_adagrad, UPDATE_ADAGRAD_INSIDE, UNTOUCHED_STAYS, { "accumulator" }, { START_ACCUMULATOR }); /* 0 changes nothing */
+SHAPE_OF(new_rmsprop, UPDATE_RMSPROP_INSIDE, UNTOUCHED_MOVES, { "rms", "momentum" }, { START_ZERO });
+SHAPE_OF(new_rmsprop_centered, UPDATE_RMSPROP_CENTERED_INSIDE, UNTOUCHED_MOVES, { "rms", "mg", "momentum" }, { START_ZERO });
+SHAPE_OF(new_ftrl, UPDATE_FTRL, UNTOUCHED_MOVES, { "accumulator", "linear" }, { START_ACCUMULATOR, START_ZERO });
+SHAPE_OF(new_adadelta, UPDATE_ADADELTA, UNTOUCHED_MOVES, { "accum_grad", "accum_var" }, { START_ZERO });
+SHAPE_OF(new_adamax, UPDATE_ADAMAX, UNTOUCHED_MOVES, { "m", "v" }, { START_ZERO });
+SHAPE_OF(new_nadam, UPDATE_NADAM, UNTOUCHED_MOVES, { "m", "v" }, { START_ZERO });
+
+#define ALWAYS(name)                                                                                                             \
+    static const struct optimizer_shape *always_##name(const struct optimizer_options *o)                                       \
+    {                                                                                                                            \
+        (void)o;                                                                                                                 \
+        return &name;                                                                                                            \
+    }
+ALWAYS(sgd)
+ALWAYS(adagrad)
+ALWAYS(ftrl)
+ALWAYS(adadelta)
+ALWAYS(adamax)
+ALWAYS(nadam)
+ALWAYS(v1_momentum)
+ALWAYS(v1_adagrad)
+ALWAYS(v1_adam)
+ALWAYS(v1_ftrl)
+ALWAYS(v1_adadelta)
+ALWAYS(v1_proximal_adagrad)
+ALWAYS(new_adagrad)
+ALWAYS(new_ftrl)
+ALWAYS(new_adadelta)
+ALWAYS(new_adamax)
+ALWAYS(new_nadam)
+
+static const struct optimizer_shape *shape_sgd(const struct optimizer_options *o)
+{
+    return o->momentum > 0 ? &sgd_momentum : &sgd;
+}
+
+static const struct optimizer_shape *shape_new_sgd(const struct optimizer_options *o)
+{
+    return o->momentum > 0 ? &new_sgd_momentum : &sgd;
+}
+
+static const struct optimizer_shape *shape_adam(const struct optimizer_options *o)
+{
+    return o->amsgrad ? &adam_amsgrad : &adam;
+}
+
+static const struct optimizer_shape *shape_rmsprop(const struct optimizer_options *o)
+{
+    if (o->momentum > 0)
+        return o->centered ? &rmsprop_both : &rmsprop_momentum;
+    return o->centered ? &rmsprop_centered : &rmsprop;
+}
+
+static const struct optimizer_shape *shape_new_rmsprop(const struct optimizer_options *o)
+{
+    return o->centered ? &new_rmsprop_centered : &new_rmsprop;
+}
+
+static const struct optimizer_shape *shape_v1_rmsprop(const struct optimizer_options *o)
+{
+    return o->centered ? &v1_rmsprop_centered : &v1_rmsprop;
+}
+
+/* ---- arguments ----------------------------------------------------------------------------------------------- */
+
+#define ARG(name, type, member, text, ...) { name, &type, offsetof(struct optimizer_options, member), text, __VA_ARGS__ }
+#define LEARNING_RATE ARG("learning_rate", ARG_RATE, learning_rate, "a number or a schedule")
+#define MOMENTUM ARG("momentum", ARG_FLOAT, momentum, "0: none", 0, 1)
+#define NESTEROV(name) ARG(name, ARG_BOOL, nesterov, "Nesterov's momentum")
+#define CENTERED ARG("centered", ARG_BOOL, centered, "divide by the gradient's deviation")
+#define RHO(name) ARG(name, ARG_FLOAT, rho, "decay of the mean of squares", 0, 1)
+#define BETA_1(name) ARG(name, ARG_FLOAT, beta_1, "decay of the mean", 0, 0.9999999)
+#define BETA_2(name) ARG(name, ARG_FLOAT, beta_2, "decay of the mean of squares", 0, 0.9999999)
+#define EPSILON ARG("epsilon", ARG_OPTIONAL_FLOAT, epsilon, "keeps the divisor above 0", 0, INFINITY)
+#define ACCUMULATOR ARG("initial_accumulator_value", ARG_FLOAT, initial_accumulator_value, "where sums of squares start", 0, INFINITY)
+#define L1 ARG("l1_regularization_strength", ARG_FLOAT, l1, "pull to exactly 0", 0, INFINITY)
+#define L2 ARG("l2_regularization_strength", ARG_FLOAT, l2, "pull towards 0", 0, INFINITY)
+#define SHRINKAGE ARG("l2_shrinkage_regularization_strength", ARG_FLOAT, l2_shrinkage, "l2 in the gradient", 0, INFINITY)
+#define BETA ARG("beta", ARG_FLOAT, beta, "added to the accumulator's root", 0, INFINITY)
+#define POWER ARG("learning_rate_power", ARG_FLOAT, learning_rate_power, "how the rate falls with the accumulator", -INFINITY, 0)
+#define NAME ARG("name", ARG_TEXT, name, "in checkpoints, instead of the class's")
+#define CLIPPING                                                                                                                 \
+    ARG("clipnorm", ARG_OPTIONAL_FLOAT, clipnorm, "limit of each gradient's norm", 0, INFINITY),                                 \
+        ARG("clipvalue", ARG_OPTIONAL_FLOAT, clipvalue, "limit of each gradient's values", 0, INFINITY),                         \
+        ARG("global_clipnorm", ARG_OPTIONAL_FLOAT, global_clipnorm, "limit of the norm of all gradients", 0, INFINITY)
+/* The last one, so that the newer classes, which lack it, take the list without it. */
+#define DECAY(name, text) ARG(name, ARG_FLOAT, decay_rate, text, 0, INFINITY)
+#define TIME_DECAY DECAY("decay", "rate / (1 + decay * steps)")
+
+static const struct arg sgd_args[] = { LEARNING_RATE, MOMENTUM, NESTEROV("nesterov"), NAME, CLIPPING, TIME_DECAY };
+static const struct arg adagrad_args[] = { LEARNING_RATE, ACCUMULATOR, EPSILON, NAME, CLIPPING, TIME_DECAY };
+static const struct arg adam_args[] = { LEARNING_RATE, BETA_1("beta_1"), BETA_2("beta_2"), EPSILON,
+                                        ARG("amsgrad", ARG_BOOL, amsgrad, "divide by the largest mean so far"), NAME, CLIPPING, TIME_DECAY };
+static const struct arg rmsprop_args[] = { LEARNING_RATE, RHO("rho"), MOMENTUM, EPSILON, CENTERED, NAME, CLIPPING, TIME_DECAY };
+static const struct arg ftrl_args[] = { LEARNING_RATE, POWER, ACCUMULATOR, L1, L2, NAME, SHRINKAGE, BETA, CLIPPING, TIME_DECAY };
+static const struct arg adadelta_args[] = { LEARNING_RATE, RHO("rho"), EPSILON, NAME, CLIPPING, TIME_DECAY };
+static const struct arg adamax_args[] = { LEARNING_RATE, BETA_1("beta_1"), BETA_2("beta_2"), EPSILON, NAME, CLIPPING, TIME_DECAY };
+static const struct arg nadam_args[] = { LEARNING_RATE, BETA_1("beta_1"), BETA_2("beta_2"), EPSILON, NAME, CLIPPING,
+                                         DECAY("schedule_decay", "decay of the momentum's schedule") };
+
+static const struct arg v1_sgd_args[] = { LEARNING_RATE, NAME };
+static const struct arg v1_momentum_args[] = { LEARNING_RATE, MOMENTUM, NESTEROV("use_nesterov"), NAME };
+static const struct arg v1_adagrad_args[] = { LEARNING_RATE, ACCUMULATOR, NAME };
+static const struct arg v1_adam_args[] = { LEARNING_RATE, BETA_1("beta1"), BETA_2("beta2"), EPSILON, NAME };
+static const struct arg v1_rmsprop_args[] = { LEARNING_RATE, RHO("decay"), MOMENTUM, EPSILON, CENTERED, NAME };
+static const struct arg v1_ftrl_args[] = { LEARNING_RATE, POWER, ACCUMULATOR, L1, L2, NAME, SHRINKAGE, BETA };
+static const struct arg v1_adadelta_args[] = { LEARNING_RATE, RHO("rho"), EPSILON, NAME };
+static const struct arg v1_proximal_adagrad_args[] = { LEARNING_RATE, ACCUMULATOR, L1, L2, NAME };
+
+/* Defaults; a rate below 0 must be given. */
+#define DEFAULTS(name, number, ...)                                                                                              \
+    static const struct optimizer_options name##_defaults = { .learning_rate = { .rate = number }, __VA_ARGS__ }
+DEFAULTS(sgd, 0.01, .momentum = 0);
+DEFAULTS(adagrad, 0.001, .initial_accumulator_value = 0.1f, .epsilon = 1e-7f);
+DEFAULTS(adam, 0.001, .beta_1 = 0.9f, .beta_2 = 0.999f, .epsilon = 1e-7f);
+DEFAULTS(rmsprop, 0.001, .rho = 0.9f, .epsilon = 1e-7f);
+DEFAULTS(ftrl, 0.001, .learning_rate_power = -0.5f, .initial_accumulator_value = 0.1f);
+DEFAULTS(adadelta, 0.001, .rho = 0.95f, .epsilon = 1e-7f);
+DEFAULTS(nadam, 0.001, .beta_1 = 0.9f, .beta_2 = 0.999f, .epsilon = 1e-7f, .decay_rate = 0.004f);
+DEFAULTS(new_nadam, 0.001, .beta_1 = 0.9f, .beta_2 = 0.999f, .epsilon = 1e-7f, .decay_rate = 1);
+DEFAULTS(v1_sgd, -1, .momentum = 0);
+DEFAULTS(v1_momentum, -1, .momentum = 0.9f);
+DEFAULTS(v1_adagrad, -1, .initial_accumulator_value = 0.1f);
+DEFAULTS(v1_adam, 0.001, .beta_1 = 0.9f, .beta_2 = 0.999f, .epsilon = 1e-8f);
+DEFAULTS(v1_rmsprop, -1, .rho = 0.9f, .epsilon = 1e-10f);
+DEFAULTS(v1_ftrl, -1, .learning_rate_power = -0.5f, .initial_accumulator_value = 0.1f);
+DEFAULTS(v1_adadelta, 0.001, .rho = 0.95f, .epsilon = 1e-8f);
+
+/* ---- the table ----------------------------------------------------------------------------------------------- */
+
+#define TABLE(name, help, args, first) { name, help, args, COUNT_OF(args), &first##_defaults, sizeof(struct optimizer_options) }
+#define TABLE_WITHOUT_DECAY(name, help, args, first)                                                                             \
+    { name, help, args, COUNT_OF(args) - 1, &first##_defaults, sizeof(struct optimizer_options) }
+#define FTRL_HYPERS { "learning_rate_power", "l1_regularization_strength", "l2_regularization_strength", "beta" }
+#define BETAS { "beta_1", "beta_2" }
+
+static const struct optimizer_row rows[] = {
+    { TABLE("adagrad", "rates fall with the sum of squares", adagrad_args, adagrad), "Adagrad", FLAVOUR_KERAS_LEGACY, always_adagrad, { NULL } },
+    { TABLE("adam", "means of gradients and squares", adam_args, adam), "Adam", FLAVOUR_KERAS_LEGACY, shape_adam, BETAS },
+    { TABLE("ftrl", "follow the regularized leader", ftrl_args, ftrl), "Ftrl", FLAVOUR_KERAS_LEGACY, always_ftrl, FTRL_HYPERS },
+    { TABLE("rmsprop", "divides by the root of a mean square", rmsprop_args, rmsprop), "RMSprop", FLAVOUR_KERAS_LEGACY, shape_rmsprop,
+      { "rho", "momentum" } },
+    { TABLE("sgd", "gradient descent, with momentum if asked", sgd_args, sgd), "SGD", FLAVOUR_KERAS_LEGACY, shape_sgd, { "momentum" } },
+    { TABLE("adamax", "Adam with the largest gradient", adamax_args, adam), "Adamax", FLAVOUR_KERAS_LEGACY, always_adamax, BETAS },
+    { TABLE("nadam", "Adam with Nesterov's momentum", nadam_args, nadam), "Nadam", FLAVOUR_KERAS_LEGACY, always_nadam, BETAS },
+    { TABLE("adadelta", "rates from means of squares alone", adadelta_args, adadelta), "Adadelta", FLAVOUR_KERAS_LEGACY, always_adadelta,
+      { "rho" } },
+
+    { TABLE("adagrad", "rates fall with the sum of squares", v1_adagrad_args, v1_adagrad), "Adagrad", FLAVOUR_V1, always_v1_adagrad, { NULL } },
+    { TABLE("adam", "means of gradients and squares", v1_adam_args, v1_adam), "Adam", FLAVOUR_V1, always_v1_adam, { NULL } },
+    { TABLE("ftrl", "follow the regularized leader", v1_ftrl_args, v1_ftrl), "Ftrl", FLAVOUR_V1, always_v1_ftrl, { NULL } },
+    { TABLE("rmsprop", "divides by the root of a mean square", v1_rmsprop_args, v1_rmsprop), "RMSProp", FLAVOUR_V1, shape_v1_rmsprop, { NULL } },
+    { TABLE("sgd", "gradient descent", v1_sgd_args, v1_sgd), "SGD", FLAVOUR_V1, always_sgd, { NULL } },
+    { TABLE("momentum", "gradient descent with momentum", v1_momentum_args, v1_momentum), "Momentum", FLAVOUR_V1, always_v1_momentum,
+      { NULL } },
+    { TABLE("adadelta", "rates from means of squares alone", v1_adadelta_args, v1_adadelta), "Adadelta", FLAVOUR_V1, always_v1_adadelta,
+      { NULL } },
+    { TABLE("proximal_adagrad", "Adagrad with l1 and l2", v1_proximal_adagrad_args, v1_adagrad), "ProximalAdagrad", FLAVOUR_V1,
+      always_v1_proximal_adagrad, { NULL } },
+
+    { TABLE_WITHOUT_DECAY("adagrad", "rates fall with the sum of squares", adagrad_args, adagrad), "Adagrad", FLAVOUR_KERAS, always_new_adagrad,
+      { NULL } },
+    { TABLE_WITHOUT_DECAY("adam", "means of gradients and squares", adam_args, adam), "Adam", FLAVOUR_KERAS, shape_adam, BETAS },
+    { TABLE_WITHOUT_DECAY("ftrl", "follow the regularized leader", ftrl_args, ftrl), "Ftrl", FLAVOUR_KERAS, always_new_ftrl, FTRL_HYPERS },
+    { TABLE_WITHOUT_DECAY("rmsprop", "divides by the root of a mean square", rmsprop_args, rmsprop), "RMSprop", FLAVOUR_KERAS,
+      shape_new_rmsprop, { "rho", "momentum" } },
+    { TABLE_WITHOUT_DECAY("sgd", "gradient descent, with momentum if asked", sgd_args, sgd), "SGD", FLAVOUR_KERAS, shape_new_sgd, { "momentum" } },
+    { TABLE_WITHOUT_DECAY("adamax", "Adam with the largest gradient", adamax_args, adam), "Adamax", FLAVOUR_KERAS, always_new_adamax, BETAS },
+    { TABLE_WITHOUT_DECAY("nadam", "Adam with Nesterov's momentum", nadam_args, new_nadam), "Nadam", FLAVOUR_KERAS, always_new_nadam, BETAS },
+    { TABLE_WITHOUT_DECAY("adadelta", "rates from means of squares alone", adadelta_args, adadelta), "Adadelta", FLAVOUR_KERAS,
+      always_new_adadelta, { "rho" } },
+};
+
+/* TensorFlow's string is RMSProp, Keras's class RMSprop: either is taken. */
+static bool is_name(const struct optimizer_row *row, struct slice name)
+{
+    return slice_is(name, row->table.name) || slice_is(name, row->class_name) ||
+           (strcmp(row->table.name, "rmsprop") == 0 && (slice_is(name, "RMSProp") || slice_is(name, "RMSprop")));
+}
+
+static const struct optimizer_row *find_row(struct slice name, enum optimizer_flavour flavour)
+{
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        if (rows[i].flavour == flavour && is_name(&rows[i], name))
+            return &rows[i];
+    return NULL;
+}
+
+/* The names of a flavour, for messages. */
+static size_t list_names(enum optimizer_flavour flavour, const char *names[COUNT_OF(rows)])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        if (rows[i].flavour == flavour)
+            names[count++] = rows[i].table.name;
+    return count;
+}
+
+static const char *of_flavour(enum optimizer_flavour flavour)
+{
+    return flavour == FLAVOUR_V1 ? " of TensorFlow 1" : "";
+}
+
+static bool no_such_optimizer(const struct value *at, const char *name, enum optimizer_flavour flavour, pil_status *status)
+{
+    const char *names[COUNT_OF(rows)];
+    size_t count = list_names(flavour, names), used = 0;
+    const char *nearest = nearest_word(name, names, count);
+    char list[200] = "";
+    for (size_t i = 0; i < count && used < sizeof list; i++)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", names[i]);
+    if (nearest)
+        value_fail(at, status, "no optimizer%s is called '%s'; did you mean '%s'?", of_flavour(flavour), name, nearest);
+    else
+        value_fail(at, status, "no optimizer%s is called '%s'", of_flavour(flavour), name);
+    return status_hint(status, "there are %s", list);
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------- */
+
+bool optimizer_check(const struct optimizer *optimizer, pil_status *status)
+{
+    const struct optimizer_options *o = &optimizer->options;
+    const char *word = o->clipnorm > 0 ? "clipnorm" : o->clipvalue > 0 ? "clipvalue" : o->global_clipnorm > 0 ? "global_clipnorm" : NULL;
+    if (word) {
+        status_fail(status, PIL_UNSUPPORTED, "%s: this version cannot clip gradients (%s)", optimizer_class(optimizer), word);
+        return status_hint(status, "leave it out, or take a smaller learning_rate");
+    }
+    if (optimizer->row->shape(o)->formula == UPDATE_NADAM && o->learning_rate.kind != SCHEDULE_CONSTANT)
+        return status_fail(status, PIL_INVALID_ARGUMENT, "Nadam takes no schedule for its learning_rate");
+    return true;
+}
+
+/* What is null or 0 where Keras's classes take their own instead; then everything that cannot be. */
+static bool finish(struct optimizer *optimizer, const struct value *at, pil_status *status)
+{
+    struct optimizer_options *o = &optimizer->options;
+    const struct optimizer_options *defaults = optimizer->row->table.defaults;
+    if (o->learning_rate.kind == SCHEDULE_CONSTANT && o->learning_rate.rate < 0)
+        o->learning_rate = defaults->learning_rate;
+    if (o->learning_rate.kind == SCHEDULE_CONSTANT && o->learning_rate.rate < 0)
+        return value_fail(at, status, "%s%s needs a learning_rate", optimizer->row->table.name, of_flavour(optimizer->flavour));
+    if (optimizer->flavour != FLAVOUR_V1 && o->epsilon == 0)
+        o->epsilon = defaults->epsilon;
+    pil_status own = { 0 };
+    if (optimizer_check(optimizer, &own))
+        return true;
+    if (at && at->file)
+        status_prefix(&own, at->line > 0 ? "%s:%d: " : "%s: ", at->file, at->line);
+    return status_fail(status, own.code, "%s", own.message);
+}
+
+bool optimizer_find(const char *name, enum optimizer_flavour flavour, struct optimizer *out, pil_status *status)
+{
+    const struct optimizer_row *row = find_row(slice_text(name), flavour);
+    if (!row)
+        return no_such_optimizer(NULL, name, flavour, status);
+    *out = (struct optimizer){ row, flavour, *(const struct optimizer_options *)row->table.defaults };
+    return true;
+}
+
+static bool find_by_word(const struct value *at, const char *name, double rate, enum optimizer_flavour flavour, struct optimizer *out,
+                         pil_status *status)
+{
+    if (!find_row(slice_text(name), flavour))
+        return no_such_optimizer(at, name, flavour, status);
+    if (!optimizer_find(name, flavour, out, status))
+        return false;
+    if (rate > 0)
+        out->options.learning_rate = (struct schedule){ .kind = SCHEDULE_CONSTANT, .rate = rate };
+    return finish(out, at, status);
+}
+
+bool optimizer_read(const struct value *value, const char *default_name, double default_rate, enum optimizer_flavour flavour,
+                    struct args_reader *reader, struct optimizer *out, pil_status *status)
+{
+    if (!value || is_null(value))
+        return find_by_word(value, default_name, default_rate, flavour, out, status);
+    if (value->kind == VALUE_SCALAR)
+        return find_by_word(value, value->text.data, default_rate, flavour, out, status);
+    if (value->kind != VALUE_MAP || value->count != 1)
+        return value_fail(value, status, "an optimizer is a name or one of them with arguments: {adagrad: {learning_rate: 0.05}}");
+    const struct value *key = value->keys[0];
+    const struct optimizer_row *row = find_row(key->text, flavour);
+    if (!row)
+        return no_such_optimizer(key, key->text.data, flavour, status);
+    *out = (struct optimizer){ .row = row, .flavour = flavour };
+    return args_parse(&row->table, value->items[0], &out->options, reader, status) && finish(out, key, status);
+}
+
+void optimizer_print(const struct optimizer *optimizer, struct text *out)
+{
+    text_format(out, "{%s: ", optimizer->row->table.name);
+    args_print(&optimizer->row->table, &optimizer->options, out);
+    text_append_text(out, "}");
+}
+
+const char *optimizer_class(const struct optimizer *optimizer)
+{
+    if (!optimizer->row)
+        return "";
+    return optimizer->options.name ? optimizer->options.name : optimizer->row->class_name;
+}
+
+int optimizer_slots(const struct optimizer *optimizer)
+{
+    return update_slots(optimizer->row->shape(&optimizer->options)->formula);
+}
+
+/* ---- declaring ----------------------------------------------------------------------------------------------- */
+
+static bool refuse_v1(const struct optimizer *optimizer, pil_status *status)
+{
+    if (optimizer->flavour != FLAVOUR_V1)
+        return true;
+    status_fail(status, PIL_UNSUPPORTED, "this version cannot train with the optimizers of TensorFlow 1 (%s)", optimizer_class(optimizer));
+    return status_hint(status, "take `tensorflow: 2`; a model of TensorFlow 1 can be evaluated and exported");
+}
+
+static float slot_start(const struct optimizer *optimizer, enum slot_start start)
+{
+    return start == START_ACCUMULATOR ? optimizer->options.initial_accumulator_value : start == START_ONE ? 1.0f : 0.0f;
+}
+
+bool optimizer_declare(const struct optimizer *optimizer, struct store *store, struct variable *variable, const char *scope, pil_status *status)
+{
+    const struct optimizer_shape *shape = optimizer->row->shape(&optimizer->options);
+    struct text name = { 0 };
+    if (!refuse_v1(optimizer, status))
+        return false;
+    for (int k = 0; k < update_slots(shape->formula) && status_ok(status); k++) {
+        text_clear(&name);
+        text_format(&name, "%s/%s/%s", scope, variable->name, shape->slots[k]);
+        if (text_ok(&name, status))
+            store_add_slot(store, variable, name.data, slot_start(optimizer, shape->starts[k]), status);
+    }
+    text_free(&name);
+    return status_ok(status);
+}
+
+static struct variable *declare_scalar(struct store *store, const char *scope, const char *name, enum dtype dtype, pil_status *status)
+{
+    struct text full = { 0 };
+    struct variable *variable = NULL;
+    text_format(&full, "%s/%s", scope, name);
+    if (text_ok(&full, status))
+        variable = store_declare(store, full.data, dtype, SHAPE_SCALAR, STORE_PLAIN, status);
+    text_free(&full);
+    return variable;
+}
+
+static bool declare_float(struct store *store, const char *scope, const char *name, double value, bool hyper, pil_status *status)
+{
+    struct variable *variable = declare_scalar(store, scope, name, DTYPE_FLOAT32, status);
+    if (!variable)
+        return false;
+    variable->hyper = hyper;
+    variable->initializer = (struct initializer){ .kind = INITIALIZER_CONSTANT, .a = (float)value };
+    return true;
+}
+
+static double float_argument(const struct optimizer *optimizer, const char *name)
+{
+    const struct arg_table *table = &optimizer->row->table;
+    for (size_t i = 0; i < table->arg_count; i++)
+        if (strcmp(table->args[i].name, name) == 0)
+            return (double)*(const float *)(const void *)((const char *)&optimizer->options + table->args[i].offset);
+    return 0;
+}
+
+bool optimizer_declare_hypers(const struct optimizer *optimizer, struct store *store, const char *scope, bool iter, pil_status *status)
+{
+    const struct optimizer_options *o = &optimizer->options;
+    if (!refuse_v1(optimizer, status))
+        return false;
+    /* A schedule is no number: TensorFlow stores none either. */
+    if (o->learning_rate.kind == SCHEDULE_CONSTANT && !declare_float(store, scope, "learning_rate", o->learning_rate.rate, true, status))
+        return false;
+    if (!declare_float(store, scope, "decay", (double)o->decay_rate, true, status))
+        return false;
+    for (size_t i = 0; i < COUNT_OF(optimizer->row->hypers) && optimizer->row->hypers[i]; i++) {
+        const char *name = optimizer->row->hypers[i];
+        if (!declare_float(store, scope, name, float_argument(optimizer, name), true, status))
+            return false;
+    }
+    if (optimizer->row->shape(o)->formula == UPDATE_NADAM && !declare_float(store, scope, "momentum_cache", 1, false, status))
+        return false;
+    return !iter || declare_scalar(store, scope, "iter", DTYPE_INT64, status);
+}
