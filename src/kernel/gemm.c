@@ -50,8 +50,8 @@ INLINE vf gated(vf x, vf gate)
 }
 
 /* Every loop over rows and vectors has constant bounds and is unrolled: only so the compiler keeps `sum` in registers. */
-#define EACH_ROW _Pragma("GCC unroll 16") for (int r = 0; r < rows; r++)
-#define EACH_VECTOR _Pragma("GCC unroll 8") for (int v = 0; v < vectors; v++)
+#define EACH_ROW UNROLL for (int r = 0; r < rows; r++)
+#define EACH_VECTOR UNROLL for (int v = 0; v < vectors; v++)
 
 /* `rows` and `vectors` are constants wherever this is called. */
 INLINE void multiply(const struct tile *t, const int rows, const int vectors)

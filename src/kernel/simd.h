@@ -42,6 +42,13 @@ enum { LEVEL_C, LEVEL_AVX2, LEVEL_AVX512 };
     void LEVEL_SYMBOL(kernel_fill_##family)(struct kernels * kernels);                                                           \
     void LEVEL_SYMBOL(kernel_fill_##family)(struct kernels * kernels)
 
+/* Before a loop with constant bounds over an array of vectors: unrolled at once, or the array stays in memory. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
 #define INLINE static inline __attribute__((always_inline, unused))
 
 typedef float vf __attribute__((vector_size(4 * VL)));
