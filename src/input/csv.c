@@ -35,7 +35,7 @@ struct bind {
 
 struct csv {
     char delimiter, comment;
-    bool skip_bad, splits;
+    bool skip_bad, all_required, splits;
     struct row_split split;
     size_t split_column; /* SIZE_MAX: by the whole record */
     size_t columns;
@@ -206,7 +206,7 @@ static bool bind_fields(struct csv *csv, const char *path, const struct field_sp
         if (!find_column(csv, spec->name, path, &bind.column, status))
             return false;
         if (bind.column == SIZE_MAX) {
-            if (spec->required)
+            if (spec->required || csv->all_required)
                 return no_column(csv, spec->name, path, status);
             csv->absent[csv->absent_count++] = i;
             continue;
@@ -243,6 +243,7 @@ struct csv *csv_new(const struct csv_options *options, const struct row_split *s
     csv->delimiter = options->delimiter != 0 ? options->delimiter : ',';
     csv->comment = options->comment;
     csv->skip_bad = options->skip_bad;
+    csv->all_required = options->all_required;
     csv->arena = arena_new(status);
     bool done = csv->arena != NULL;
     if (done && strchr("\"\r\n", csv->delimiter) != NULL)

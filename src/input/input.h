@@ -66,6 +66,7 @@ struct csv_options {
     size_t name_count;
     char comment;               /* 0: none; a record that starts with it is skipped */
     bool skip_bad;              /* on_error: skip (counted), else an error */
+    bool all_required;          /* optional fields must be there too (labels, when training) */
 };
 struct csv;
 /* Binds the wanted fields to the columns of the header (or names). A required field that is not there: an error that names
@@ -78,6 +79,18 @@ struct csv *csv_new(const struct csv_options *options, const struct row_split *s
  * records are dropped and *skipped (may be NULL) grows by their number. A finished csv may parse on many threads at once. */
 bool csv_parse(const struct csv *csv, const struct block *block, struct fields *fields, int64_t *skipped, pil_status *status);
 void csv_free(struct csv *csv);
+
+/* ---- lines.c ---- */
+/* JSON lines: an object a line. Numbers and texts are values, a list several of them, null and what is not named are missing;
+ * names that nobody wants are passed over. */
+struct lines;
+/* specs must outlive it; split may be NULL. Where `first` (the first block of the input) is given, optional fields that its
+ * first object lacks are absent from the whole input; else nothing is absent. One thread at a time uses a lines. */
+struct lines *lines_new(const struct field_spec *specs, size_t count, const struct row_split *split, bool skip_bad,
+                        const struct block *first, pil_status *status);
+/* As csv_parse. Texts are copied into the fields' own memory. */
+bool lines_parse(struct lines *lines, const struct block *block, struct fields *fields, int64_t *skipped, pil_status *status);
+void lines_free(struct lines *lines);
 
 /* ---- stages.c ---- */
 struct order_options {
