@@ -133,6 +133,8 @@ struct feed_options {
     int64_t cache_bytes;            /* 0: 4 GiB; beyond it an error that says the size it would need */
     bool targets_optional;          /* the source may lack labels and weights (predicting) */
     bool keep_fields;               /* in-order reading only: batch->fields (predict --keep, columns) */
+    const struct field_spec *extra; /* with keep_fields: fields to read besides the program's */
+    size_t extra_count;
     const struct cursor *from;      /* resume; NULL: the start */
     /* eval: {split: 0.2, by: hash}: rows dealt by a hash of the row (by NULL) or of a field, the same way each time */
     double split;                   /* 0: no split */
