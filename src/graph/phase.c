@@ -79,8 +79,8 @@ bool phase_cut(struct plan *plan, pil_status *status)
         if (!(step->row->flags & OP_RECORD))
             plan->stage_count = MAX(plan->stage_count, step->stage + 1);
     }
-    /* Records are read when all is done: a stage of their own behind the last, in which nothing runs. */
-    int last = plan->stage_count;
+    /* Records are read when all is done: a whole stage of their own behind the last, in which nothing runs. */
+    int last = plan->stage_count + plan->stage_count % 2;
     for (int s = 0; s < plan->step_count; s++) {
         struct step *step = &plan->steps[s];
         if (step->row->flags & OP_RECORD) {
