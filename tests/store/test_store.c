@@ -178,7 +178,7 @@ static void pads_stay_zero(void **state)
                                .l1 = 0.01f,
                                .l2 = 0.01f };
         rule.epsilon = adagrad ? 0 : 1e-7f;
-        for (int i = 0; i < 4; i++)
+        for (size_t i = 0; i < COUNT_OF(rule.extra); i++)
             rule.extra[i] = 0.5f;
         float gradient[48] = { 0 };
         for (int row = 0; row < 3; row++) {
