@@ -62,6 +62,7 @@ static inline void scratch_write(const char *path, const void *data, size_t size
 static inline char *scratch_read(const char *path, size_t *size)
 {
     FILE *file = fopen(path, "rb");
+    *size = 0;
     if (file == NULL)
         return NULL;
     fseek(file, 0, SEEK_END);

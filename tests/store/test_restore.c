@@ -57,6 +57,8 @@ static void twins_there_and_back(void **state)
         snprintf(data, sizeof data, "%s.data-00000-of-00001", prefix);
         snprintf(back, sizeof back, "twin/model.ckpt-%d.data-00000-of-00001", (int)step);
         expect_same_file(data, scratch_path(back));
+        snprintf(data, sizeof data, "%.*s/checkpoint", (int)(strrchr(prefix, '/') - prefix), prefix);
+        expect_same_file(data, scratch_path("twin/checkpoint"));
         store_free(store);
     }
     arena_free(arena);
