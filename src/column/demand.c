@@ -29,9 +29,8 @@ bool program_brings_weights(const struct program *program, const struct pil_colu
 /* What is known of a field while its users are asked one after the other. */
 struct demand {
     const char *name;
-    const char *by; /* a column that was first to narrow the types, for errors */
-    enum field_type by_wants;
-    unsigned accepts, wants;
+    const char *by[FIELD_FLOAT + 1]; /* for each type the first that wants it */
+    unsigned accepts;                /* by all so far */
     bool required;
 };
 struct demands {
@@ -47,10 +46,19 @@ int program_find_field(const struct program *program, const char *name)
     return -1;
 }
 
-static bool conflict(const struct demand *demand, const char *by, enum field_type wants, pil_status *status)
+/* Names two that want different types. There are two: whoever wants a type accepts it. */
+static bool conflict(const struct demand *demand, pil_status *status)
 {
+    int first = 0, second;
+
+    while (first < FIELD_FLOAT && !demand->by[first])
+        first++;
+    second = first + 1;
+    while (second < FIELD_FLOAT && !demand->by[second])
+        second++;
     status_fail(status, PIL_INVALID_ARGUMENT, "field '%s' is read as %s by '%s' and as %s by '%s'", demand->name,
-                field_type_name(demand->by_wants), demand->by, field_type_name(wants), by);
+                field_type_name((enum field_type)first), demand->by[first], field_type_name((enum field_type)second),
+                demand->by[second]);
     return status_hint(status, "state its type under input.fields; a column that cannot read that type needs a field of its own");
 }
 
@@ -72,21 +80,13 @@ static bool demand_field(const struct program *program, struct demands *demands,
         if (!mem_grow(&demands->items, &demands->capacity, demands->count + 1, sizeof *demand, status))
             return false;
         demand = &demands->items[demands->count++];
-        *demand = (struct demand){ .name = use->field, .by = by, .by_wants = use->wants, .accepts = use->accepts };
+        *demand = (struct demand){ .name = use->field, .accepts = use->accepts };
     }
-    if (!(demand->accepts & use->accepts))
-        return conflict(demand, by, use->wants, status);
-    /* Errors are best told of the column that leaves the least choice. */
-    if ((demand->accepts & use->accepts) != demand->accepts) {
-        demand->by = by;
-        demand->by_wants = use->wants;
-    }
+    if (!demand->by[use->wants])
+        demand->by[use->wants] = by;
     demand->accepts &= use->accepts;
-    demand->wants |= 1u << use->wants;
     demand->required = demand->required || required;
-    if (!(demand->accepts & demand->wants))
-        return conflict(demand, by, use->wants, status);
-    return true;
+    return demand->accepts != 0 || conflict(demand, status);
 }
 
 static bool demand_column(const struct program *program, struct demands *demands, const struct pil_column *column,
@@ -120,15 +120,17 @@ static bool demand_all(const struct program *program, struct demands *demands, p
     return true;
 }
 
-/* Integers win over strings and numbers where both would do: an identity column next to a numeric one. */
-static enum field_type choose_type(const struct demand *demand)
+/* A type that all accept and one wants. Integers win over strings and numbers: an identity column next to a numeric one. */
+static bool choose_type(const struct demand *demand, enum field_type *type, pil_status *status)
 {
     static const enum field_type order[] = { FIELD_INT64, FIELD_STRING, FIELD_FLOAT };
 
     for (size_t i = 0; i < COUNT_OF(order); i++)
-        if (demand->accepts & demand->wants & 1u << order[i])
-            return order[i];
-    return FIELD_STRING;
+        if (demand->by[order[i]] && demand->accepts >> order[i] & 1) {
+            *type = order[i];
+            return true;
+        }
+    return conflict(demand, status);
 }
 
 bool program_make_fields(struct program *program, pil_status *status)
@@ -150,8 +152,8 @@ bool program_make_fields(struct program *program, pil_status *status)
         spec->name = arena_text(program->arena, demand->name, strlen(demand->name), status);
         if (!spec->name)
             goto done;
-        if (!stated || (int)stated->type == PROGRAM_ANY_TYPE)
-            spec->type = choose_type(demand);
+        if ((!stated || (int)stated->type == PROGRAM_ANY_TYPE) && !choose_type(demand, &spec->type, status))
+            goto done;
         spec->required = demand->required;
     }
     program->field_count = demands.count;

@@ -228,12 +228,9 @@ static void bucketized_errors(void **state)
         int source; /* 0 numeric, 1 matrix, 2 identity, 3 none */
         const char *text;
     } cases[] = {
-        { { NULL, 0 }, 0, "boundaries are missing" },
-        { { up, 3 }, 0, "boundaries must ascend; number 3, 2, does not follow 2" },
-        { { odd, 1 }, 0, "boundaries must ascend" },
-        { { up, 2 }, 1, "more than one dimension" },
-        { { up, 2 }, 2, "only a numeric_column" },
-        { { up, 2 }, 3, "source_column is missing" },
+        { { NULL, 0 }, 0, "boundaries are missing" }, { { up, 3 }, 0, "boundaries must ascend; number 3, 2, does not follow 2" },
+        { { odd, 1 }, 0, "boundaries must ascend" },  { { up, 2 }, 1, "more than one dimension" },
+        { { up, 2 }, 2, "only a numeric_column" },    { { up, 2 }, 3, "source_column is missing" },
         { { up, SIZE_MAX / 8 }, 0, "boundaries" },
     };
 
@@ -252,9 +249,9 @@ static void bucketized_errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(numbers),           cmocka_unit_test(missing_number),        cmocka_unit_test(wrong_length),
-        cmocka_unit_test(numeric_errors),    cmocka_unit_test(buckets_golden),        cmocka_unit_test(buckets_at_the_edges),
-        cmocka_unit_test(many_boundaries),   cmocka_unit_test(buckets_of_normalized), cmocka_unit_test(bucketized_errors),
+        cmocka_unit_test(numbers),         cmocka_unit_test(missing_number),        cmocka_unit_test(wrong_length),
+        cmocka_unit_test(numeric_errors),  cmocka_unit_test(buckets_golden),        cmocka_unit_test(buckets_at_the_edges),
+        cmocka_unit_test(many_boundaries), cmocka_unit_test(buckets_of_normalized), cmocka_unit_test(bucketized_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
