@@ -142,7 +142,8 @@ struct feed_options {
     const char *split_by;
 };
 struct feed;
-/* The threads are those of the run: a feed works ahead only inside jobs that the session runs for it, never by itself. */
+/* The threads are those of the run: a feed works ahead only inside jobs that the session runs for it, never by itself. The program,
+ * the threads and the texts that options point to must outlive the feed. */
 struct feed *feed_open(const struct program *program, const struct feed_options *options, struct threads *threads, pil_status *status);
 /* The next batch; NULL with status ok at the end of the input. Works on the calling thread (and the pool) for whatever the jobs
  * have not done yet. */

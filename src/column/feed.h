@@ -104,6 +104,7 @@ struct worker {
     struct lines *lines;
     void *sort;
     size_t sort_capacity;
+    int32_t touched; /* read by nobody; for the reading's sake */
 };
 
 /* ---- gather.c ------------------------------------------------------------------------------------------------ */

@@ -233,6 +233,18 @@ static void gather_list(const struct feed *feed, struct work *work, size_t featu
     }
 }
 
+/* Reads a word of every cache line of the records, one independent of the other, so that the processor fetches many at once:
+ * shuffled rows of a large cache are in none of its own. */
+static int32_t touch_records(const struct feed *feed, const struct work *work, int64_t first, int64_t end)
+{
+    enum { LINE_WORDS = 16 };
+    uint32_t sum = 0;
+    for (int64_t i = first; i < end; i++)
+        for (size_t word = 0; word < feed->shape.words; word += LINE_WORDS)
+            sum += (uint32_t)work->refs[i].words[word];
+    return (int32_t)sum;
+}
+
 /* Numbers and ids of single-valued features. The records are read once from afar and then stay in the nearest cache. */
 static void gather_records(const struct feed *feed, struct work *work, int64_t first, int64_t end)
 {
@@ -255,8 +267,8 @@ void feed_gather_task(void *context, int64_t index, int worker)
     struct feed *feed = context;
     struct work *work = &feed->works[feed->gathering % WORKS];
     const int64_t first = index * GATHER_ROWS, end = MIN(first + GATHER_ROWS, work->batch.rows);
-    (void)worker;
     if (!work->thrown) {
+        feed->workers[worker].touched = touch_records(feed, work, first, end);
         gather_records(feed, work, first, end);
         for (size_t f = 0; f < feed->feature_count; f++)
             if (feed->lists[f] >= 0)

@@ -21,6 +21,8 @@
 #define SHUFFLE_LIMIT ((int64_t)1 << 40)
 #define ROW_LIMIT ((int64_t)1 << 60)
 
+enum { DRAW_RUN = 256 };
+
 struct entry {
     int64_t row, slot;
 };
@@ -101,6 +103,27 @@ static bool fill(struct order *order, int64_t hold, pil_status *status)
     return true;
 }
 
+/* A run of draws. All are picked before the first entry is touched: where the buffer is larger than the nearest cache, the
+ * processor then waits for many entries at once. */
+static void draw_run(struct order *order, int64_t first, int64_t count, int64_t rows, struct order_row *out)
+{
+    int64_t picks[DRAW_RUN];
+    struct entry *entries = order->entries;
+    for (int64_t i = 0; i < count; i++)
+        picks[i] = pick(order, first + i, MIN(order->buffer, rows - first - i));
+    for (int64_t i = 0; i < count; i++) {
+        struct entry *drawn = &entries[picks[i]];
+        if (out != NULL)
+            out[i] = (struct order_row){ order->epoch, drawn->row, drawn->slot };
+        if (first + i < rows - order->buffer) {
+            drawn->row = first + i + order->buffer;
+        } else {
+            order->left[order->left_count++] = drawn->slot;
+            *drawn = entries[--order->held];
+        }
+    }
+}
+
 /* `count` draws of this epoch, which has `rows` rows (or more than matters to these draws). */
 static bool deal(struct order *order, int64_t count, int64_t rows, struct order_row *out, pil_status *status)
 {
@@ -113,18 +136,8 @@ static bool deal(struct order *order, int64_t count, int64_t rows, struct order_
     }
     if (!order->filled && !fill(order, MIN(order->buffer, rows), status))
         return false;
-    struct entry *entries = order->entries;
-    for (int64_t n = first; n < first + count; n++) {
-        struct entry *drawn = &entries[pick(order, n, order->held)];
-        if (out != NULL)
-            *out++ = (struct order_row){ order->epoch, drawn->row, drawn->slot };
-        if (n + order->buffer < rows) {
-            drawn->row = n + order->buffer;
-        } else {
-            order->left[order->left_count++] = drawn->slot;
-            *drawn = entries[--order->held];
-        }
-    }
+    for (int64_t done = 0; done < count; done += DRAW_RUN)
+        draw_run(order, first + done, MIN(count - done, (int64_t)DRAW_RUN), rows, out != NULL ? out + done : NULL);
     return true;
 }
 

@@ -317,15 +317,22 @@ static void resume_from_every_cursor(void **unused)
     (void)unused;
     struct model model = new_model(true);
     const char *path = write_csv("data.csv", 1500);
-    for (size_t s = 0; s < 6; s++) {
-        static const struct order_options orders[] = { { .seed = 7, .batch_size = 128 },
-                                                       { .seed = 7, .batch_size = 128, .shuffle = 300 },
-                                                       { .seed = 7, .batch_size = 700, .shuffle = 5000 } };
-        struct feed_options options = {
-            .paths = &path, .path_count = 1, .csv = { .header = true }, .order = orders[s % 3], .group = true, .cache = s >= 3
-        };
+    static const struct order_options orders[] = {
+        { .seed = 7, .batch_size = 128 },
+        { .seed = 7, .batch_size = 128, .shuffle = 300 },
+        { .seed = 7, .batch_size = 700, .shuffle = 5000 },
+        { .seed = 7, .batch_size = 128, .epochs = 4 },
+        { .seed = 7, .batch_size = 128, .epochs = 4, .shuffle = 300 },
+    };
+    for (size_t s = 0; s < 2 * COUNT_OF(orders); s++) {
+        struct feed_options options = { .paths = &path,
+                                        .path_count = 1,
+                                        .csv = { .header = true },
+                                        .order = orders[s % COUNT_OF(orders)],
+                                        .group = true,
+                                        .cache = s >= COUNT_OF(orders) };
         struct expected expected = expect(&options.order, NULL, 1500);
-        for (int64_t n = 0; n < 30; n += n < 3 ? 1 : 7) {
+        for (int64_t n = 0; n < 45; n += n < 3 ? 1 : 7) {
             struct cursor from = order_cursor(expected.order);
             options.from = &from;
             compare(&model, &options, 1500, 6, 2, (int)(n % 3));
