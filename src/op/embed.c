@@ -86,11 +86,10 @@ static void indicator_run(struct op_run *run)
     const struct op_indicator_args *args = run->args;
     const struct sparse *ids = &run->inputs[0].sparse;
     const struct tensor *out = &run->outputs[0].tensor;
-    int64_t base = ids->offsets ? ids->offsets[0] : 0;
     for (int64_t r = 0; r < out->rows; r++) {
         float *row = tensor_floats(out) + r * out->ld;
         memset(row, 0, (size_t)args->depth * sizeof *row);
-        int64_t first = ids->offsets ? ids->offsets[r] - base : r, last = ids->offsets ? ids->offsets[r + 1] - base : r + 1;
+        int64_t first = ids->offsets ? ids->offsets[r] : r, last = ids->offsets ? ids->offsets[r + 1] : r + 1;
         for (int64_t e = first; e < last; e++)
             if (ids->ids[e] >= 0 && ids->ids[e] < args->depth)
                 row[ids->ids[e]] += ids->weights ? ids->weights[e] : 1.0f;
