@@ -22,6 +22,12 @@ static void copy_along(const struct tensor *source, int64_t from, const struct t
     size_t size = dtype_size(source->dtype);
     int rank = source->shape.rank;
     bool columns = rank == 2 && axis == 1;
+    if (columns && size == sizeof(float) && count <= 4) { /* a number or two a row: a call each would cost more than the copy */
+        for (int64_t r = 0; r < source->rows; r++)
+            for (int64_t c = 0; c < count; c++)
+                memcpy((float *)target->data + r * target->ld + to + c, (const float *)source->data + r * source->ld + from + c, sizeof(float));
+        return;
+    }
     if (columns) {
         for (int64_t r = 0; r < source->rows; r++)
             memcpy((char *)target->data + (size_t)(r * target->ld + to) * size,
