@@ -91,14 +91,23 @@ struct train_section {
 struct eval_section {
     int64_t steps;                   /* -1: null, to the end of the data; 100 by default, as EvalSpec */
     double throttle_secs;            /* 600 */
+    double start_delay_secs;         /* 120; of no effect on one machine, as in the original */
     double split;                    /* 0: none */
     const char *split_by;            /* "hash": NULL field; else a field's name */
     const char *name;                /* the folder eval_<name>; NULL: eval */
 };
+enum exporter_kind { EXPORTER_LATEST, EXPORTER_BEST, EXPORTER_FINAL };
+struct exporter_options {
+    enum exporter_kind kind;
+    const char *name;                /* of its folder below export/ */
+    const char *metric;              /* best: of the evaluation; else NULL */
+    int64_t exports_to_keep;         /* latest, best; 0: all */
+};
 enum estimator_kind { ESTIMATOR_LINEAR, ESTIMATOR_DNN, ESTIMATOR_COMBINED, ESTIMATOR_BASELINE };
 struct model {
     struct arena *arena;
-    const char *path, *folder;       /* of the file */
+    const char *path, *folder;       /* of the file, as given; folder "": the current one */
+    const char *base, *current;      /* absolute: the file's folder, and what was current when it was read */
     const char *estimator;           /* as written: "dnn_linear_combined_classifier" */
     enum estimator_kind kind;
     struct head_options head;
@@ -108,7 +117,8 @@ struct model {
     bool tf_dense;                   /* compat: tf_dense */
     struct column_set *columns;
     struct pil_column **linear_columns, **dnn_columns;
-    size_t linear_count, dnn_count;
+    size_t linear_count, dnn_count;  /* a group of shared embeddings counts with all its columns */
+    struct arg_texts linear_names, dnn_names; /* as listed, by the keys of the file */
     struct arg_ints hidden_units;
     enum activation activation;
     float dropout;                   /* 0: none */
@@ -120,6 +130,8 @@ struct model {
     struct train_section train;
     struct eval_section eval;
     struct run_options run;
+    struct exporter_options *exporters;
+    size_t exporter_count;
 };
 /* Reads and checks the whole file; `sets` are "--set key.path=value" texts in order. Errors carry file:line:column and the nearest
  * known word. The YAML is read by events: depth at most 64, no duplicate keys, aliases capped, at most 1 MB. */
