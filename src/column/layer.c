@@ -83,16 +83,21 @@ static int by_name(const void *a, const void *b)
     return strcmp(column_name(*(struct pil_column *const *)a), column_name(*(struct pil_column *const *)b));
 }
 
-/* A copy sorted by name; two columns of one name are an error. */
-static struct pil_column **sorted(const struct column_inputs *inputs, struct pil_column *const *columns, size_t count, pil_status *status)
+/* A copy sorted by name, shared embeddings taken apart, *count columns long; two columns of one name are an error. */
+static struct pil_column **sorted(const struct column_inputs *inputs, struct pil_column *const *columns, size_t *count, pil_status *status)
 {
-    struct pil_column **list = arena_alloc(graph_arena(inputs->graph), MAX(count, 1) * sizeof(struct pil_column *), status);
+    size_t given = *count, n = 0;
+    for (size_t i = 0; i < given; i++)
+        n += column_part_count(columns[i]);
+    struct pil_column **list = arena_alloc(graph_arena(inputs->graph), MAX(n, 1) * sizeof(struct pil_column *), status);
     if (!list)
         return NULL;
-    if (count)
-        memcpy(list, columns, count * sizeof(struct pil_column *));
-    qsort(list, count, sizeof(struct pil_column *), by_name);
-    for (size_t i = 1; i < count; i++)
+    *count = 0;
+    for (size_t i = 0; i < given; i++)
+        for (size_t k = 0; k < column_part_count(columns[i]); k++)
+            list[(*count)++] = column_part(columns[i], k);
+    qsort(list, n, sizeof(struct pil_column *), by_name);
+    for (size_t i = 1; i < n; i++)
         if (by_name(&list[i - 1], &list[i]) == 0) {
             status_fail(status, PIL_INVALID_ARGUMENT, "two columns of one list are named '%s'", column_name(list[i]));
             return NULL;
@@ -103,7 +108,7 @@ static struct pil_column **sorted(const struct column_inputs *inputs, struct pil
 struct pil_tensor *column_input_layer(const struct column_inputs *inputs, struct pil_column *const *columns, size_t count, const char *scope,
                                       pil_status *status)
 {
-    struct pil_column **list = sorted(inputs, columns, count, status);
+    struct pil_column **list = sorted(inputs, columns, &count, status);
     struct pil_tensor **parts = list ? arena_alloc(graph_arena(inputs->graph), MAX(count, 1) * sizeof *parts, status) : NULL;
     if (!parts)
         return graph_error_tensor(inputs->graph);
@@ -133,7 +138,7 @@ struct pil_tensor *column_linear_model(const struct column_inputs *inputs, struc
                                        enum combiner sparse_combiner, const char *scope, pil_status *status)
 {
     struct pil_graph *graph = inputs->graph;
-    struct pil_column **list = sorted(inputs, columns, count, status);
+    struct pil_column **list = sorted(inputs, columns, &count, status);
     struct pil_tensor **pairs = list ? arena_alloc(graph_arena(graph), MAX(2 * count, 1) * sizeof *pairs, status) : NULL;
     if (!pairs)
         return graph_error_tensor(graph);

@@ -33,8 +33,12 @@ static void row_cells(int r, char out[5][40], const char *cells[5])
     static const char *const days[] = { "Mon", "Tue", "Wed", "Sun" };
     snprintf(out[0], 40, "%s", r % 5 == 4 ? "" : days[r % 4]);
     snprintf(out[1], 40, "%d", r % 24);
-    snprintf(out[2], 40, r % 3 == 2 ? "" : r % 3 == 1 ? "t%d" : "t%d|common|u%d", r % 11, r % 7);
-    snprintf(out[3], 40, r % 13 == 0 ? "" : "%g", (double)(r % 40) + 0.5);
+    snprintf(out[2], 40, r % 3 == 1 ? "t%d" : "t%d|common|u%d", r % 11, r % 7);
+    snprintf(out[3], 40, "%g", (double)(r % 40) + 0.5);
+    if (r % 3 == 2)
+        out[2][0] = '\0';
+    if (r % 13 == 0)
+        out[3][0] = '\0';
     snprintf(out[4], 40, "%d", r % 2);
     for (int i = 0; i < 5; i++)
         cells[i] = out[i];
