@@ -140,7 +140,7 @@ static inline size_t ids_of(const struct ran *ran, int feature, int64_t row, int
 
 static inline int32_t id_of(const struct ran *ran, int feature, int64_t row)
 {
-    int32_t ids[64];
+    int32_t ids[64] = { 0 };
 
     return ids_of(ran, feature, row, ids, NULL, COUNT_OF(ids)) == 1 ? ids[0] : -1;
 }
@@ -295,7 +295,7 @@ static inline void check_ids(const struct ran *ran, int feature, const struct js
     assert_int_equal(want->count, ran->records.rows);
     for (int64_t r = 0; json_next(&rows, NULL, &row); r++) {
         struct json_walk one = json_children(&row);
-        int32_t ids[64];
+        int32_t ids[64] = { 0 };
         size_t count = ids_of(ran, feature, r, ids, NULL, COUNT_OF(ids));
         assert_int_equal(count, row.count);
         for (size_t i = 0; json_next(&one, NULL, &id); i++)

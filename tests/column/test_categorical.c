@@ -164,8 +164,8 @@ static void identity_out_of_range(void **state)
 
 static void check_row(const struct ran *ran, int feature, int64_t row, size_t count, const int32_t *ids, const float *weights)
 {
-    int32_t got[16];
-    float got_weights[16];
+    int32_t got[16] = { 0 };
+    float got_weights[16] = { 0 };
 
     assert_int_equal(ids_of(ran, feature, row, got, got_weights, 16), count);
     for (size_t i = 0; i < count; i++) {
@@ -257,7 +257,7 @@ static void weights_inside(void **state)
     check_row(&ran, 0, 0, 3, (const int32_t[]){ 1, -1, 0 }, (const float[]){ 2, 3, 1 });
     check_row(&ran, 0, 1, 0, NULL, NULL);
     check_row(&ran, 0, 2, 1, (const int32_t[]){ 0 }, (const float[]){ 0.25f });
-    int32_t ids[4];
+    int32_t ids[4] = { 0 };
     assert_int_equal(ids_of(&ran, 1, 0, ids, NULL, 4), 3); /* the same keys without weights */
     ran_free(&ran);
     pil_columns_free(c);
@@ -282,8 +282,8 @@ static void weights_of_made_ids(void **state)
     struct ran ran = run_rows(program, names, 4, cells, 1);
     ASSERT_OK(ran.status);
     check_row(&ran, 0, 0, 2, (const int32_t[]){ 0, 3 }, (const float[]){ 3, 4 });
-    int32_t ids[4];
-    float weights[4];
+    int32_t ids[4] = { 0 };
+    float weights[4] = { 0 };
     assert_int_equal(ids_of(&ran, 1, 0, ids, weights, 4), 2);
     assert_true(weights[0] == 3 && weights[1] == 4);
     ran_free(&ran);

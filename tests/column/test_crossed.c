@@ -431,7 +431,7 @@ static void integers_and_texts(void **state)
     pil_column *column = pil_crossed_column(c, PIL_KEYS(pil_key(c, "a"), pil_key(c, "b")), 1000000);
     static const char *const names[] = { "a", "b" };
     static const char *const cells[] = { "3", "5" };
-    int32_t ids[2];
+    int32_t ids[2] = { 0 };
 
     for (int text = 0; text < 2; text++) {
         struct program *program = program_of(&column, 1, NULL);

@@ -53,7 +53,7 @@ static void check_row(const struct ran *ran, int64_t row, int r)
     int64_t day = r % 5 == 4 ? -2 : r % 4 == 3 ? -1 : r % 4; /* -2: missing */
     float x = r % 13 == 0 ? 7 : (float)(r % 40) + 0.5f;
     int64_t bucket = x < 10 ? 0 : x < 20 ? 1 : x < 30 ? 2 : 3;
-    int32_t ids[8];
+    int32_t ids[8] = { 0 };
 
     assert_int_equal(id_of(ran, 0, row), MAX(day, -1));
     uint64_t hash = fingerprint_cat64(fingerprint_cat64(UINT64_C(0xDECAFCAFFE), (uint64_t)day), (uint64_t)(r % 24));
