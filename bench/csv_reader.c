@@ -70,10 +70,10 @@ static double checksum(const struct fields *fields)
     return sum;
 }
 
-static double now(void)
+static double now(clockid_t clock)
 {
     struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
+    clock_gettime(clock, &time);
     return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
@@ -118,18 +118,23 @@ int main(int argc, char **argv)
     fields = csv != NULL ? fields_new(specs, COUNT_OF(specs), &status) : NULL;
     if (fields == NULL)
         goto failed;
-    double best = 1e9, sum = 0;
-    for (int round = 0; round < 6; round++) {
-        double start = now();
+    double best = 1e9, best_cpu = 1e9, sum = 0;
+    for (int round = 0; round < 8; round++) {
+        double start = now(CLOCK_MONOTONIC), cpu = now(CLOCK_THREAD_CPUTIME_ID);
         if (!read_file(source, csv, fields, round == 0 ? &sum : NULL, &read, &status) || !source_rewind(source, &status))
             goto failed;
-        double seconds = now() - start;
+        double seconds = now(CLOCK_MONOTONIC) - start;
+        cpu = now(CLOCK_THREAD_CPUTIME_ID) - cpu;
         best = round > 0 && seconds < best ? seconds : best; /* the first reads the disk */
+        best_cpu = round > 0 && cpu < best_cpu ? cpu : best_cpu;
     }
-    printf("%" PRId64 " rows, %.1f MB: %.3f s, %.0f MB/s, %.2f M rows/s on one core\n", read, (double)bytes / 1e6, best,
-           (double)bytes / best / 1e6, (double)read / best / 1e6);
-    printf("{\"workload\":\"H\",\"rows\":%" PRId64 ",\"bytes\":%" PRId64 ",\"seconds\":%.4f,\"mb_s\":%.1f,\"checksum\":%.6f}\n",
-           read, bytes, best, (double)bytes / best / 1e6, sum);
+    /* Beside other work the wall says nothing; the processor time is what a quiet core would need, at best. */
+    printf("%" PRId64 " rows, %.1f MB: %.3f s, %.0f MB/s; processor %.3f s, %.0f MB/s, %.2f M rows/s\n", read,
+           (double)bytes / 1e6, best, (double)bytes / best / 1e6, best_cpu, (double)bytes / best_cpu / 1e6,
+           (double)read / best_cpu / 1e6);
+    printf("{\"workload\":\"H\",\"rows\":%" PRId64 ",\"bytes\":%" PRId64 ",\"seconds\":%.4f,\"mb_s\":%.1f,\"cpu_seconds\":%.4f,"
+           "\"cpu_mb_s\":%.1f,\"checksum\":%.6f}\n",
+           read, bytes, best, (double)bytes / best / 1e6, best_cpu, (double)bytes / best_cpu / 1e6, sum);
 failed:
     fields_free(fields);
     csv_free(csv);

@@ -134,10 +134,7 @@ static bool look(struct source *source, size_t want, struct view *view, pil_stat
 
 static int64_t count_lines(const char *data, size_t size)
 {
-    int64_t lines = 0;
-    for (const char *at = data, *end = data + size; at < end && (at = memchr(at, '\n', (size_t)(end - at))) != NULL; at++)
-        lines++;
-    return lines;
+    return (int64_t)scan_count(data, size, '\n');
 }
 
 /* Goes `size` bytes on, which the last look has shown. */

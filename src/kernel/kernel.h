@@ -227,6 +227,7 @@ struct scan {
     size_t (*run)(struct scan *scan, uint32_t *ends, size_t limit);
 };
 struct scan scan_begin(const char *data, size_t size, char a, char b, char quote); /* from the beginning of a record */
+size_t scan_count(const char *data, size_t size, char c); /* how many bytes are c */
 /* The run of a level for tests ("c", "sse2", "avx2"): NULL when the processor (or the build) lacks it. */
 size_t (*scan_level(const char *name))(struct scan *scan, uint32_t *ends, size_t limit);
 

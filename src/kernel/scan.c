@@ -157,6 +157,44 @@ DEFINE_SCAN(scan_sse2, marks_sse2, )
 DEFINE_SCAN(scan_avx2, marks_avx2, __attribute__((target("avx2"))))
 #endif
 
+/* ---- counting ------------------------------------------------------------------------------------------------ */
+
+static size_t count_tail(const char *data, size_t size, char c)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < size; i++)
+        count += data[i] == c;
+    return count;
+}
+
+#if defined(__x86_64__)
+/* A comparison leaves -1 in each equal byte: 255 of them fit into a byte's sum before the sums are added up. */
+__attribute__((target("avx2"))) static size_t count_avx2(const char *data, size_t size, char c)
+{
+    const __m256i wanted = _mm256_set1_epi8(c), zero = _mm256_setzero_si256();
+    __m256i total = zero;
+    size_t at = 0;
+    while (size - at >= 32) {
+        __m256i sums = zero;
+        for (int i = 0; i < 255 && size - at >= 32; i++, at += 32)
+            sums = _mm256_sub_epi8(sums, _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)(data + at)), wanted));
+        total = _mm256_add_epi64(total, _mm256_sad_epu8(sums, zero));
+    }
+    uint64_t lanes[4];
+    _mm256_storeu_si256((__m256i *)lanes, total);
+    return (size_t)(lanes[0] + lanes[1] + lanes[2] + lanes[3]) + count_tail(data + at, size - at, c);
+}
+#endif
+
+size_t scan_count(const char *data, size_t size, char c)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2"))
+        return count_avx2(data, size, c);
+#endif
+    return count_tail(data, size, c);
+}
+
 /* ---- the level ----------------------------------------------------------------------------------------------- */
 
 size_t (*scan_level(const char *name))(struct scan *scan, uint32_t *ends, size_t limit)

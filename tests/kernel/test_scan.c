@@ -150,13 +150,32 @@ static void examples(void **unused)
     assert_int_equal(scan.run(&scan, ends, 64), 0);
 }
 
+static void counts(void **unused)
+{
+    (void)unused;
+    enum { SIZE = 40000 };
+    char *text = malloc(SIZE);
+    assert_non_null(text);
+    for (int round = 0; round < 60; round++) {
+        size_t size = round < 50 ? next_random() % 200 : SIZE - (size_t)round, expected = 0;
+        for (size_t i = 0; i < size; i++) {
+            text[i] = round % 2 == 0 ? '\n' : "\n\xf5 a"[next_random() % 4]; /* only newlines: sums must not overflow */
+            expected += text[i] == '\n';
+        }
+        char *copy = malloc(size > 0 ? size : 1); /* its end is its end */
+        assert_non_null(copy);
+        memcpy(copy, text, size);
+        assert_int_equal(scan_count(copy, size, '\n'), expected);
+        free(copy);
+    }
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(examples),
-        cmocka_unit_test(plain_c),
-        cmocka_unit_test(sse2),
-        cmocka_unit_test(avx2),
+        cmocka_unit_test(examples), cmocka_unit_test(plain_c), cmocka_unit_test(sse2),
+        cmocka_unit_test(avx2),     cmocka_unit_test(counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
