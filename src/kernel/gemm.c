@@ -481,7 +481,7 @@ static void gemm(const struct gemm *g)
         product.activation = ACTIVATION_LINEAR;
         product.gate = NULL;
     }
-    if (g->n == 1 && g->a_column == 1)
+    if (g->n == 1 && g->a_column == 1 && g->ldb == 1)
         column_of_dots(&product);
     else if (g->n == 1)
         weighted_sum(&product);

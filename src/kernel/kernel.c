@@ -36,7 +36,8 @@ static bool has_c(void)
 }
 
 #if defined(__x86_64__)
-static bool has_avx2(void)
+/* unused: the build leaves a level out where the compiler cannot make it. */
+__attribute__((unused)) static bool has_avx2(void)
 {
     unsigned a, b, c, d;
     __builtin_cpu_init();
@@ -48,7 +49,7 @@ static bool has_avx2(void)
     return __get_cpuid(0x80000001, &a, &b, &c, &d) && (c & bit_LZCNT);
 }
 
-static bool has_avx512(void)
+__attribute__((unused)) static bool has_avx512(void)
 {
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");

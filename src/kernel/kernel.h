@@ -4,10 +4,11 @@
  * by what the processor has; PILASTER_CPU=c|avx2|avx512 forces one. A kernel never allocates, never fails, never sees a
  * graph: sizes were checked before. Shapes stand in brackets.
  *
- * Bits. An output of a product is one chain of fused multiply-adds over k in ascending order, started from the bias (or 0).
- * Sums over columns run over 16 lanes whatever the vector width (lane i takes elements i, i + 16, ...), folded in a fixed
- * order (8+8, 4+4, 2+2, 1+1). So AVX2 and AVX-512 give equal bits. Level c without hardware FMA gives correct results, and
- * with __builtin_fmaf the same bits, slowly.
+ * Bits. An output of a product is one chain of fused multiply-adds over k in ascending order, started from the bias (or c,
+ * or 0); of a product with one column (n = 1, A as it lies), and of a sum over columns, it is a sum over 16 lanes whatever
+ * the vector width (lane i takes elements i, i + 16, ...), folded in a fixed order (8+8, 4+4, 2+2, 1+1). So AVX2 and AVX-512
+ * give equal bits, and so does level c where the processor's baseline has the instruction (ARM). Without it (level c on x86)
+ * every multiply-add is rounded twice: correct results, bits of its own.
  */
 #ifndef PILASTER_KERNEL_H
 #define PILASTER_KERNEL_H
@@ -49,7 +50,7 @@ struct gemm {
     const float *bias;           /* [pad_columns(n)] or NULL */
     bool accumulate;             /* start from c instead of 0 (then no bias) */
     enum activation activation;  /* epilogue: LINEAR or RELU inside the tile, others by a pass while the block is hot */
-    const float *gate;           /* epilogue: c where gate > 0, else 0 (ReLU's gradient); NULL: none */
+    const float *gate;           /* epilogue, after that: c where gate > 0, else 0 (ReLU's gradient); NULL: none */
     int64_t gate_ld;
 };
 
