@@ -104,9 +104,9 @@ static double allowed(enum activation kind, bool fuses)
 {
     switch (kind) {
     case ACTIVATION_EXPONENTIAL:
-        return 1;
+        return 0.85;
     case ACTIVATION_TANH:
-        return 2;
+        return 1.5;
     case ACTIVATION_SIGMOID:
         return 2.5;
     case ACTIVATION_GELU:

@@ -98,6 +98,13 @@ static double lanes_sum(int64_t n, const float *x)
     return lane[0];
 }
 
+/* Magnitudes so far apart that doubles round, and the order of additions shows. */
+static void spread(float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        x[i] = ldexpf(x[i], (int)random_to(80) - 40);
+}
+
 static void check_vectors(const struct kernels *kernels, int64_t n)
 {
     float *x = matrix_new(1, n, n, false, 0), *y = matrix_new(1, n, n, false, 0);
@@ -120,6 +127,8 @@ static void check_vectors(const struct kernels *kernels, int64_t n)
         if (level_fuses(kernels))
             assert_true(same_float(z[i], fmaf(-1.3f, x[i], y[i])));
     }
+    spread(x, n);
+    assert_true(kernels->sum(n, x) == lanes_sum(n, x));
     free(x);
     free(y);
     free(z);
@@ -155,6 +164,7 @@ static void check_columns(const struct kernels *kernels, int64_t rows, int64_t c
 {
     const int64_t ld = cols + random_to(4);
     float *x = matrix_new(rows, cols, ld, false, NAN);
+    spread(x, (rows - 1) * ld + cols);
     double *total = malloc((size_t)cols * sizeof(double)), *square = malloc((size_t)cols * sizeof(double));
     float *bias = malloc((size_t)cols * sizeof(float));
     assert_true(total && square && bias);
