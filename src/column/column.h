@@ -107,7 +107,7 @@ bool program_run(const struct program *program, const struct fields *fields, int
                  struct program_scratch *scratch, struct records *out, pil_status *status);
 /* What a column makes of a row, for `pilaster columns`: {"values":[...],"ids":[...],"weights":[...]} as JSON, or text for people,
  * "'Fri' x 18 -> id 403 of 672". The column is one the program was asked for, or an embedding or indicator of one. values[i] made
- * ids[i]; of a cross it is the list of its leaves' values. */
+ * ids[i]; of a cross it is the list of its leaves' values. Shared embeddings say it of each member, by its name. */
 void program_explain(const struct program *program, const struct pil_column *column, const struct fields *fields, int64_t row,
                      struct program_scratch *scratch, bool json, struct text *out);
 void program_free(struct program *program);

@@ -279,14 +279,19 @@ static struct pil_column *shared_make(struct pil_columns *owner, const void *opt
     return pil_shared_embeddings_make(owner, NULL, options);
 }
 
+bool column_is_group(const struct pil_column *column)
+{
+    return column && column->row == SHARED && !column->own;
+}
+
 size_t column_part_count(const struct pil_column *column)
 {
-    return column && column->row == SHARED && !column->own ? column->input_count : 1;
+    return column_is_group(column) ? column->input_count : 1;
 }
 
 struct pil_column *column_part(struct pil_column *column, size_t i)
 {
-    return column && column->row == SHARED && !column->own ? column->inputs[i] : column;
+    return column_is_group(column) ? column->inputs[i] : column;
 }
 
 /* ---- arguments ----------------------------------------------------------------------------------------------- */

@@ -137,8 +137,8 @@ static void say_text(const struct program_run *run, int number, struct text *out
     }
 }
 
-void program_explain(const struct program *program, const struct pil_column *column, const struct fields *fields, int64_t row,
-                     struct program_scratch *scratch, bool json, struct text *out)
+static void explain(const struct program *program, const struct pil_column *column, const struct fields *fields, int64_t row,
+                    struct program_scratch *scratch, bool json, struct text *out)
 {
     pil_status status = { PIL_OK, "" };
     int number = program_find_lane(program, column);
@@ -157,4 +157,26 @@ void program_explain(const struct program *program, const struct pil_column *col
     } else {
         text_format(out, "%s", status.message);
     }
+}
+
+void program_explain(const struct program *program, const struct pil_column *column, const struct fields *fields, int64_t row,
+                     struct program_scratch *scratch, bool json, struct text *out)
+{
+    if (!column_is_group(column)) {
+        explain(program, column, fields, row, scratch, json, out);
+        return;
+    }
+    text_format(out, json ? "{" : "");
+    for (size_t i = 0; i < column->input_count; i++) {
+        const struct pil_column *member = column->inputs[i];
+        text_format(out, i == 0 ? "" : json ? "," : "; ");
+        if (json) {
+            text_json_string(out, slice_text(member->name));
+            text_format(out, ":");
+        } else {
+            text_format(out, "%s: ", member->name);
+        }
+        explain(program, member, fields, row, scratch, json, out);
+    }
+    text_format(out, json ? "}" : "");
 }

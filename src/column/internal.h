@@ -120,6 +120,7 @@ bool column_is_numeric(const struct pil_column *column);
 bool column_is_hashed(const struct pil_column *column); /* hash_bucket: may not be crossed */
 bool column_is_weighted(const struct pil_column *column);
 bool column_is_crossed(const struct pil_column *column);
+bool column_is_group(const struct pil_column *column); /* shared embeddings: its members are its inputs */
 /* The numeric column's number of values in a cell. */
 int64_t numeric_width(const struct pil_column *column);
 

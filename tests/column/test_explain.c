@@ -132,6 +132,30 @@ static void of_combinations(void **state)
     pil_columns_free(c);
 }
 
+static void of_shared_embeddings(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "from", "to" };
+    static const char *const cells[] = { "3", "1" };
+    pil_columns *c = pil_columns_new();
+    pil_column *from = pil_categorical_column_with_identity(c, "from", 4), *to = pil_categorical_column_with_identity(c, "to", 4);
+    pil_column *columns[] = { from, to }, *members[2];
+    pil_column *group = pil_shared_embeddings(c, PIL_KEYS(from, to), members, 2);
+    struct ran ran = run_rows(program_of(columns, 2, NULL), names, 2, cells, 1);
+    struct text text = { 0 };
+
+    ASSERT_OK(ran.status);
+    program_explain(ran.program, group, ran.fields, 0, ran.scratch, false, &text);
+    assert_string_equal(text.data, "from_shared_embedding: 3 -> id 3 of 4; to_shared_embedding: 1 -> id 1 of 4");
+    text_clear(&text);
+    program_explain(ran.program, group, ran.fields, 0, ran.scratch, true, &text);
+    assert_string_equal(text.data, "{\"from_shared_embedding\":{\"values\":[3],\"ids\":[3],\"weights\":[]},"
+                                   "\"to_shared_embedding\":{\"values\":[1],\"ids\":[1],\"weights\":[]}}");
+    text_free(&text);
+    ran_free(&ran);
+    pil_columns_free(c);
+}
+
 /* A row that cannot be transformed says why. */
 static void of_errors(void **state)
 {
@@ -155,6 +179,6 @@ static void of_errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(as_text), cmocka_unit_test(as_json), cmocka_unit_test(of_combinations),
-                                        cmocka_unit_test(of_errors) };
+                                        cmocka_unit_test(of_errors), cmocka_unit_test(of_shared_embeddings) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
