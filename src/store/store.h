@@ -118,5 +118,9 @@ struct file_lock *checkpoint_lock(const char *model_dir, pil_status *status);
 /* ---- transfer.c ---- */
 /* Follows every note of the store: reads the tensor, checks its shape (both named in the error), fills the values. */
 bool transfer_apply(struct store *store, pil_status *status);
+/* Warm start: takes over, from a checkpoint (a prefix or a folder) of any model, the values of every trainable variable that
+ * it holds under the same name with the same type and shape. What does not fit is told through log_line and left alone; that
+ * nothing fits is an error. No slots, no step. */
+bool transfer_warm_start(struct store *store, const char *checkpoint, pil_status *status);
 
 #endif

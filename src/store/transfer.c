@@ -2,7 +2,8 @@
 /*
  * Notes: "this variable's first values are that tensor of that checkpoint" (an embedding column's ckpt_to_load_from). They are
  * followed once, when a new model gets its first values; a checkpoint in the model's own folder wins over them, as in
- * TensorFlow's Estimator. The values may come from any model, so only shape and type must fit.
+ * TensorFlow's Estimator. The values may come from any model, so only shape and type must fit. A warm start is a note on every
+ * trainable variable, but for those that do not fit.
  */
 #include "store/store.h"
 
@@ -130,6 +131,43 @@ bool transfer_apply(struct store *store, pil_status *status)
         if (!fine)
             status_prefix(status, "variable '%s': ", variable->name);
     }
+    bundle_close(source.bundle);
+    arena_free(arena);
+    return fine;
+}
+
+/* Takes one variable over if it fits; says so if not. */
+static bool take_over(const struct source *source, const struct variable *variable, int *taken, pil_status *status)
+{
+    char there[128], here[128];
+    const struct bundle_entry *entry = bundle_find(source->bundle, variable->name);
+    shape_text(variable->shape, here);
+    if (entry != NULL && entry->dtype == variable->dtype && shape_equal(entry->shape, variable->shape)) {
+        ++*taken;
+        return read_values(source, entry, variable, status);
+    }
+    if (entry != NULL)
+        log_line(LOG_WARNING, "%s: %s is %s %s there, %s %s here, and starts anew", source->prefix, variable->name,
+                 dtype_name(entry->dtype), shape_text(entry->shape, there), dtype_name(variable->dtype), here);
+    else
+        log_line(LOG_WARNING, "%s: %s is not there, %s here, and starts anew", source->prefix, variable->name, here);
+    return true;
+}
+
+bool transfer_warm_start(struct store *store, const char *checkpoint, pil_status *status)
+{
+    struct source source = { 0 };
+    int taken = 0;
+    struct arena *arena = arena_new(status);
+    bool fine = arena != NULL && open_source(&source, checkpoint, arena, status);
+    for (size_t i = 0; fine && i < store_count(store); i++) {
+        const struct variable *variable = store_at(store, i);
+        if (variable->trainable)
+            fine = take_over(&source, variable, &taken, status);
+    }
+    if (fine && taken == 0)
+        fine = status_fail(status, PIL_INVALID_ARGUMENT, "%s: none of its variables fits this model; nothing to start from",
+                           source.prefix);
     bundle_close(source.bundle);
     arena_free(arena);
     return fine;

@@ -96,6 +96,15 @@ static void there_and_back(void **state)
     store_free(back);
 }
 
+/* Saves without waiting for the disk. */
+static bool save(const struct store *store, const char *folder, int64_t step, int64_t keep, pil_status *status)
+{
+    broken_start(-1, false);
+    bool fine = checkpoint_save(store, folder, step, keep, NULL, 0, status);
+    broken_stop();
+    return fine;
+}
+
 /* Tensors of more than one piece: rows narrower and wider than a block, packed ones. */
 static void large_tensors(void **state)
 {
@@ -117,7 +126,7 @@ static void large_tensors(void **state)
             assert_true(store_allocate(stores[i], &status));
         }
         assert_true(store_initialize(stores[0], 1, NULL, &status));
-        assert_true(checkpoint_save(stores[0], scratch_path("large"), (int64_t)c, 1, NULL, 0, &status));
+        assert_true(save(stores[0], scratch_path("large"), (int64_t)c, 1, &status));
         char name[64];
         snprintf(name, sizeof name, "large/model.ckpt-%zu", c);
         assert_true(checkpoint_restore(stores[1], scratch_path(name), &(struct checkpoint_restore_options){ 0 }, &status));
@@ -134,7 +143,7 @@ static void kept(void **state)
     struct store *store = filled(1);
     const char *folder = scratch_path("kept");
     for (int64_t step = 1; step <= 5; step++)
-        assert_true(checkpoint_save(store, folder, step, step < 4 ? 0 : 2, NULL, 0, &status));
+        assert_true(save(store, folder, step, step < 4 ? 0 : 2, &status));
     assert_string_equal(listing(folder), "checkpoint model.ckpt-4.data-00000-of-00001 model.ckpt-4.index "
                                          "model.ckpt-5.data-00000-of-00001 model.ckpt-5.index");
     size_t size;
@@ -146,7 +155,7 @@ static void kept(void **state)
     scratch_write(scratch_path("kept/model.ckpt-9.index.tmp-1"), "", 0);
     scratch_write(scratch_path("kept/checkpoint.tmp-1"), "", 0);
     scratch_write(scratch_path("kept/notes.tmp-1"), "", 0);
-    assert_true(checkpoint_save(store, folder, 4, 2, NULL, 0, &status));
+    assert_true(save(store, folder, 4, 2, &status));
     assert_string_equal(listing(folder), "checkpoint model.ckpt-4.data-00000-of-00001 model.ckpt-4.index "
                                          "model.ckpt-5.data-00000-of-00001 model.ckpt-5.index notes.tmp-1");
     content = scratch_read(scratch_path("kept/checkpoint"), &size);
@@ -154,13 +163,13 @@ static void kept(void **state)
     free(content);
     assert_int_equal(newest(folder), 1);
     /* Names from elsewhere stay named and are not removed; names of what is gone go. */
-    assert_true(checkpoint_save(store, scratch_path("else"), 7, 2, NULL, 0, &status));
+    assert_true(save(store, scratch_path("else"), 7, 2, &status));
     char text[1200];
     snprintf(text, sizeof text,
              "all_model_checkpoint_paths: \"gone\" all_model_checkpoint_paths: \"%s\" all_model_checkpoint_paths: \"%s\"",
              scratch_path("else/model.ckpt-7"), scratch_path("kept/model.ckpt-5"));
     scratch_write(scratch_path("kept/checkpoint"), text, strlen(text));
-    assert_true(checkpoint_save(store, folder, 6, 2, NULL, 0, &status));
+    assert_true(save(store, folder, 6, 2, &status));
     content = scratch_read(scratch_path("kept/checkpoint"), &size);
     assert_string_equal(content, "model_checkpoint_path: \"model.ckpt-6\"\nall_model_checkpoint_paths: \"model.ckpt-5\"\n"
                                  "all_model_checkpoint_paths: \"model.ckpt-6\"\n");
@@ -183,9 +192,7 @@ static void broken_disk(void **state)
                 char name[64];
                 snprintf(name, sizeof name, "broken%d%d-%d", lasting, same, n);
                 const char *folder = scratch_path(name);
-                broken_start(-1, false); /* nothing fails, and no time is lost with syncing */
-                assert_true(checkpoint_save(old, folder, 5, 2, NULL, 0, &status));
-                assert_true(checkpoint_save(old, folder, 10, 2, NULL, 0, &status));
+                assert_true(save(old, folder, 5, 2, &status) && save(old, folder, 10, 2, &status));
                 pil_status error = { 0 };
                 broken_start(n, lasting != 0);
                 bool worked = checkpoint_save(fresh, folder, step, 2, NULL, 0, &error);
@@ -199,9 +206,7 @@ static void broken_disk(void **state)
                 if (!worked)
                     assert_int_equal(error.code, PIL_IO);
                 /* The next save puts everything in order. */
-                broken_start(-1, false);
-                assert_true(checkpoint_save(fresh, folder, step, 2, NULL, 0, &status));
-                broken_stop();
+                assert_true(save(fresh, folder, step, 2, &status));
                 assert_int_equal(newest(folder), 20);
                 assert_null(strstr(listing(folder), ".tmp-"));
                 assert_null(strstr(listing(folder), ".again"));

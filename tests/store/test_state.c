@@ -90,7 +90,7 @@ static void damaged(void **state)
     static const char good[] = "model_checkpoint_path: \"a\\101\"\nall_model_checkpoint_paths: \"b\" # c\n";
     char copy[sizeof good];
     for (size_t i = 0; i < sizeof good - 1; i++) {
-        for (int byte = 0; byte < 256; byte += 3) {
+        for (int byte = 0; byte < 256; byte += 15) {
             pil_status status = { 0 };
             memcpy(copy, good, sizeof good);
             copy[i] = (char)byte;

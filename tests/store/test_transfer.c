@@ -97,6 +97,50 @@ static void what_does_not_fit(void **state)
     expect_error(scratch_folder, "a", SHAPE(33, 4), PIL_NOT_FOUND, "there is no checkpoint in this folder");
 }
 
+static char told[2048];
+
+static void take_line(void *context, enum log_level level, const char *text)
+{
+    (void)context;
+    (void)level;
+    strncat(told, text, sizeof told - strlen(told) - 1);
+    strncat(told, "\n", sizeof told - strlen(told) - 1);
+}
+
+static void warm_start(void **state)
+{
+    (void)state;
+    pil_status status = { 0 };
+    make_source(scratch_path("source"));
+    struct store *store = model_new(8, &status), *expected = model_new(8, &status); /* two inputs more than there */
+    model_fill(expected, 4);
+    told[0] = '\0';
+    log_set(take_line, NULL);
+    assert_true(transfer_warm_start(store, scratch_path("source"), &status));
+    log_set(NULL, NULL);
+    assert_non_null(strstr(told, "dnn/hiddenlayer_0/kernel is float32 [6, 20] there, float32 [8, 20] here, and starts anew\n"));
+    assert_ptr_equal(strchr(told, '\n'), told + strlen(told) - 1);
+    for (size_t i = 0; i < store_count(store); i++) {
+        const struct variable *got = store_at(store, i), *want = store_find(expected, got->name);
+        bool takes = got->trainable && strcmp(got->name, "dnn/hiddenlayer_0/kernel") != 0;
+        size_t bytes = (size_t)shape_elements(got->shape) * dtype_size(got->dtype);
+        char *a = malloc(bytes), *b = malloc(bytes);
+        tensor_pack(&got->value, a);
+        tensor_pack(&want->value, b);
+        if (!got->hyper)
+            assert_int_equal(memcmp(a, b, bytes) == 0, takes);
+        free(a);
+        free(b);
+    }
+    struct tensor slot = store_slot_view(store_find(store, "linear/table"), 0);
+    assert_true(tensor_floats(&slot)[0] == 0.1f);
+    assert_false(transfer_warm_start(store, "tests/golden/partitioned_1x/lin", &status));
+    assert_string_equal(status.message,
+                        "tests/golden/partitioned_1x/lin: none of its variables fits this model; nothing to start from");
+    store_free(store);
+    store_free(expected);
+}
+
 static void out_of_memory(void **state)
 {
     (void)state;
@@ -140,6 +184,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_arrive),
         cmocka_unit_test(what_does_not_fit),
+        cmocka_unit_test(warm_start),
         cmocka_unit_test(out_of_memory),
     };
     return cmocka_run_group_tests_name("store/transfer", tests, set_up, tear_down);
