@@ -39,6 +39,7 @@ static bool train(struct model *model, const struct arguments *arguments, pil_st
 {
     struct progress progress = { .model = model, .terminal = isatty(STDERR_FILENO) && !getenv("NO_PROGRESS") };
     struct estimator_options options = { .threads = (int)arguments->threads, .training = true, .stop = &stop,
+                                         .warm_start_from = arguments->warm_start_from,
                                          .accept_changed_data = arguments->accept_changed_data, .event = progress_event,
                                          .context = &progress };
     struct estimator *estimator = estimator_new(model, &options, status);
@@ -88,6 +89,8 @@ static const struct option options[] = {
       offsetof(struct arguments, model_dir) },
     { "max-steps", "N", "stop when the model has been trained N steps in all", OPTION_COUNT, offsetof(struct arguments, max_steps) },
     { "threads", "N", "workers; 0: one a processor. The result has the same bits for any N", OPTION_COUNT, offsetof(struct arguments, threads) },
+    { "warm-start-from", "CKPT", "a new model takes over the variables that fit from a checkpoint or a model's folder", OPTION_TEXT,
+      offsetof(struct arguments, warm_start_from) },
     { "set", "KEY=VALUE", "override a value of the model file: --set params.dnn_hidden_units=[32]", OPTION_LIST,
       offsetof(struct arguments, sets) },
     { "accept-changed-data", NULL, "resume although data or columns have changed; the input starts anew", OPTION_FLAG,

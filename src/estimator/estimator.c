@@ -181,12 +181,16 @@ static bool fill_store(struct estimator *estimator, pil_status *status)
         struct checkpoint_restore_options options = { .slots = estimator->options.training,
                                                       .model_dir = estimator->options.checkpoint ? NULL : model->run.model_dir };
         estimator->restored = prefix;
+        if (estimator->options.warm_start_from)
+            log_line(LOG_INFO, "%s goes on from its own checkpoint: nothing is taken from %s", model->run.model_dir,
+                     estimator->options.warm_start_from);
         return checkpoint_restore(estimator->store, prefix, &options, status);
     }
     if (!estimator->options.training)
         log_line(LOG_WARNING, "there is no checkpoint in %s: the initial weights are used", model->run.model_dir ? model->run.model_dir : "-");
     return store_initialize(estimator->store, (uint64_t)MAX(model->run.tf_random_seed, 0), estimator->threads, status) &&
-           transfer_apply(estimator->store, status);
+           transfer_apply(estimator->store, status) &&
+           (!estimator->options.warm_start_from || transfer_warm_start(estimator->store, estimator->options.warm_start_from, status));
 }
 
 static bool start(struct estimator *estimator, pil_status *status)

@@ -167,6 +167,7 @@ struct estimator_options {
     int threads;                 /* 0: all */
     bool training;               /* with slots and hyper-parameters; false: evaluate and predict only */
     const char *checkpoint;      /* evaluate, predict: this prefix instead of the newest */
+    const char *warm_start_from; /* a checkpoint or a folder: a new model takes over the variables that fit; NULL: none */
     bool accept_changed_data;
     const volatile int *stop;    /* becomes non-zero on SIGINT, SIGTERM: save and stop */
     /* Called on the training thread. */
