@@ -34,7 +34,7 @@ struct text_list {
 /* Everything any command takes; a command's options name the members it fills. */
 struct arguments {
     const char *target; /* the first word: a model file, a model_dir */
-    const char *model_dir, *checkpoint, *warm_start_from, *data, *format;
+    const char *model_dir, *checkpoint, *data, *format;
     int64_t threads, max_steps, rows, seed;
     bool has_max_steps, dry_run, accept_changed_data, help, quiet;
     struct text_list sets, keep;
@@ -54,6 +54,8 @@ void options_help(const struct command *command);
 enum output_format { FORMAT_JSON, FORMAT_TABLE, FORMAT_CSV };
 /* Says an error ("pilaster: ...", its hints indented) and gives the exit code that belongs to it. */
 int say_error(const pil_status *status);
+/* The same where no model came about: the model file, or what the command line calls one, is wrong. */
+int say_model_error(const pil_status *status);
 void say(const char *format, ...) PRINTF_LIKE(1, 2); /* a line on stderr; clears a progress line first */
 bool output_format(const char *word, bool csv, enum output_format *out);
 /* Writes and checks: a full disk or a closed pipe is an error, not a truncated result. */
@@ -68,8 +70,10 @@ struct progress {
 };
 void progress_event(void *context, const struct estimator_event *event); /* context: struct progress */
 void progress_clear(struct progress *progress);
+void progress_end(struct progress *progress); /* before its memory goes */
 
-/* The model of a folder: MODEL_DIR/model.yaml, with its model_dir set. NULL after an error. */
-struct model *load_trained(const char *model_dir, pil_status *status);
+/* The model of a folder: MODEL_DIR/model.yaml, with its model_dir set. A folder without a checkpoint is refused, unless one of
+ * elsewhere is named. NULL after an error. */
+struct model *load_trained(const char *model_dir, const char *checkpoint, pil_status *status);
 
 #endif

@@ -90,10 +90,8 @@ static int run(struct arguments *arguments)
     if (!output_format(arguments->format, false, &format))
         return EXIT_USAGE;
     struct model *model = modelfile_load(arguments->target, arguments->sets.items, arguments->sets.count, &status);
-    if (!model) {
-        say_error(&status);
-        return EXIT_USAGE;
-    }
+    if (!model)
+        return say_model_error(&status);
     bool ok = explain(model, arguments, format == FORMAT_JSON, &status);
     model_free(model);
     return ok ? EXIT_DONE : say_error(&status);

@@ -22,8 +22,10 @@ static int run(struct arguments *arguments)
     enum output_format format;
     if (!output_format(arguments->format, false, &format))
         return EXIT_USAGE;
-    struct model *model = load_trained(arguments->target, &status);
-    bool ok = model && evaluate(model, arguments, format, &status);
+    struct model *model = load_trained(arguments->target, arguments->checkpoint, &status);
+    if (!model)
+        return say_model_error(&status);
+    bool ok = evaluate(model, arguments, format, &status);
     model_free(model);
     return ok ? EXIT_DONE : say_error(&status);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What people and scripts see: errors, progress, metrics as JSON or as a table. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,12 @@ int say_error(const pil_status *status)
     default:
         return EXIT_FAILED;
     }
+}
+
+int say_model_error(const pil_status *status)
+{
+    int code = say_error(status);
+    return status->code == PIL_NO_MEMORY || status->code == PIL_BAD_DATA ? code : EXIT_USAGE;
 }
 
 void say(const char *format, ...)
@@ -57,13 +64,15 @@ bool output_text(const struct text *text, pil_status *status)
     if (!text_ok(text, status))
         return false;
     if (text->size && fwrite(text->data, 1, text->size, stdout) != text->size)
-        return status_fail(status, PIL_IO, "cannot write the results to standard output");
+        return status_fail(status, PIL_IO, "standard output: cannot write the results: %s", strerror(errno));
     return true;
 }
 
 bool output_flush(pil_status *status)
 {
-    return fflush(stdout) == 0 || status_fail(status, PIL_IO, "cannot write the results to standard output");
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return true;
+    return status_fail(status, PIL_IO, "standard output: cannot write the results: %s", strerror(errno));
 }
 
 void output_metrics(const struct head_metrics *metrics, int64_t step, enum output_format format, struct text *out)
@@ -200,17 +209,31 @@ void progress_event(void *context, const struct estimator_event *event)
     }
 }
 
-struct model *load_trained(const char *model_dir, pil_status *status)
+void progress_end(struct progress *progress)
+{
+    progress_clear(progress);
+    current = NULL;
+}
+
+/* Says why a folder is not that of a trained model. */
+static bool check_trained(const char *model_dir, const char *path, struct arena *arena, bool has_checkpoint, pil_status *status)
+{
+    if (!file_exists(path))
+        status_fail(status, PIL_NOT_FOUND, "%s is not the folder of a model: it has no model.yaml", model_dir);
+    else if (!has_checkpoint && !checkpoint_latest(model_dir, arena, status) && status_ok(status))
+        status_fail(status, PIL_NOT_FOUND, "%s is not the folder of a trained model: it has no checkpoint", model_dir);
+    if (status->code == PIL_NOT_FOUND)
+        status_hint(status, "train one first: pilaster train MODEL.yaml --model-dir %s", model_dir);
+    return status_ok(status);
+}
+
+struct model *load_trained(const char *model_dir, const char *checkpoint, pil_status *status)
 {
     struct arena *arena = arena_new(status);
     char *path = arena ? path_join(arena, model_dir, "model.yaml", status) : NULL;
     struct model *model = NULL;
-    if (path && !file_exists(path)) {
-        status_fail(status, PIL_NOT_FOUND, "%s is not the folder of a model: it has no model.yaml", model_dir);
-        status_hint(status, "train one first: pilaster train MODEL.yaml --model-dir %s", model_dir);
-    } else if (path) {
+    if (path && check_trained(model_dir, path, arena, checkpoint != NULL, status))
         model = modelfile_load(path, NULL, 0, status);
-    }
     if (model) /* the folder may have moved since it was trained */
         model->run.model_dir = model_dir;
     arena_free(arena);

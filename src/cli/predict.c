@@ -4,13 +4,33 @@
 
 #include "cli/cli.h"
 
+enum { MOST_KEPT = 256, WRITE_FROM = 1 << 20 };
 struct predictions {
     const struct model *model;
     enum output_format format;
-    const struct text_list *keep;
-    struct text text;
+    struct field_spec keep[MOST_KEPT];
+    size_t keep_count;
+    struct text text, cell;
     bool headed;
 };
+
+/* --keep a,b --keep c: what the model does not read itself is read as text. */
+static bool read_keep(struct predictions *predictions, const struct text_list *list, struct arena *arena, pil_status *status)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        for (const char *at = list->items[i], *end; at; at = *end ? end + 1 : NULL) {
+            end = at + strcspn(at, ",");
+            if (predictions->keep_count == MOST_KEPT)
+                return status_fail(status, PIL_INVALID_ARGUMENT, "--keep takes at most %d fields", MOST_KEPT);
+            const char *name = arena_text(arena, at, (size_t)(end - at), status);
+            if (!name)
+                return false;
+            predictions->keep[predictions->keep_count++] =
+                (struct field_spec){ .name = name, .type = FIELD_STRING, .required = true };
+        }
+    }
+    return true;
+}
 
 /* A raw field of a row as text: several values joined by its separator. */
 static void field_text(const struct fields *fields, size_t f, int64_t row, struct text *out)
@@ -31,32 +51,44 @@ static void field_text(const struct fields *fields, size_t f, int64_t row, struc
     }
 }
 
-static bool keep_fields(struct predictions *predictions, const struct batch *raw, int64_t row, pil_status *status)
+/* A cell of CSV: in quotes, and quotes doubled, where it holds what ends a cell or a line (RFC 4180). */
+static void csv_cell(struct text *out, struct slice cell)
 {
-    for (size_t i = 0; i < predictions->keep->count; i++) {
-        const char *name = predictions->keep->items[i];
-        int64_t f = raw->fields ? fields_find(raw->fields, name) : -1;
-        if (f < 0)
-            return status_fail(status, PIL_INVALID_ARGUMENT, "--keep: the model reads no field '%s'", name);
-        struct text value = { 0 };
-        field_text(raw->fields, (size_t)f, row, &value);
-        struct slice slice = slice_of(value.data ? value.data : "", value.size);
-        struct text *out = &predictions->text;
-        if (predictions->format == FORMAT_JSON) {
-            text_json_string(out, slice_text(name));
-            text_append(out, ":", 1);
-            if (raw->fields->fields[f].spec->type == FIELD_STRING || raw->fields->fields[f].offsets || !slice.size)
-                text_json_string(out, slice);
-            else
-                text_append(out, slice.data, slice.size);
+    bool quoted = false;
+    for (size_t i = 0; i < cell.size; i++)
+        quoted = quoted || cell.data[i] == ',' || cell.data[i] == '"' || cell.data[i] == '\n' || cell.data[i] == '\r';
+    text_append(out, "\"", quoted);
+    for (size_t i = 0; i < cell.size; i++)
+        text_append(out, quoted && cell.data[i] == '"' ? "\"\"" : &cell.data[i], quoted && cell.data[i] == '"' ? 2 : 1);
+    text_append(out, "\"", quoted);
+}
+
+/* The kept fields of a row, each with what parts it from the next. The feed has read all of them. */
+static void write_kept(struct predictions *predictions, const struct fields *fields, int64_t row)
+{
+    struct text *out = &predictions->text, *cell = &predictions->cell;
+    for (size_t i = 0; i < predictions->keep_count; i++) {
+        size_t f = (size_t)fields_find(fields, predictions->keep[i].name);
+        const struct field_spec *spec = fields->fields[f].spec;
+        text_clear(cell);
+        field_text(fields, f, row, cell);
+        struct slice value = slice_of(cell->size ? cell->data : "", cell->size);
+        if (predictions->format == FORMAT_TABLE) {
+            text_format(out, " %.*s ", (int)value.size, value.data);
+        } else if (predictions->format == FORMAT_CSV) {
+            csv_cell(out, value);
             text_append(out, ",", 1);
         } else {
-            text_append(out, slice.data, slice.size);
-            text_append(out, predictions->format == FORMAT_CSV ? "," : "  ", predictions->format == FORMAT_CSV ? 1 : 2);
+            text_json_string(out, slice_text(spec->name));
+            text_append(out, ":", 1);
+            if (spec->type == FIELD_STRING || spec->separator)
+                text_json_string(out, value);
+            else
+                text_format(out, "%s", value.size ? value.data : "null");
+            text_append(out, ",", 1);
         }
-        text_free(&value);
+        out->failed = out->failed || cell->failed;
     }
-    return true;
 }
 
 static void write_head(struct predictions *predictions)
@@ -65,8 +97,10 @@ static void write_head(struct predictions *predictions)
     predictions->headed = true;
     if (predictions->format != FORMAT_CSV)
         return;
-    for (size_t i = 0; i < predictions->keep->count; i++)
-        text_format(out, "%s,", predictions->keep->items[i]);
+    for (size_t i = 0; i < predictions->keep_count; i++) {
+        csv_cell(out, slice_text(predictions->keep[i].name));
+        text_append(out, ",", 1);
+    }
     const struct head_options *head = &predictions->model->head;
     if (head->kind == HEAD_REGRESSION) {
         for (int64_t c = 0; c < head->label_dimension; c++)
@@ -76,8 +110,11 @@ static void write_head(struct predictions *predictions)
     }
     text_format(out, "class");
     for (int64_t c = 0; c < head->classes; c++) {
-        text_format(out, ",probability_");
-        head_class_word(head, c, out);
+        text_clear(&predictions->cell);
+        text_format(&predictions->cell, "probability_");
+        head_class_word(head, c, &predictions->cell);
+        text_append(out, ",", 1);
+        csv_cell(out, slice_of(predictions->cell.data, predictions->cell.size));
     }
     text_format(out, "\n");
 }
@@ -109,12 +146,30 @@ static void write_cells(struct predictions *predictions, const struct head_batch
         text_format(out, "\n");
         return;
     }
-    head_class_word(head, class_id, out);
+    text_clear(&predictions->cell);
+    head_class_word(head, class_id, &predictions->cell);
+    csv_cell(out, slice_of(predictions->cell.data, predictions->cell.size));
     for (int64_t c = 0; c < head->classes; c++) {
         text_append(out, ",", 1);
         text_json_float(out, probabilities[c]);
     }
     text_format(out, "\n");
+}
+
+/* Kept fields stand in front, within the same braces. */
+static void write_object(struct predictions *predictions, const struct head_batch *batch, const struct fields *fields,
+                         int64_t row)
+{
+    struct text *out = &predictions->text;
+    text_append(out, "{", 1);
+    write_kept(predictions, fields, row);
+    size_t brace = out->size;
+    head_print_json(&predictions->model->head, batch, row, out);
+    text_append(out, "\n", 1);
+    if (out->failed)
+        return;
+    memmove(out->data + brace, out->data + brace + 1, out->size - brace); /* over the object's own brace; the NUL comes along */
+    out->size--;
 }
 
 static bool write_batch(void *context, const struct head_batch *batch, const struct batch *raw, pil_status *status)
@@ -125,40 +180,33 @@ static bool write_batch(void *context, const struct head_batch *batch, const str
     if (!predictions->headed)
         write_head(predictions);
     for (int64_t row = 0; row < raw->rows; row++) {
-        size_t start = out->size;
-        if (predictions->format != FORMAT_JSON) {
-            if (!keep_fields(predictions, raw, row, status))
-                return false;
+        if (predictions->format == FORMAT_JSON) {
+            write_object(predictions, batch, raw->fields, row);
+        } else {
+            write_kept(predictions, raw->fields, row);
             write_cells(predictions, batch, row);
-            continue;
         }
-        head_print_json(&predictions->model->head, batch, row, out);
-        text_append(out, "\n", 1);
-        if (!predictions->keep->count || out->failed)
-            continue;
-        /* Kept fields stand in front: the object is written again behind them. */
-        struct text object = { 0 };
-        text_append(&object, out->data + start + 1, out->size - start - 1);
-        out->size = start;
-        text_append(out, "{", 1);
-        bool ok = keep_fields(predictions, raw, row, status);
-        text_append(out, object.data, object.size);
-        text_free(&object);
-        if (!ok)
-            return false;
+        if (out->size >= WRITE_FROM || row + 1 == raw->rows) { /* a batch of many classes may be large */
+            if (!output_text(out, status))
+                return false;
+            text_clear(out);
+        }
     }
-    return output_text(out, status);
+    return true;
 }
 
 static bool predict(struct model *model, const struct arguments *arguments, enum output_format format, pil_status *status)
 {
     struct estimator_options options = { .threads = (int)arguments->threads, .checkpoint = arguments->checkpoint };
-    struct predictions predictions = { .model = model, .format = format, .keep = &arguments->keep };
-    struct estimator *estimator = estimator_new(model, &options, status);
-    bool ok = estimator && estimator_predict(estimator, arguments->data ? arguments->data : "-", arguments->keep.count > 0, write_batch,
-                                             &predictions, status) &&
-              output_flush(status);
+    struct predictions predictions = { .model = model, .format = format };
+    bool ok = read_keep(&predictions, &arguments->keep, model->arena, status);
+    struct estimator *estimator = ok ? estimator_new(model, &options, status) : NULL;
+    ok = estimator &&
+         estimator_predict(estimator, arguments->data ? arguments->data : "-", predictions.keep, predictions.keep_count,
+                           write_batch, &predictions, status) &&
+         output_flush(status);
     text_free(&predictions.text);
+    text_free(&predictions.cell);
     estimator_free(estimator);
     return ok;
 }
@@ -169,17 +217,21 @@ static int run(struct arguments *arguments)
     enum output_format format;
     if (!output_format(arguments->format, true, &format))
         return EXIT_USAGE;
-    struct model *model = load_trained(arguments->target, &status);
-    bool ok = model && predict(model, arguments, format, &status);
+    struct model *model = load_trained(arguments->target, arguments->checkpoint, &status);
+    if (!model)
+        return say_model_error(&status);
+    bool ok = predict(model, arguments, format, &status);
     model_free(model);
     return ok ? EXIT_DONE : say_error(&status);
 }
 
 static const struct option options[] = {
-    { "data", "F", "CSV with a header, or JSON lines; '-' (the default) is standard input", OPTION_TEXT, offsetof(struct arguments, data) },
+    { "data", "F", "CSV with a header, or JSON lines; '-' (the default) is standard input", OPTION_TEXT,
+      offsetof(struct arguments, data) },
     { "checkpoint", "P", "this checkpoint instead of the newest", OPTION_TEXT, offsetof(struct arguments, checkpoint) },
     { "format", "FORMAT", "json (an object a row), csv or table", OPTION_TEXT, offsetof(struct arguments, format) },
-    { "keep", "FIELD", "copy this input field beside each prediction; may be repeated", OPTION_LIST, offsetof(struct arguments, keep) },
+    { "keep", "FIELDS", "copy these fields of the data (a,b,...) beside each prediction", OPTION_LIST,
+      offsetof(struct arguments, keep) },
     { "threads", "N", "workers; 0: one a processor", OPTION_COUNT, offsetof(struct arguments, threads) },
 };
 const struct command command_predict = { "predict", "MODEL_DIR", "predictions of a trained model, row by row",

@@ -18,7 +18,7 @@ static void on_signal(int number)
 /* The first signal saves and stops; the second one kills, as people expect. */
 static void catch_signals(void)
 {
-    struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND };
+    struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND | SA_RESTART };
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
@@ -38,9 +38,12 @@ static void override(struct model *model, const struct arguments *arguments)
 static bool train(struct model *model, const struct arguments *arguments, pil_status *status)
 {
     struct progress progress = { .model = model, .terminal = isatty(STDERR_FILENO) && !getenv("NO_PROGRESS") };
-    struct estimator_options options = { .threads = (int)arguments->threads, .training = true, .stop = &stop,
-                                         .warm_start_from = arguments->warm_start_from,
-                                         .accept_changed_data = arguments->accept_changed_data, .event = progress_event,
+    struct estimator_options options = { .threads = (int)arguments->threads,
+                                         .training = true,
+                                         .stop = &stop,
+                                         .look_only = arguments->dry_run,
+                                         .accept_changed_data = arguments->accept_changed_data,
+                                         .event = progress_event,
                                          .context = &progress };
     struct estimator *estimator = estimator_new(model, &options, status);
     struct text out = { 0 };
@@ -53,11 +56,11 @@ static bool train(struct model *model, const struct arguments *arguments, pil_st
         ok = output_text(&out, status);
     } else {
         struct text head = { 0 };
+        catch_signals();
         estimator_headline(estimator, &head);
         if (head.data)
             fprintf(stderr, "%s", head.data);
         text_free(&head);
-        catch_signals();
         ok = estimator_train_and_evaluate(estimator, status);
         const struct head_metrics *metrics = estimator_metrics(estimator);
         if (ok && metrics) {
@@ -65,6 +68,7 @@ static bool train(struct model *model, const struct arguments *arguments, pil_st
             ok = output_text(&out, status);
         }
     }
+    progress_end(&progress);
     text_free(&out);
     estimator_free(estimator);
     return ok && output_flush(status);
@@ -74,10 +78,8 @@ static int run(struct arguments *arguments)
 {
     pil_status status = { 0 };
     struct model *model = modelfile_load(arguments->target, arguments->sets.items, arguments->sets.count, &status);
-    if (!model) {
-        say_error(&status);
-        return status.code == PIL_NO_MEMORY ? EXIT_FAILED : EXIT_USAGE;
-    }
+    if (!model)
+        return say_model_error(&status);
     override(model, arguments);
     bool ok = train(model, arguments, &status);
     model_free(model);
@@ -89,8 +91,6 @@ static const struct option options[] = {
       offsetof(struct arguments, model_dir) },
     { "max-steps", "N", "stop when the model has been trained N steps in all", OPTION_COUNT, offsetof(struct arguments, max_steps) },
     { "threads", "N", "workers; 0: one a processor. The result has the same bits for any N", OPTION_COUNT, offsetof(struct arguments, threads) },
-    { "warm-start-from", "CKPT", "a new model takes over the variables that fit from a checkpoint or a model's folder", OPTION_TEXT,
-      offsetof(struct arguments, warm_start_from) },
     { "set", "KEY=VALUE", "override a value of the model file: --set params.dnn_hidden_units=[32]", OPTION_LIST,
       offsetof(struct arguments, sets) },
     { "accept-changed-data", NULL, "resume although data or columns have changed; the input starts anew", OPTION_FLAG,

@@ -116,8 +116,8 @@ static bool check_definitions(struct estimator *estimator, struct slice saved, p
             char hash[20];
             snprintf(hash, sizeof hash, "%016llx", (unsigned long long)hashes[i]);
             if (slice_is(slice_of(saved.data + 17, length - 17), names[i]) && memcmp(hash, saved.data, 16) != 0) {
-                status_fail(status, PIL_INVALID_ARGUMENT, "the column '%s' is defined otherwise than when %s was written", names[i],
-                            estimator->restored);
+                status_fail(status, PIL_INVALID_ARGUMENT, "%s: the column '%s' is defined otherwise than when %s was written",
+                            estimator->model->path, names[i], estimator->restored);
                 return status_hint(status, "start in an empty folder, or go on with the changed column by --accept-changed-data");
             }
         }
@@ -145,6 +145,17 @@ static bool find_cursor(struct estimator *estimator, struct cursor *cursor, bool
     return true;
 }
 
+static bool changed_data(const struct estimator *estimator, pil_status *status)
+{
+    const struct arg_texts *files = &estimator->model->input.train;
+    char more[40] = "";
+    if (files->count > 1)
+        snprintf(more, sizeof more, " and %zu more", files->count - 1);
+    status_fail(status, PIL_BAD_DATA, "%s%s: not the data that %s was trained on (their size or contents differ)",
+                files->count ? files->items[0] : "-", more, estimator->restored);
+    return status_hint(status, "put the old files back, or start the new data from their beginning with --accept-changed-data");
+}
+
 static bool open_feed(struct cycle *cycle, pil_status *status)
 {
     struct estimator *estimator = cycle->estimator;
@@ -152,14 +163,11 @@ static bool open_feed(struct cycle *cycle, pil_status *status)
     bool has;
     if (!find_cursor(estimator, &cursor, &has, status))
         return false;
-    cycle->feed = estimator_feed(estimator, MODE_TRAIN, NULL, has ? &cursor : NULL, false, status);
+    cycle->feed = estimator_feed(estimator, MODE_TRAIN, NULL, has ? &cursor : NULL, NULL, 0, status);
     if (!cycle->feed)
         return false;
-    if (has && cursor.data != feed_fingerprint(cycle->feed)) {
-        status_fail(status, PIL_INVALID_ARGUMENT, "the training data are not those that %s was trained on (sizes or contents differ)",
-                    estimator->restored);
-        return status_hint(status, "put the old files back, or start the new data from their beginning with --accept-changed-data");
-    }
+    if (has && cursor.data != feed_fingerprint(cycle->feed))
+        return changed_data(estimator, status);
     if (has)
         cycle->consumed = cursor;
     cycle->first = feed_next(cycle->feed, status);
@@ -308,6 +316,22 @@ static bool end(void *context, struct loop *loop, pil_status *status)
 
 /* ---- all of it ---- */
 
+/* The model's folder, which was not there when the first values were made. Another start may have been faster. */
+static bool make_folder(struct estimator *estimator, pil_status *status)
+{
+    const char *model_dir = estimator->model->run.model_dir;
+    if (!file_make_folder(model_dir, status))
+        return status_hint(status, "--model-dir, or model_dir in the run section, names the folder that the model is kept in");
+    estimator->lock = checkpoint_lock(model_dir, status);
+    if (!estimator->lock)
+        return false;
+    if (checkpoint_latest(model_dir, estimator->arena, status)) {
+        status_fail(status, PIL_BUSY, "%s: another training has begun in this folder meanwhile", model_dir);
+        return status_hint(status, "train again to go on from its checkpoint");
+    }
+    return status_ok(status);
+}
+
 static bool prepare(struct cycle *cycle, pil_status *status)
 {
     struct estimator *estimator = cycle->estimator;
@@ -319,13 +343,8 @@ static bool prepare(struct cycle *cycle, pil_status *status)
     };
     if (!mode_bind(estimator, MODE_TRAIN, status) || !open_feed(cycle, status))
         return false;
-    if (!estimator->lock) {
-        if (!file_make_folder(model->run.model_dir, status))
-            return false;
-        estimator->lock = checkpoint_lock(model->run.model_dir, status);
-        if (!estimator->lock)
-            return false;
-    }
+    if (!estimator->lock && !make_folder(estimator, status))
+        return false;
     cycle->loop.updater = updater_new(estimator->store, parts, PART_NONE, estimator->threads, kernel_get(), status);
     cycle->loop.session = estimator->runs[MODE_TRAIN].session;
     cycle->loop.feed = (struct loop_feed){ next_batch, next_jobs, cycle };
@@ -361,6 +380,8 @@ bool estimator_train_and_evaluate(struct estimator *estimator, pil_status *statu
     if (!close_events(&cycle, ok ? status : &closing))
         ok = false;
     updater_free(cycle.loop.updater);
+    if (ok)
+        estimator_tell_skipped(cycle.feed, "training (every pass over the data counts)");
     feed_close(cycle.feed);
     if (ok && estimator->options.stop && *estimator->options.stop)
         return status_fail(status, PIL_CANCELLED, "stopped at step %lld; the checkpoint is saved, train again to go on",

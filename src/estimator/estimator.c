@@ -168,7 +168,8 @@ static bool fill_store(struct estimator *estimator, pil_status *status)
     const struct model *model = estimator->model;
     const char *prefix = estimator->options.checkpoint;
     /* A folder that does not exist yet is made and locked when there is something to write. */
-    if (estimator->options.training && model->run.model_dir && file_is_folder(model->run.model_dir)) {
+    bool locks = estimator->options.training && !estimator->options.look_only;
+    if (locks && model->run.model_dir && file_is_folder(model->run.model_dir)) {
         estimator->lock = checkpoint_lock(model->run.model_dir, status);
         if (!estimator->lock)
             return false;
@@ -181,16 +182,12 @@ static bool fill_store(struct estimator *estimator, pil_status *status)
         struct checkpoint_restore_options options = { .slots = estimator->options.training,
                                                       .model_dir = estimator->options.checkpoint ? NULL : model->run.model_dir };
         estimator->restored = prefix;
-        if (estimator->options.warm_start_from)
-            log_line(LOG_INFO, "%s goes on from its own checkpoint: nothing is taken from %s", model->run.model_dir,
-                     estimator->options.warm_start_from);
         return checkpoint_restore(estimator->store, prefix, &options, status);
     }
     if (!estimator->options.training)
         log_line(LOG_WARNING, "there is no checkpoint in %s: the initial weights are used", model->run.model_dir ? model->run.model_dir : "-");
     return store_initialize(estimator->store, (uint64_t)MAX(model->run.tf_random_seed, 0), estimator->threads, status) &&
-           transfer_apply(estimator->store, status) &&
-           (!estimator->options.warm_start_from || transfer_warm_start(estimator->store, estimator->options.warm_start_from, status));
+           transfer_apply(estimator->store, status);
 }
 
 static bool start(struct estimator *estimator, pil_status *status)
@@ -248,8 +245,8 @@ int64_t estimator_step(const struct estimator *estimator)
 
 /* ---- input ---- */
 
-struct feed *estimator_feed(struct estimator *estimator, enum mode mode, const char *data, const struct cursor *from, bool keep_fields,
-                            pil_status *status)
+struct feed *estimator_feed(struct estimator *estimator, enum mode mode, const char *data, const struct cursor *from,
+                            const struct field_spec *keep, size_t keep_count, pil_status *status)
 {
     const struct model *model = estimator->model;
     const struct input_section *input = &model->input;
@@ -258,19 +255,41 @@ struct feed *estimator_feed(struct estimator *estimator, enum mode mode, const c
     const struct arg_texts *files = training || split ? &input->train : &input->eval;
     enum { SENSIBLE_SHUFFLE = 100000 };
     struct feed_options options = {
-        .paths = data ? one : files->items, .path_count = data ? 1 : files->count, .format = input->format, .csv = input->csv,
-        .order = { .seed = (uint64_t)MAX(model->run.tf_random_seed, 0), .batch_size = input->batch_size,
-                   .shuffle = !training ? 0 : input->shuffle < 0 ? SENSIBLE_SHUFFLE : input->shuffle,
-                   .epochs = training ? input->epochs : 1, .skip = training ? input->skip : 0 },
-        .group = training, .cache = training && input->cache, .cache_bytes = input->cache_bytes, .keep_fields = keep_fields,
-        .targets_optional = mode == MODE_PREDICT, .from = from,
-        .split = split ? model->eval.split : 0, .split_eval = !training, .split_by = model->eval.split_by,
+        .paths = data ? one : files->items,
+        .path_count = data ? 1 : files->count,
+        .format = input->format,
+        .csv = input->csv,
+        .order = { .seed = (uint64_t)MAX(model->run.tf_random_seed, 0),
+                   .batch_size = input->batch_size,
+                   .shuffle = !training            ? 0
+                              : input->shuffle < 0 ? SENSIBLE_SHUFFLE
+                                                   : input->shuffle,
+                   .epochs = training ? input->epochs : 1,
+                   .skip = training ? input->skip : 0 },
+        .group = training,
+        .cache = training && input->cache,
+        .cache_bytes = input->cache_bytes,
+        .keep_fields = keep_count > 0,
+        .extra = keep,
+        .extra_count = keep_count,
+        .targets_optional = mode == MODE_PREDICT,
+        .from = from,
+        .split = split ? model->eval.split : 0,
+        .split_eval = !training,
+        .split_by = model->eval.split_by,
     };
     if (!options.path_count) {
         status_fail(status, PIL_INVALID_ARGUMENT, "%s: the input section names no %s files", model->path, training ? "train" : "eval");
         return NULL;
     }
     return feed_open(estimator->program, &options, estimator->threads, status);
+}
+
+void estimator_tell_skipped(const struct feed *feed, const char *what)
+{
+    long long rows = feed ? feed_skipped(feed) : 0;
+    if (rows > 0)
+        log_line(LOG_WARNING, "%s: %lld bad row%s %s skipped", what, rows, rows == 1 ? "" : "s", rows == 1 ? "was" : "were");
 }
 
 /* ---- evaluate, predict ---- */
@@ -315,8 +334,18 @@ bool estimator_evaluate_live(struct estimator *estimator, const char *data, pil_
     head_metrics_free(estimator->metrics);
     estimator->metrics = head_metrics_new(&estimator->model->head, status);
     if (estimator->metrics && mode_prepare(estimator, MODE_EVAL, status) && mode_bind(estimator, MODE_EVAL, status) &&
-        (feed = estimator_feed(estimator, MODE_EVAL, data, NULL, false, status)))
+        (feed = estimator_feed(estimator, MODE_EVAL, data, NULL, NULL, 0, status)))
         ok = run_over(estimator, MODE_EVAL, feed, data ? -1 : estimator->model->eval.steps, add_to_metrics, estimator->metrics, status);
+    if (ok && feed_rows(feed) == 0) {
+        const struct arg_texts *files = &estimator->model->input.eval;
+        ok = status_fail(status, PIL_BAD_DATA, "%s: there are no rows to evaluate",
+                         data           ? data
+                         : files->count ? files->items[0]
+                                        : "-");
+    }
+    if (ok && !estimator->skipped_told)
+        estimator_tell_skipped(feed, "evaluation");
+    estimator->skipped_told = true;
     feed_close(feed);
     return ok;
 }
@@ -326,14 +355,16 @@ const struct head_metrics *estimator_evaluate(struct estimator *estimator, const
     return estimator_evaluate_live(estimator, data, status) ? estimator->metrics : NULL;
 }
 
-bool estimator_predict(struct estimator *estimator, const char *data, bool keep_fields,
+bool estimator_predict(struct estimator *estimator, const char *data, const struct field_spec *keep, size_t keep_count,
                        bool (*batch)(void *context, const struct head_batch *batch, const struct batch *raw, pil_status *status),
                        void *context, pil_status *status)
 {
     struct feed *feed = NULL;
     bool ok = mode_prepare(estimator, MODE_PREDICT, status) && mode_bind(estimator, MODE_PREDICT, status) &&
-              (feed = estimator_feed(estimator, MODE_PREDICT, data, NULL, keep_fields, status)) &&
+              (feed = estimator_feed(estimator, MODE_PREDICT, data, NULL, keep, keep_count, status)) &&
               run_over(estimator, MODE_PREDICT, feed, -1, batch, context, status);
+    if (ok)
+        estimator_tell_skipped(feed, "prediction");
     feed_close(feed);
     return ok;
 }

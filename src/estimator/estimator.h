@@ -167,8 +167,8 @@ struct estimator_options {
     int threads;                 /* 0: all */
     bool training;               /* with slots and hyper-parameters; false: evaluate and predict only */
     const char *checkpoint;      /* evaluate, predict: this prefix instead of the newest */
-    const char *warm_start_from; /* a checkpoint or a folder: a new model takes over the variables that fit; NULL: none */
     bool accept_changed_data;
+    bool look_only;              /* with training: to describe the model; takes no lock, writes nothing */
     const volatile int *stop;    /* becomes non-zero on SIGINT, SIGTERM: save and stop */
     /* Called on the training thread. */
     void (*event)(void *context, const struct estimator_event *event);
@@ -192,8 +192,9 @@ bool estimator_train_and_evaluate(struct estimator *estimator, pil_status *statu
 /* data NULL: the model file's eval files (or its split). */
 const struct head_metrics *estimator_evaluate(struct estimator *estimator, const char *data, pil_status *status);
 int64_t estimator_step(const struct estimator *estimator);
-/* Predictions row by row, in the order of the data. `row` is called with each batch's values. */
-bool estimator_predict(struct estimator *estimator, const char *data, bool keep_fields,
+/* Predictions row by row, in the order of the data. `batch` is called with each batch's values; with keep_count, `raw->fields`
+ * holds the model's fields and those of `keep`, whether the model reads them or not. */
+bool estimator_predict(struct estimator *estimator, const char *data, const struct field_spec *keep, size_t keep_count,
                        bool (*batch)(void *context, const struct head_batch *batch, const struct batch *raw, pil_status *status),
                        void *context, pil_status *status);
 void estimator_headline(struct estimator *estimator, struct text *out);  /* three lines: model, parts, schedule */

@@ -28,6 +28,7 @@ struct estimator {
     struct file_lock *lock;         /* of the model_dir while training */
     const char *restored;           /* the checkpoint the values came from, or NULL */
     struct head_metrics *metrics;   /* of the last evaluation */
+    bool skipped_told;              /* that rows of the evaluation's data are bad */
 };
 
 /* Builds a mode's graph and plan (once). The first one declares the variables of the store. */
@@ -37,8 +38,10 @@ bool mode_bind(struct estimator *estimator, enum mode mode, pil_status *status);
 void mode_batch(const struct mode_run *run, struct head_batch *out); /* the fetched values after a run */
 void mode_free(struct mode_run *run);
 /* The options of a feed over the model's files. data NULL: the model file's eval files, or the held-out part. */
-struct feed *estimator_feed(struct estimator *estimator, enum mode mode, const char *data, const struct cursor *from, bool keep_fields,
-                            pil_status *status);
+struct feed *estimator_feed(struct estimator *estimator, enum mode mode, const char *data, const struct cursor *from,
+                            const struct field_spec *keep, size_t keep_count, pil_status *status);
+/* Warns of bad rows that input.on_error: skip has dropped so far. */
+void estimator_tell_skipped(const struct feed *feed, const char *what);
 /* Evaluates the live store; the result stays with the estimator. */
 bool estimator_evaluate_live(struct estimator *estimator, const char *data, pil_status *status);
 

@@ -231,6 +231,18 @@ static bool load_all(const struct restore *restore, pil_status *status)
     return fine;
 }
 
+/* What rides along is read later; that it is damaged must be known before training goes on. */
+static bool check_own(const struct restore *restore, pil_status *status)
+{
+    bool fine = true;
+    for (size_t i = 0; fine && i < bundle_count(restore->bundle); i++) {
+        const struct bundle_entry *entry = bundle_at(restore->bundle, i);
+        const void *data;
+        fine = !starts_with(entry->name, "pilaster/") || entry->partitioned || bundle_map(restore->bundle, entry, &data, status);
+    }
+    return fine;
+}
+
 static bool is_whole(const char *prefix)
 {
     pil_status status = { 0 };
@@ -266,7 +278,8 @@ bool checkpoint_restore(struct store *store, const char *prefix, const struct ch
     pil_status reason = { 0 }; /* of its own: only what fails here may get the hint */
     struct restore restore = { store, bundle_open(prefix, &reason), prefix, options };
     bool fine = restore.bundle != NULL && compare_variables(&restore, &reason) &&
-                (!options->slots || compare_extras(&restore, &reason)) && load_all(&restore, &reason);
+                (!options->slots || (compare_extras(&restore, &reason) && check_own(&restore, &reason))) &&
+                load_all(&restore, &reason);
     bundle_close(restore.bundle);
     if (fine)
         return true;

@@ -207,7 +207,7 @@ static void run_twin(const struct twin *twin)
     struct check check = { .twin = twin };
     assert_true(json_get(&expected, "predictions", &check.list));
     snprintf(path, sizeof path, "tests/golden/twin/%s/eval.csv", twin->name);
-    estimator_predict(estimator, path, false, check_predictions, &check, &status);
+    estimator_predict(estimator, path, NULL, 0, check_predictions, &check, &status);
     assert_ok(&status);
     assert_int_equal(check.row, check.list.count);
 
