@@ -34,7 +34,8 @@ bool value_unsupported(const struct value *at, pil_status *status, const char *f
 
 /* ---- raw ----------------------------------------------------------------------------------------------------- */
 
-static bool parse_raw(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader, pil_status *status)
+static bool parse_raw(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader,
+                      pil_status *status)
 {
     (void)arg, (void)reader, (void)status;
     *(const struct value **)field = value_none(value) ? NULL : value;
@@ -51,7 +52,8 @@ const struct arg_type FILE_ARG_RAW = { .name = "section", .schema = "{}", .parse
 
 /* ---- numbers that may be null -------------------------------------------------------------------------------- */
 
-static bool parse_int(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader, pil_status *status)
+static bool parse_int(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader,
+                      pil_status *status)
 {
     if (!value_none(value))
         return ARG_INT.parse(arg, value, field, reader, status);
@@ -99,9 +101,11 @@ static void print_float_arg(const struct arg *arg, const void *field, struct tex
         ARG_FLOAT.print(arg, field, out);
 }
 
-const struct arg_type FILE_ARG_INT = {
-    .name = "integer or null", .schema = "{\"type\":[\"integer\",\"null\"]}", .parse = parse_int, .print = print_int, .json = print_int
-};
+const struct arg_type FILE_ARG_INT = { .name = "integer or null",
+                                       .schema = "{\"type\":[\"integer\",\"null\"]}",
+                                       .parse = parse_int,
+                                       .print = print_int,
+                                       .json = print_int };
 const struct arg_type FILE_ARG_DOUBLE = { .name = "number or null",
                                           .schema = "{\"type\":[\"number\",\"null\"]}",
                                           .parse = parse_double_arg,
@@ -130,7 +134,8 @@ static const char *join_path(const struct arg *arg, const struct value *value, s
     return strcmp(path, "-") == 0 ? path : path_join(reader->arena, model->folder, path, status);
 }
 
-static bool parse_path(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader, pil_status *status)
+static bool parse_path(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader,
+                       pil_status *status)
 {
     const char *path = NULL;
 
@@ -140,7 +145,8 @@ static bool parse_path(const struct arg *arg, const struct value *value, void *f
     return true;
 }
 
-static bool parse_paths(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader, pil_status *status)
+static bool parse_paths(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader,
+                        pil_status *status)
 {
     bool one = value->kind == VALUE_SCALAR;
     size_t count = one ? 1 : value->count;
@@ -193,7 +199,8 @@ static bool parse_shuffle(const struct arg *arg, const struct value *value, void
     if (value->kind != VALUE_SCALAR || value->quoted || !parse_bool(value->text, &flag)) {
         int64_t rows;
         if (value->kind == VALUE_SCALAR && !value->quoted && !parse_int64(value->text, &rows))
-            return value_fail(value, status, "%s takes true, false or a number of rows, not '%.64s'", arg->name, value->text.data);
+            return value_fail(value, status, "%s takes true, false or a number of rows, not '%.64s'", arg->name,
+                              value->text.data);
         return ARG_INT.parse(arg, value, field, reader, status);
     }
     *(int64_t *)field = flag ? -1 : 0;
@@ -311,11 +318,14 @@ static void print_compat(const struct arg *arg, const void *field, struct text *
     text_append_text(out, *(const bool *)field ? "tf_dense" : "null");
 }
 
-const struct arg_type FILE_ARG_COMPAT = {
-    .name = "tf_dense or null", .schema = "{\"enum\":[\"tf_dense\",null]}", .parse = parse_compat, .print = print_compat, .json = print_compat
-};
+const struct arg_type FILE_ARG_COMPAT = { .name = "tf_dense or null",
+                                          .schema = "{\"enum\":[\"tf_dense\",null]}",
+                                          .parse = parse_compat,
+                                          .print = print_compat,
+                                          .json = print_compat };
 
-static bool parse_by(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader, pil_status *status)
+static bool parse_by(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader,
+                     pil_status *status)
 {
     const char *name = NULL;
 
@@ -342,7 +352,8 @@ const struct arg_type FILE_ARG_BY = {
     .name = "hash or a field", .schema = "{\"type\":\"string\"}", .parse = parse_by, .print = print_by, .json = json_by
 };
 
-static bool parse_names(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader, pil_status *status)
+static bool parse_names(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader,
+                        pil_status *status)
 {
     struct csv_options *csv = field;
     struct arg_texts names;
@@ -390,14 +401,15 @@ static const struct {
     const char *name;
     enum field_type type;
 } field_types[] = {
-    { "string", FIELD_STRING },  { "int64", FIELD_INT64 },   { "float32", FIELD_FLOAT }, { "int32", FIELD_INT64 },
-    { "int16", FIELD_INT64 },    { "int8", FIELD_INT64 },    { "uint64", FIELD_INT64 },  { "uint32", FIELD_INT64 },
-    { "uint16", FIELD_INT64 },   { "uint8", FIELD_INT64 },   { "float64", FIELD_FLOAT }, { "double", FIELD_FLOAT },
+    { "string", FIELD_STRING }, { "int64", FIELD_INT64 }, { "float32", FIELD_FLOAT }, { "int32", FIELD_INT64 },
+    { "int16", FIELD_INT64 },   { "int8", FIELD_INT64 },  { "uint64", FIELD_INT64 },  { "uint32", FIELD_INT64 },
+    { "uint16", FIELD_INT64 },  { "uint8", FIELD_INT64 }, { "float64", FIELD_FLOAT }, { "double", FIELD_FLOAT },
     { "float16", FIELD_FLOAT },
 };
 #define NO_TYPE ((enum field_type)PROGRAM_ANY_TYPE)
 
-static bool parse_type(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader, pil_status *status)
+static bool parse_type(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader,
+                       pil_status *status)
 {
     const char *name = NULL, *nearest, *names[COUNT_OF(field_types)];
 
@@ -435,7 +447,11 @@ static const struct arg field_args[] = {
     { "weight_separator", &FILE_ARG_CHARACTER, offsetof(struct field_spec, weight_separator), "between a key and its weight" },
 };
 static const struct arg_table FIELD_TABLE = {
-    .name = "a field", .args = field_args, .arg_count = COUNT_OF(field_args), .defaults = &field_defaults, .size = sizeof(struct field_spec)
+    .name = "a field",
+    .args = field_args,
+    .arg_count = COUNT_OF(field_args),
+    .defaults = &field_defaults,
+    .size = sizeof(struct field_spec),
 };
 
 static bool parse_field(const struct value *value, struct field_spec *spec, struct args_reader *reader, pil_status *status)
@@ -451,7 +467,8 @@ static bool parse_field(const struct value *value, struct field_spec *spec, stru
     return true;
 }
 
-static bool parse_fields(const struct arg *arg, const struct value *map, void *section, struct args_reader *reader, pil_status *status)
+static bool parse_fields(const struct arg *arg, const struct value *map, void *section, struct args_reader *reader,
+                         pil_status *status)
 {
     struct input_section *input = section;
     struct field_spec *specs;

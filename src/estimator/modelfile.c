@@ -83,7 +83,8 @@ static const struct arg file_args[] = {
     { "tensorflow", &ARG_INT, KEY(tensorflow), .help = "2 or 1: whose defaults, loss reduction and optimizers", 1, 2 },
     { "estimator", &ESTIMATOR, KEY(estimator), .help = "which canned estimator", .required = true },
     { "label", &ARG_TEXT, KEY(label), .help = "the field that is to be predicted", .required = true },
-    { "compat", &FILE_ARG_COMPAT, KEY(tf_dense), .help = "tf_dense: crosses of raw fields as TensorFlow computes them from dense tensors" },
+    { "compat", &FILE_ARG_COMPAT, KEY(tf_dense),
+      .help = "tf_dense: crosses of raw fields as TensorFlow computes them from dense tensors" },
     { "columns", &FILE_ARG_RAW, KEY(columns), .help = "feature columns: {name: {kind: {arguments}}}" },
     { "derived", &DERIVED, KEY(derived), .help = "numbers computed from fields: not in this version" },
     { "params", &FILE_ARG_RAW, KEY(params), .help = "the estimator's arguments" },
@@ -96,7 +97,14 @@ static const struct arg file_args[] = {
     { "compile", &SEQUENTIAL, KEY(compile), .help = "of estimator: sequential" },
     { "fit", &SEQUENTIAL, KEY(fit), .help = "of estimator: sequential" },
 };
-const struct arg_table FILE_TABLE = { "the model file", "a model and how it is trained", file_args, COUNT_OF(file_args), &file_defaults, sizeof(struct file_keys) };
+const struct arg_table FILE_TABLE = {
+    .name = "the model file",
+    .help = "a model and how it is trained",
+    .args = file_args,
+    .arg_count = COUNT_OF(file_args),
+    .defaults = &file_defaults,
+    .size = sizeof(struct file_keys),
+};
 
 struct args_reader model_reader(struct model *model)
 {

@@ -38,8 +38,8 @@ static struct value *new_node(enum value_kind kind, struct slice text, struct ar
 /* The node itself with lists of its own, one entry longer if `more`. Nothing at all becomes an empty map. */
 static struct value *copy_node(const struct value *node, bool more, struct arena *arena, pil_status *status)
 {
-    struct value *copy = node && !value_none(node) ? arena_alloc(arena, sizeof *copy, status)
-                                                   : new_node(VALUE_MAP, slice_text(""), arena, status);
+    struct value *copy =
+        node && !value_none(node) ? arena_alloc(arena, sizeof *copy, status) : new_node(VALUE_MAP, slice_text(""), arena, status);
     size_t room;
 
     if (!copy)
@@ -66,8 +66,8 @@ static size_t find_item(const struct override *override, const struct value *nod
     if (node->kind == VALUE_LIST) {
         if (parse_int64(name, &number) && number >= 0 && (uint64_t)number < node->count)
             return (size_t)number;
-        status_fail(status, PIL_INVALID_ARGUMENT, "%s %.200s: '%.*s' is no item of a list of %zu, which are numbered from 0", PLACE,
-                    override->text, (int)MIN(name.size, 80), name.data, node->count);
+        status_fail(status, PIL_INVALID_ARGUMENT, "%s %.200s: '%.*s' is no item of a list of %zu, which are numbered from 0",
+                    PLACE, override->text, (int)MIN(name.size, 80), name.data, node->count);
         return SIZE_MAX;
     }
     for (size_t i = 0; i < node->count; i++)
@@ -99,8 +99,8 @@ static bool put(struct override *override, struct value **slot, pil_status *stat
         if (name.size == 0)
             return fail_override(override, status, "a name is missing beside a dot");
         if (node && node->kind == VALUE_SCALAR && !value_none(node)) {
-            status_fail(status, PIL_INVALID_ARGUMENT, "%s %.200s: '%.*s' cannot stand below the value '%.80s'", PLACE, override->text,
-                        (int)MIN(name.size, 80), name.data, node->text.data);
+            status_fail(status, PIL_INVALID_ARGUMENT, "%s %.200s: '%.*s' cannot stand below the value '%.80s'", PLACE,
+                        override->text, (int)MIN(name.size, 80), name.data, node->text.data);
             return status_hint(status, "set the value above it as a whole: %s %.*s={...}", PLACE,
                                (int)MIN((size_t)(name.data - override->text), 200) - 1, override->text);
         }

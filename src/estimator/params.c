@@ -296,13 +296,16 @@ static bool read_optimizers(const struct params *params, struct model *model, pi
 static const struct params params_defaults = {
     .activation = ACTIVATION_RELU, .n_classes = 2, .label_dimension = 1, .loss_reduction = DEFAULT_REDUCTION
 };
+/* clang-format off */
 #define AT(member) .offset = offsetof(struct params, member)
-#define UNITS(word, needed) { word, &ARG_INTS, AT(hidden_units), .help = "of the hidden layers", 1, MOST_UNITS, .required = needed }
+#define UNITS(word, needed)                                                                                                      \
+    { word, &ARG_INTS, AT(hidden_units), .help = "of the hidden layers", 1, MOST_UNITS, .required = needed }
 #define DNN_ROWS(prefix)                                                                                                         \
     { prefix "activation_fn", &ACTIVATION, AT(activation), .help = "of the hidden layers: relu, tanh, ...; null: linear" },      \
     { prefix "dropout", &FILE_ARG_FLOAT, AT(dropout), .help = "this part of a hidden layer is dropped in training", 0, 1 },      \
     { "batch_norm", &ARG_BOOL, AT(batch_norm), .help = "batch normalization after every hidden layer" }
-#define COMBINER(word) { word, &ARG_CHOICE, AT(sparse_combiner), .help = "how several ids of a row are combined", .extra = combiners }
+#define COMBINER(word)                                                                                                           \
+    { word, &ARG_CHOICE, AT(sparse_combiner), .help = "how several ids of a row are combined", .extra = combiners }
 
 #define ROWS_linear                                                                                                              \
     { "feature_columns", &COLUMNS, AT(linear), .help = "what the model is made of", .required = true },                          \
@@ -334,16 +337,17 @@ static const struct params params_defaults = {
         ROWS_##kind,                                                                                                             \
         HEAD_##head,                                                                                                             \
         { "weight_column", &ARG_TEXT, AT(weight_column), .help = "the field of the rows' weights" },                             \
-        { "loss_reduction", &REDUCTION, AT(loss_reduction), .help = "sum_over_batch_size (tensorflow: 1: sum), mean, ..." },      \
+        { "loss_reduction", &REDUCTION, AT(loss_reduction), .help = "sum_over_batch_size (tensorflow: 1: sum), mean, ..." },     \
         { "model_dir", &FILE_ARG_PATH, AT(model_dir), .help = "as run.model_dir" },                                              \
         { "config", &REFUSED, .offset = 0, .help = "null: see run", .extra = "stands under run, field by field" },               \
         { "warm_start_from", &REFUSED, .offset = 0, .help = "null", .extra = "is not in this version" },                         \
         { "clip_gradients", &REFUSED, .offset = 0, .help = "null", .extra = "is not in this version" },                          \
     };                                                                                                                           \
-    static const struct arg_table kind##_##head##_table = { #kind "_" #head, "its constructor's arguments", kind##_##head##_args, \
-                                                            COUNT_OF(kind##_##head##_args), &params_defaults,                    \
-                                                            sizeof(struct params) }
-#define ROW(kind, number, head) { #kind "_" #head, number, #head[0] == 'c', &kind##_##head##_table }
+    static const struct arg_table kind##_##head##_table = {                                                                      \
+        #kind "_" #head, "its constructor's arguments", kind##_##head##_args, COUNT_OF(kind##_##head##_args), &params_defaults,  \
+        sizeof(struct params)                                                                                                    \
+    }
+#define ROW(kind, number, head, classifier) { #kind "_" #head, number, classifier, &kind##_##head##_table }
 
 TABLE(linear, regressor);
 TABLE(linear, classifier);
@@ -355,15 +359,16 @@ TABLE(baseline, regressor);
 TABLE(baseline, classifier);
 
 const struct estimator_row ESTIMATOR_ROWS[ESTIMATOR_COUNT] = {
-    ROW(linear, ESTIMATOR_LINEAR, regressor),
-    ROW(linear, ESTIMATOR_LINEAR, classifier),
-    ROW(dnn, ESTIMATOR_DNN, regressor),
-    ROW(dnn, ESTIMATOR_DNN, classifier),
-    ROW(dnn_linear_combined, ESTIMATOR_COMBINED, regressor),
-    ROW(dnn_linear_combined, ESTIMATOR_COMBINED, classifier),
-    ROW(baseline, ESTIMATOR_BASELINE, regressor),
-    ROW(baseline, ESTIMATOR_BASELINE, classifier),
+    ROW(linear, ESTIMATOR_LINEAR, regressor, false),
+    ROW(linear, ESTIMATOR_LINEAR, classifier, true),
+    ROW(dnn, ESTIMATOR_DNN, regressor, false),
+    ROW(dnn, ESTIMATOR_DNN, classifier, true),
+    ROW(dnn_linear_combined, ESTIMATOR_COMBINED, regressor, false),
+    ROW(dnn_linear_combined, ESTIMATOR_COMBINED, classifier, true),
+    ROW(baseline, ESTIMATOR_BASELINE, regressor, false),
+    ROW(baseline, ESTIMATOR_BASELINE, classifier, true),
 };
+/* clang-format on */
 
 /* ---- what must hold ------------------------------------------------------------------------------------------ */
 
@@ -390,7 +395,8 @@ static bool check_sibling(const struct estimator_row *row, const struct value *m
     return true;
 }
 
-static bool check_columns(const struct estimator_row *row, const struct params *params, const struct value *map, pil_status *status)
+static bool check_columns(const struct estimator_row *row, const struct params *params, const struct value *map,
+                          pil_status *status)
 {
     const struct column_list *linear = &params->linear, *dnn = &params->dnn;
     const struct value *units = value_get(map, "dnn_hidden_units");
@@ -418,7 +424,8 @@ static bool check_vocabulary(const struct params *params, const struct value *ma
     if (!words->items)
         return true;
     if ((int64_t)words->count != params->n_classes)
-        return value_fail(at, status, "label_vocabulary has %zu words for n_classes %lld", words->count, (long long)params->n_classes);
+        return value_fail(at, status, "label_vocabulary has %zu words for n_classes %lld", words->count,
+                          (long long)params->n_classes);
     seen = map_new(status);
     for (size_t i = 0; seen && i < words->count && status_ok(status); i++) {
         bool added = true;
@@ -466,8 +473,8 @@ static bool merge_model_dir(const struct params *params, const struct value *map
     const char *run = model->run.model_dir;
 
     if (params->model_dir && run && strcmp(params->model_dir, run) != 0)
-        return value_fail(value_get(map, "model_dir"), status, "model_dir is '%.200s' here and '%.200s' under run", params->model_dir,
-                          run);
+        return value_fail(value_get(map, "model_dir"), status, "model_dir is '%.200s' here and '%.200s' under run",
+                          params->model_dir, run);
     if (params->model_dir)
         model->run.model_dir = params->model_dir;
     return true;

@@ -87,8 +87,8 @@ static void print_key(const struct arg *arg, struct text *json)
         void (*print)(const void *context, struct text *out);
         const struct arg_table *table;
     } sections[] = {
-        { "columns", print_columns, NULL }, { "exporters", print_exporters, NULL }, { "input", print_table, &INPUT_TABLE },
-        { "train", print_table, &TRAIN_TABLE }, { "eval", print_table, &EVAL_TABLE }, { "run", print_table, &RUN_TABLE },
+        { "columns", print_columns, NULL },     { "exporters", print_exporters, NULL }, { "input", print_table, &INPUT_TABLE },
+        { "train", print_table, &TRAIN_TABLE }, { "eval", print_table, &EVAL_TABLE },   { "run", print_table, &RUN_TABLE },
     };
 
     for (size_t i = 0; i < COUNT_OF(sections); i++)

@@ -54,8 +54,10 @@ static const struct arg input_args[] = {
     { "train", &FILE_ARG_PATHS, INPUT(train), .help = "files to train on: a path, a glob or a list of them" },
     { "eval", &FILE_ARG_PATHS, INPUT(eval), .help = "files to evaluate on" },
     { "batch_size", &ARG_INT, INPUT(batch_size), .help = "rows of a step", AT_LEAST(1) },
-    { "shuffle", &FILE_ARG_SHUFFLE, INPUT(shuffle), .help = "the buffer in rows; true: a sensible one; false: the order of the file", AT_LEAST(0) },
-    { "epochs", &FILE_ARG_INT, INPUT(epochs), .help = "how often the training data are read; null: without end", AT_LEAST(1), .extra = &int_none },
+    { "shuffle", &FILE_ARG_SHUFFLE, INPUT(shuffle),
+      .help = "the buffer in rows; true: a sensible one; false: the order of the file", AT_LEAST(0) },
+    { "epochs", &FILE_ARG_INT, INPUT(epochs), .help = "how often the training data are read; null: without end", AT_LEAST(1),
+      .extra = &int_none },
     { "skip", &ARG_INT, INPUT(skip), .help = "batches to pass over, where no checkpoint says where to go on", AT_LEAST(0) },
     { "cache", &ARG_BOOL, INPUT(cache), .help = "keep transformed rows in memory after the first epoch" },
     { "cache_bytes", &FILE_ARG_INT, INPUT(cache_bytes), .help = "at most so many; null: 4 GiB", AT_LEAST(1), .extra = &int_none },
@@ -67,7 +69,14 @@ static const struct arg input_args[] = {
     { "on_error", &FILE_ARG_ON_ERROR, INPUT(csv.skip_bad), .help = "a bad record: stop with an error, or skip and count it" },
     { "fields", &FILE_ARG_FIELDS, .offset = 0, .help = "types and separators; what is not named follows from the columns" },
 };
-const struct arg_table INPUT_TABLE = { "input", "the data", input_args, COUNT_OF(input_args), &input_defaults, sizeof(struct input_section) };
+const struct arg_table INPUT_TABLE = {
+    .name = "input",
+    .help = "the data",
+    .args = input_args,
+    .arg_count = COUNT_OF(input_args),
+    .defaults = &input_defaults,
+    .size = sizeof(struct input_section),
+};
 
 bool input_read(const struct value *map, struct model *model, pil_status *status)
 {
@@ -116,12 +125,21 @@ static const struct arg_type EARLY_STOPPING = { .name = "map or null",
 static const struct train_section train_defaults = { 0 };
 #define TRAIN(member) .offset = offsetof(struct train_section, member)
 static const struct arg train_args[] = {
-    { "max_steps", &FILE_ARG_INT, TRAIN(max_steps), .help = "global steps ever taken; null: to the end of the input", AT_LEAST(1), .extra = &int_none },
-    { "steps", &FILE_ARG_INT, TRAIN(steps), .help = "steps from now on; not together with max_steps", AT_LEAST(1), .extra = &int_none },
+    { "max_steps", &FILE_ARG_INT, TRAIN(max_steps), .help = "global steps ever taken; null: to the end of the input", AT_LEAST(1),
+      .extra = &int_none },
+    { "steps", &FILE_ARG_INT, TRAIN(steps), .help = "steps from now on; not together with max_steps", AT_LEAST(1),
+      .extra = &int_none },
     { "strict", &ARG_BOOL, TRAIN(strict), .help = "a variable that no gradient reaches is an error" },
     { "early_stopping", &EARLY_STOPPING, .offset = 0, .help = "{metric, max_steps_without_decrease}: not in this version" },
 };
-const struct arg_table TRAIN_TABLE = { "train", "how long to train", train_args, COUNT_OF(train_args), &train_defaults, sizeof(struct train_section) };
+const struct arg_table TRAIN_TABLE = {
+    .name = "train",
+    .help = "how long to train",
+    .args = train_args,
+    .arg_count = COUNT_OF(train_args),
+    .defaults = &train_defaults,
+    .size = sizeof(struct train_section),
+};
 
 bool train_read(const struct value *map, struct model *model, pil_status *status)
 {
@@ -140,14 +158,23 @@ bool train_read(const struct value *map, struct model *model, pil_status *status
 static const struct eval_section eval_defaults = { .steps = 100, .throttle_secs = 600, .start_delay_secs = 120 };
 #define EVAL(member) .offset = offsetof(struct eval_section, member)
 static const struct arg eval_args[] = {
-    { "steps", &FILE_ARG_INT, EVAL(steps), .help = "batches of an evaluation; null: to the end of the data", AT_LEAST(1), .extra = &steps_none },
+    { "steps", &FILE_ARG_INT, EVAL(steps), .help = "batches of an evaluation; null: to the end of the data", AT_LEAST(1),
+      .extra = &steps_none },
     { "throttle_secs", &ARG_DOUBLE, EVAL(throttle_secs), .help = "at least so long between two evaluations", AT_LEAST(0) },
     { "start_delay_secs", &ARG_DOUBLE, EVAL(start_delay_secs), .help = "has no effect on one machine", AT_LEAST(0) },
     { "name", &ARG_TEXT, EVAL(name), .help = "its events go to eval_<name>; null: eval" },
-    { "split", &FILE_ARG_DOUBLE, EVAL(split), .help = "this part of input.train is held out for evaluation", 0, 1, .extra = &number_none },
+    { "split", &FILE_ARG_DOUBLE, EVAL(split), .help = "this part of input.train is held out for evaluation", 0, 1,
+      .extra = &number_none },
     { "by", &FILE_ARG_BY, EVAL(split_by), .help = "what deals the rows: hash (of the row), or the field that is hashed" },
 };
-const struct arg_table EVAL_TABLE = { "eval", "how to evaluate", eval_args, COUNT_OF(eval_args), &eval_defaults, sizeof(struct eval_section) };
+const struct arg_table EVAL_TABLE = {
+    .name = "eval",
+    .help = "how to evaluate",
+    .args = eval_args,
+    .arg_count = COUNT_OF(eval_args),
+    .defaults = &eval_defaults,
+    .size = sizeof(struct eval_section),
+};
 
 /* A name that becomes a folder. */
 static bool check_folder_name(const char *name, const struct value *at, const char *what, pil_status *status)
@@ -189,15 +216,16 @@ static const struct run_options run_defaults = { .tf_random_seed = -1,
                                                  .log_step_count_steps = 100 };
 #define RUN(member) .offset = offsetof(struct run_options, member)
 
-static bool parse_hours(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader, pil_status *status)
+static bool parse_hours(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader,
+                        pil_status *status)
 {
     double hours = 10000;
 
     (void)field;
     if (!ARG_DOUBLE.parse(arg, value, &hours, reader, status))
         return false;
-    return hours >= 10000 || value_unsupported(value, status, "%s is not in this version; keep_checkpoint_max says how many stay",
-                                               arg->name);
+    return hours >= 10000 ||
+           value_unsupported(value, status, "%s is not in this version; keep_checkpoint_max says how many stay", arg->name);
 }
 
 static void print_hours(const struct arg *arg, const void *field, struct text *out)
@@ -242,15 +270,29 @@ static const struct arg_type SAVE_SECS = {
 
 static const struct arg run_args[] = {
     { "model_dir", &FILE_ARG_PATH, RUN(model_dir), .help = "the folder of checkpoints and events" },
-    { "tf_random_seed", &FILE_ARG_INT, RUN(tf_random_seed), .help = "of first values, shuffle and dropout; null: 0", AT_LEAST(0), .extra = &seed_none },
-    { "save_summary_steps", &FILE_ARG_INT, RUN(save_summary_steps), .help = "the loss goes to the events this often; null: never", AT_LEAST(0), .extra = &int_none },
-    { "save_checkpoints_steps", &SAVE_STEPS, RUN(save_checkpoints_steps), .help = "steps between checkpoints; not together with save_checkpoints_secs", AT_LEAST(0), .extra = &int_none },
-    { "save_checkpoints_secs", &SAVE_SECS, RUN(save_checkpoints_secs), .help = "seconds between checkpoints; 600 where neither is given; null for both: only at the end", AT_LEAST(0), .extra = &number_none },
-    { "keep_checkpoint_max", &FILE_ARG_INT, RUN(keep_checkpoint_max), .help = "the newest so many stay; null or 0: all", AT_LEAST(0), .extra = &int_none },
+    { "tf_random_seed", &FILE_ARG_INT, RUN(tf_random_seed), .help = "of first values, shuffle and dropout; null: 0", AT_LEAST(0),
+      .extra = &seed_none },
+    { "save_summary_steps", &FILE_ARG_INT, RUN(save_summary_steps), .help = "the loss goes to the events this often; null: never",
+      AT_LEAST(0), .extra = &int_none },
+    { "save_checkpoints_steps", &SAVE_STEPS, RUN(save_checkpoints_steps),
+      .help = "steps between checkpoints; not together with save_checkpoints_secs", AT_LEAST(0), .extra = &int_none },
+    { "save_checkpoints_secs", &SAVE_SECS, RUN(save_checkpoints_secs),
+      .help = "seconds between checkpoints; 600 where neither is given; null for both: only at the end", AT_LEAST(0),
+      .extra = &number_none },
+    { "keep_checkpoint_max", &FILE_ARG_INT, RUN(keep_checkpoint_max), .help = "the newest so many stay; null or 0: all",
+      AT_LEAST(0), .extra = &int_none },
     { "keep_checkpoint_every_n_hours", &KEEP_HOURS, .offset = 0, .help = "10000: none besides" },
-    { "log_step_count_steps", &FILE_ARG_INT, RUN(log_step_count_steps), .help = "the speed goes to the events this often; null: never", AT_LEAST(0), .extra = &int_none },
+    { "log_step_count_steps", &FILE_ARG_INT, RUN(log_step_count_steps),
+      .help = "the speed goes to the events this often; null: never", AT_LEAST(0), .extra = &int_none },
 };
-const struct arg_table RUN_TABLE = { "run", "RunConfig", run_args, COUNT_OF(run_args), &run_defaults, sizeof(struct run_options) };
+const struct arg_table RUN_TABLE = {
+    .name = "run",
+    .help = "RunConfig",
+    .args = run_args,
+    .arg_count = COUNT_OF(run_args),
+    .defaults = &run_defaults,
+    .size = sizeof(struct run_options),
+};
 
 bool run_read(const struct value *map, struct model *model, pil_status *status)
 {
@@ -274,14 +316,19 @@ bool run_read(const struct value *map, struct model *model, pil_status *status)
 
 /* ---- exporters ----------------------------------------------------------------------------------------------- */
 
+/* clang-format off */
 #define EXPORTER(member) .offset = offsetof(struct exporter_options, member)
-#define KEEP { "exports_to_keep", &FILE_ARG_INT, EXPORTER(exports_to_keep), .help = "the newest so many stay; null: all", AT_LEAST(1), .extra = &int_none }
+#define KEEP                                                                                                                     \
+    { "exports_to_keep", &FILE_ARG_INT, EXPORTER(exports_to_keep), .help = "the newest so many stay; null: all",                 \
+      AT_LEAST(1), .extra = &int_none }
 static const struct exporter_options latest_defaults = { .kind = EXPORTER_LATEST, .exports_to_keep = 5 };
 static const struct arg latest_args[] = {
     { "name", &ARG_TEXT, EXPORTER(name), .help = "exports go to export/<name>", .required = true },
     KEEP,
 };
-static const struct exporter_options best_defaults = { .kind = EXPORTER_BEST, .name = "best_exporter", .metric = "loss", .exports_to_keep = 5 };
+static const struct exporter_options best_defaults = {
+    .kind = EXPORTER_BEST, .name = "best_exporter", .metric = "loss", .exports_to_keep = 5
+};
 static const struct arg best_args[] = {
     { "name", &ARG_TEXT, EXPORTER(name), .help = "exports go to export/<name>" },
     { "metric", &ARG_TEXT, EXPORTER(metric), .help = "of the evaluation; an export is made where it is the best so far" },
@@ -291,12 +338,14 @@ static const struct exporter_options final_defaults = { .kind = EXPORTER_FINAL }
 static const struct arg final_args[] = {
     { "name", &ARG_TEXT, EXPORTER(name), .help = "the export goes to export/<name>", .required = true },
 };
-#define EXPORTER_TABLE(word, text) { #word, text, word##_args, COUNT_OF(word##_args), &word##_defaults, sizeof(struct exporter_options) }
+#define EXPORTER_TABLE(word, text)                                                                                               \
+    { #word, text, word##_args, COUNT_OF(word##_args), &word##_defaults, sizeof(struct exporter_options) }
 const struct arg_table EXPORTER_TABLES[EXPORTER_KINDS] = {
     [EXPORTER_LATEST] = EXPORTER_TABLE(latest, "an export after every evaluation"),
     [EXPORTER_BEST] = EXPORTER_TABLE(best, "an export whenever a metric is the best so far"),
     [EXPORTER_FINAL] = EXPORTER_TABLE(final, "an export at the end"),
 };
+/* clang-format on */
 
 static bool check_metric(const struct model *model, const char *metric, const struct value *at, pil_status *status)
 {

@@ -388,7 +388,8 @@ static bool take(struct builder *builder, const yaml_event_t *event)
     case YAML_SCALAR_EVENT:
         return take_scalar(builder, event);
     case YAML_SEQUENCE_START_EVENT:
-        return open_frame(builder, VALUE_LIST, event->data.sequence_start.anchor, event->data.sequence_start.tag, event->start_mark);
+        return open_frame(builder, VALUE_LIST, event->data.sequence_start.anchor, event->data.sequence_start.tag,
+                          event->start_mark);
     case YAML_MAPPING_START_EVENT:
         return open_frame(builder, VALUE_MAP, event->data.mapping_start.anchor, event->data.mapping_start.tag, event->start_mark);
     case YAML_SEQUENCE_END_EVENT:
