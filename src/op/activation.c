@@ -5,6 +5,11 @@
  */
 #include "op/internal.h"
 
+bool op_activation_takes_input(enum activation activation)
+{
+    return activation == ACTIVATION_SOFTPLUS || activation == ACTIVATION_GELU || activation == ACTIVATION_SWISH;
+}
+
 static bool activation_infer(struct op_infer *infer)
 {
     const struct op_activation_args *args = infer->args;
@@ -29,7 +34,7 @@ static void activation_backward(struct op_gradient *g)
 }
 
 /* dx = dy f'(x), inputs dy, y [, x]. */
-static bool activation_gradient_infer(struct op_infer *infer)
+static bool same_shapes_infer(struct op_infer *infer)
 {
     if (!op_need_float(infer))
         return false;
@@ -37,6 +42,14 @@ static bool activation_gradient_infer(struct op_infer *infer)
         if (!shape_equal(infer->inputs[0].shape, infer->inputs[i].shape))
             return op_fail(infer, "the shapes differ");
     return op_like(infer, 0);
+}
+
+static bool activation_gradient_infer(struct op_infer *infer)
+{
+    const struct op_activation_args *args = infer->args;
+    if (op_activation_takes_input(args->activation) && infer->input_count < 3)
+        return op_fail(infer, "the activation's input is needed");
+    return same_shapes_infer(infer);
 }
 
 static void activation_gradient_run(struct op_run *run)
@@ -92,44 +105,51 @@ static void log_softmax_backward(struct op_gradient *g)
     g->input_gradients[0] = op_emit2(g, "log_softmax_gradient", NULL, g->output_gradients[0], g->outputs[0]);
 }
 
-/* softmax: dx = y (dy - sum dy y).  log-softmax: dx = dy - exp(y) sum dy. */
-static void softmax_rows_gradient(struct op_run *run, bool logarithm)
+/* dx = y (dy - sum dy y), for `n` elements. */
+static void softmax_line(const struct kernels *kernels, const float *dy, const float *y, float *dx, int64_t n)
+{
+    float sum = kernels->dot(n, dy, y);
+    for (int64_t i = 0; i < n; i++)
+        dx[i] = y[i] * (dy[i] - sum);
+}
+
+/* dx = dy - exp(y) sum dy. */
+static void log_softmax_line(const struct kernels *kernels, const float *dy, const float *y, float *dx, int64_t n)
+{
+    enum { CHUNK = 64 };
+    float sum = (float)kernels->sum(n, dy), e[CHUNK];
+    for (int64_t at = 0; at < n; at += CHUNK) {
+        int64_t count = MIN(CHUNK, n - at);
+        kernels->exp(y + at, e, count);
+        for (int64_t i = 0; i < count; i++)
+            dx[at + i] = dy[at + i] - e[i] * sum;
+    }
+}
+
+/* Along the last axis, whatever the rank. */
+static void each_line(struct op_run *run, void (*line)(const struct kernels *, const float *, const float *, float *, int64_t))
 {
     const struct tensor *dy = &run->inputs[0].tensor, *y = &run->inputs[1].tensor, *dx = &run->outputs[0].tensor;
     int64_t last = dy->shape.dims[dy->shape.rank - 1];
     for (int64_t r = 0; r < dy->rows; r++)
-        for (int64_t at = 0; at < dy->cols; at += last) {
-            const float *d = tensor_floats(dy) + r * dy->ld + at, *p = tensor_floats(y) + r * y->ld + at;
-            float *out = tensor_floats(dx) + r * dx->ld + at;
-            float sum = 0;
-            for (int64_t i = 0; i < last; i++)
-                sum += logarithm ? d[i] : d[i] * p[i];
-            if (logarithm) {
-                for (int64_t i = 0; i < last; i++) {
-                    float e;
-                    run->kernels->exp(&p[i], &e, 1);
-                    out[i] = d[i] - e * sum;
-                }
-            } else {
-                for (int64_t i = 0; i < last; i++)
-                    out[i] = p[i] * (d[i] - sum);
-            }
-        }
+        for (int64_t at = 0; at < dy->cols; at += last)
+            line(run->kernels, tensor_floats(dy) + r * dy->ld + at, tensor_floats(y) + r * y->ld + at,
+                 tensor_floats(dx) + r * dx->ld + at, last);
 }
 
 static void softmax_gradient_run(struct op_run *run)
 {
-    softmax_rows_gradient(run, false);
+    each_line(run, softmax_line);
 }
 
 static void log_softmax_gradient_run(struct op_run *run)
 {
-    softmax_rows_gradient(run, true);
+    each_line(run, log_softmax_line);
 }
 
 static const struct op_row rows[] = {
     { .name = "activation", .help = "an activation function by its number", .args_size = sizeof(struct op_activation_args), .min_inputs = 1,
-      .max_inputs = 1, .flags = OP_TAKES_VIEWS, .infer = activation_infer, .run = activation_run, .gradient = activation_backward },
+      .max_inputs = 1, .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = activation_infer, .run = activation_run, .gradient = activation_backward },
     { .name = "activation_gradient", .help = "dy times an activation's derivative", .args_size = sizeof(struct op_activation_args),
       .min_inputs = 2, .max_inputs = 3, .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = activation_gradient_infer,
       .run = activation_gradient_run },
@@ -137,9 +157,9 @@ static const struct op_row rows[] = {
       .infer = softmax_infer, .run = softmax_run, .gradient = softmax_backward },
     { .name = "log_softmax", .help = "the logarithm of softmax", .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS,
       .infer = softmax_infer, .run = log_softmax_run, .gradient = log_softmax_backward },
-    { .name = "softmax_gradient", .help = "y (dy - sum dy y)", .min_inputs = 2, .max_inputs = 2, .flags = OP_TAKES_VIEWS,
-      .infer = activation_gradient_infer, .run = softmax_gradient_run },
-    { .name = "log_softmax_gradient", .help = "dy - exp(y) sum dy", .min_inputs = 2, .max_inputs = 2, .flags = OP_TAKES_VIEWS,
-      .infer = activation_gradient_infer, .run = log_softmax_gradient_run },
+    { .name = "softmax_gradient", .help = "y (dy - sum dy y)", .min_inputs = 2, .max_inputs = 2, .flags = OP_TAKES_VIEWS | OP_IN_PLACE,
+      .infer = same_shapes_infer, .run = softmax_gradient_run },
+    { .name = "log_softmax_gradient", .help = "dy - exp(y) sum dy", .min_inputs = 2, .max_inputs = 2, .flags = OP_TAKES_VIEWS | OP_IN_PLACE,
+      .infer = same_shapes_infer, .run = log_softmax_gradient_run },
 };
 OP_ROWS_OF(activation);

@@ -16,6 +16,8 @@ static bool lookup_infer(struct op_infer *infer)
     if (infer->input_count != 2 * args->pairs)
         return op_fail(infer, "%d pairs of ids and table need %d inputs, got %d", args->pairs, 2 * args->pairs, infer->input_count);
     int64_t dim = 0;
+    if (args->combiner < COMBINER_SUM || args->combiner > COMBINER_SQRTN || !(args->max_norm >= 0))
+        return op_fail(infer, "unknown combiner, or a max_norm below 0");
     for (int i = 0; i < args->pairs; i++) {
         const struct op_type *ids = &infer->inputs[2 * i], *table = &infer->inputs[2 * i + 1];
         if (!ids->sparse)
@@ -63,9 +65,11 @@ static double lookup_work(const void *arguments, const struct op_type *inputs, c
 /* The record: ids, dy, table. Its type is the table's. */
 static bool record_infer(struct op_infer *infer)
 {
-    infer->outputs[0] = infer->inputs[2];
+    const struct op_type *ids = &infer->inputs[0], *dy = &infer->inputs[1], *table = &infer->inputs[2];
+    if (!ids->sparse || dy->sparse || !OP_ROWS(*dy) || table->sparse || OP_ROWS(*table))
+        return op_fail(infer, "ids, the output's gradient and the table are needed");
+    infer->outputs[0] = *table;
     infer->outputs[0].extent = EXTENT_BATCH;
-    infer->behaviour = BEHAVIOUR_WHOLE;
     return true;
 }
 
@@ -98,10 +102,10 @@ static void indicator_run(struct op_run *run)
 
 static const struct op_row rows[] = {
     { .name = "lookup", .help = "rows of tables by id, combined per row, pairs added", .args_size = sizeof(struct op_lookup_args),
-      .min_inputs = 2, .max_inputs = -1, .flags = OP_WRITES_STRIDED, .infer = lookup_infer, .run = lookup_run,
+      .min_inputs = 2, .max_inputs = -1, .flags = OP_WRITES_STRIDED | OP_READS_TABLES, .infer = lookup_infer, .run = lookup_run,
       .gradient = lookup_gradient, .work = lookup_work },
     { .name = "lookup_gradient", .help = "a table's gradient as a record", .args_size = sizeof(struct op_lookup_args), .min_inputs = 3,
-      .max_inputs = 3, .flags = OP_RECORD | OP_TAKES_VIEWS, .infer = record_infer },
+      .max_inputs = 3, .flags = OP_RECORD | OP_TAKES_VIEWS | OP_READS_TABLES, .infer = record_infer },
     { .name = "indicator", .help = "counts of ids per row", .args_size = sizeof(struct op_indicator_args), .min_inputs = 1,
       .max_inputs = 1, .flags = OP_WRITES_STRIDED, .infer = indicator_infer, .run = indicator_run },
 };

@@ -25,9 +25,13 @@ bool op_like(struct op_infer *infer, int i);
 
 /* Offset in elements of a multi-index in a view (see struct tensor's two cuts). */
 int64_t op_offset(const struct tensor *tensor, const int64_t *index);
-/* Calls step(offsets of out, a, b) for every element of out's shape, a and b broadcast. */
+/* Goes through out's shape along its last axis, a line at a time, a and b (which may be NULL) broadcast: where each of the three
+ * begins, in elements, and how far it moves from one of the `count` positions to the next. */
+struct op_line {
+    int64_t count, out, a, b, out_step, a_step, b_step;
+};
 void op_broadcast(const struct tensor *out, const struct tensor *a, const struct tensor *b,
-                  void (*step)(void *context, int64_t out, int64_t a, int64_t b), void *context);
+                  void (*along)(void *context, const struct op_line *line), void *context);
 static inline bool op_same_cut(const struct tensor *a, const struct tensor *b)
 {
     return a->rows == b->rows && a->cols == b->cols && shape_equal(a->shape, b->shape);

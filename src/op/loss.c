@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Losses of a row, before weights and reductions (train/loss.c). Labels get no gradient.
+ * Losses of a row, before weights and reductions (train/loss.c). Labels get a gradient as well, where something below wants it;
+ * classes have none.
  *
  *   sigmoid_cross_entropy         x, z [batch, d] -> [batch, d]: max(x, 0) - x z + log(1 + exp(-|x|));  dx = (sigmoid(x) - z) dy
  *   softmax_cross_entropy         x, z [batch, c] -> [batch, 1]: -sum z log softmax(x);                 dx = (softmax(x) sum z - z) dy
@@ -55,12 +56,21 @@ static void sigmoid_cross_entropy_run(struct op_run *run)
 
 static void sigmoid_cross_entropy_gradient(struct op_gradient *g)
 {
-    g->input_gradients[0] = op_emit3(g, "sigmoid_cross_entropy_dx", NULL, g->output_gradients[0], g->inputs[0], g->inputs[1]);
+    struct pil_tensor *dy = g->output_gradients[0], *x = g->inputs[0];
+    if (g->wanted[0])
+        g->input_gradients[0] = op_emit3(g, "sigmoid_cross_entropy_dx", NULL, dy, x, g->inputs[1]);
+    if (g->wanted[1])
+        g->input_gradients[1] = op_emit1(g, "scale", &(struct op_scalar_args){ -1 }, op_emit2(g, "mul", NULL, dy, x));
 }
 
 static bool dx_infer(struct op_infer *infer)
 {
-    return op_need_float(infer) && op_like(infer, 1);
+    const struct op_type *dy = &infer->inputs[0], *x = &infer->inputs[1], *z = &infer->inputs[2];
+    if (!op_need_float(infer))
+        return false;
+    if (!shape_equal(dy->shape, x->shape) || !shape_equal(z->shape, x->shape))
+        return op_fail(infer, "the shapes differ");
+    return op_like(infer, 1);
 }
 
 static void sigmoid_cross_entropy_dx_run(struct op_run *run)
@@ -81,7 +91,8 @@ static bool softmax_loss_infer(struct op_infer *infer)
 {
     if (!op_need_float(infer))
         return false;
-    if (infer->inputs[0].shape.rank != 2 || !shape_equal(infer->inputs[0].shape, infer->inputs[1].shape))
+    const struct shape *x = &infer->inputs[0].shape;
+    if (x->rank != 2 || x->dims[1] < 1 || !shape_equal(*x, infer->inputs[1].shape))
         return op_fail(infer, "logits and labels must be [batch, classes] both");
     op_like(infer, 0);
     infer->outputs[0].shape.dims[1] = 1;
@@ -93,7 +104,7 @@ static bool sparse_softmax_loss_infer(struct op_infer *infer)
     if (!op_need_float(infer))
         return false;
     const struct shape *x = &infer->inputs[0].shape, *z = &infer->inputs[1].shape;
-    if (x->rank != 2 || z->rank != 2 || z->dims[1] != 1)
+    if (x->rank != 2 || x->dims[1] < 1 || z->rank != 2 || z->dims[0] != x->dims[0] || z->dims[1] != 1)
         return op_fail(infer, "logits must be [batch, classes], labels [batch, 1]");
     op_like(infer, 0);
     infer->outputs[0].shape.dims[1] = 1;
@@ -154,12 +165,32 @@ static void sparse_softmax_loss_run(struct op_run *run)
     }
 }
 
-static void softmax_loss_gradient(struct op_gradient *g)
+static void sparse_softmax_loss_gradient(struct op_gradient *g)
 {
-    g->input_gradients[0] = op_emit3(g, "softmax_cross_entropy_dx", NULL, g->output_gradients[0], g->inputs[0], g->inputs[1]);
+    if (g->wanted[0])
+        g->input_gradients[0] = op_emit3(g, "softmax_cross_entropy_dx", NULL, g->output_gradients[0], g->inputs[0], g->inputs[1]);
 }
 
-/* dy [batch, 1], x [batch, c], z [batch, c] or [batch, 1] (classes; with two classes or more never ambiguous). */
+static void softmax_loss_gradient(struct op_gradient *g)
+{
+    struct pil_tensor *dy = g->output_gradients[0], *x = g->inputs[0];
+    sparse_softmax_loss_gradient(g);
+    if (g->wanted[1])
+        g->input_gradients[1] = op_emit1(g, "scale", &(struct op_scalar_args){ -1 },
+                                         op_emit2(g, "mul", NULL, op_emit1(g, "log_softmax", NULL, x), dy));
+}
+
+static bool softmax_dx_infer(struct op_infer *infer)
+{
+    const struct shape *dy = &infer->inputs[0].shape, *x = &infer->inputs[1].shape, *z = &infer->inputs[2].shape;
+    if (!op_need_float(infer))
+        return false;
+    if (x->rank != 2 || dy->rank != 2 || z->rank != 2 || dy->dims[1] != 1 || (z->dims[1] != 1 && z->dims[1] != x->dims[1]))
+        return op_fail(infer, "dy [batch, 1], logits [batch, classes] and labels are needed");
+    return op_like(infer, 1);
+}
+
+/* dy [batch, 1], x [batch, c], z [batch, c] or [batch, 1]: classes. Of one class both give 0. */
 static void softmax_loss_dx_run(struct op_run *run)
 {
     const struct tensor *dy = &run->inputs[0].tensor, *x = &run->inputs[1].tensor, *z = &run->inputs[2].tensor;
@@ -208,9 +239,11 @@ static bool argmax_infer(struct op_infer *infer)
 {
     if (!op_need_float(infer))
         return false;
+    if (infer->inputs[0].shape.rank != 2)
+        return op_fail(infer, "a matrix is needed");
     op_like(infer, 0);
-    infer->outputs[0].shape.dims[infer->outputs[0].shape.rank - 1] = 1;
-    return infer->inputs[0].shape.rank == 2 || op_fail(infer, "a matrix is needed");
+    infer->outputs[0].shape.dims[1] = 1;
+    return true;
 }
 
 static void argmax_run(struct op_run *run)
@@ -233,12 +266,12 @@ static const struct op_row rows[] = {
     LOSS("softmax_cross_entropy", "cross entropy of logits and label distributions", softmax_loss_infer, softmax_loss_run,
          softmax_loss_gradient),
     LOSS("sparse_softmax_cross_entropy", "cross entropy of logits and classes", sparse_softmax_loss_infer, sparse_softmax_loss_run,
-         softmax_loss_gradient),
+         sparse_softmax_loss_gradient),
     LOSS("squared_difference", "(a - b)^2", pair_infer, squared_difference_run, squared_difference_gradient),
     { .name = "sigmoid_cross_entropy_dx", .help = "(sigmoid(x) - z) dy", .min_inputs = 3, .max_inputs = 3, .flags = OP_TAKES_VIEWS,
       .infer = dx_infer, .run = sigmoid_cross_entropy_dx_run },
     { .name = "softmax_cross_entropy_dx", .help = "(softmax(x) - z) dy", .min_inputs = 3, .max_inputs = 3, .flags = OP_TAKES_VIEWS,
-      .infer = dx_infer, .run = softmax_loss_dx_run },
+      .infer = softmax_dx_infer, .run = softmax_loss_dx_run },
     { .name = "argmax", .help = "position of the largest, the lower on a tie", .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS,
       .infer = argmax_infer, .run = argmax_run },
 };

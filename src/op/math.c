@@ -50,10 +50,13 @@ static float combine(enum binary kind, float a, float b)
     }
 }
 
-static void broadcast_step(void *context, int64_t out, int64_t a, int64_t b)
+static void combine_line(void *context, const struct op_line *line)
 {
-    struct broadcast_call *call = context;
-    call->out[out] = combine(call->kind, call->a[a], call->b[b]);
+    const struct broadcast_call *call = context;
+    const float *a = call->a + line->a, *b = call->b + line->b;
+    float *out = call->out + line->out;
+    for (int64_t i = 0; i < line->count; i++)
+        out[i * line->out_step] = combine(call->kind, a[i * line->a_step], b[i * line->b_step]);
 }
 
 /* One row repeated for all: a vector or a scalar beside a matrix of as many columns. */
@@ -72,7 +75,7 @@ static void binary(struct op_run *run, enum binary kind)
         return;
     }
     struct broadcast_call call = { kind, tensor_floats(a), tensor_floats(b), tensor_floats(out) };
-    op_broadcast(out, a, b, broadcast_step, &call);
+    op_broadcast(out, a, b, combine_line, &call);
 }
 
 #define BINARY_RUN(name, kind)                  \
@@ -131,29 +134,33 @@ static void div_gradient(struct op_gradient *g)
         give_back(g, 1, scaled(g, op_emit2(g, "mul", NULL, da, g->outputs[0]), -1));
 }
 
-/* max and min: dy flows to the operand that was taken; to the first on a tie. inputs dy, a, b -> the part of a (or of b). */
-static void choose_step(void *context, int64_t out, int64_t a, int64_t b)
+/* max and min: dy flows to the operand that was taken, to the first on a tie. */
+static void compare_line(void *context, const struct op_line *line)
 {
-    struct broadcast_call *call = context;
-    bool first = call->kind == BINARY_MAX ? call->a[a] >= call->b[b] : call->a[a] <= call->b[b];
-    call->out[out] = first ? 1.0f : 0.0f;
+    const struct broadcast_call *call = context;
+    const float *a = call->a + line->a, *b = call->b + line->b;
+    float *out = call->out + line->out;
+    for (int64_t i = 0; i < line->count; i++) {
+        float x = a[i * line->a_step], y = b[i * line->b_step];
+        out[i * line->out_step] = (call->kind == BINARY_MAX ? x >= y : x <= y) ? 1.0f : 0.0f;
+    }
 }
 
-static void chosen(struct op_run *run, enum binary kind)
+static void compare(struct op_run *run, enum binary kind)
 {
     const struct tensor *a = &run->inputs[0].tensor, *b = &run->inputs[1].tensor, *out = &run->outputs[0].tensor;
     struct broadcast_call call = { kind, tensor_floats(a), tensor_floats(b), tensor_floats(out) };
-    op_broadcast(out, a, b, choose_step, &call);
+    op_broadcast(out, a, b, compare_line, &call);
 }
 
 static void greater_equal_run(struct op_run *run)
 {
-    chosen(run, BINARY_MAX);
+    compare(run, BINARY_MAX);
 }
 
 static void less_equal_run(struct op_run *run)
 {
-    chosen(run, BINARY_MIN);
+    compare(run, BINARY_MIN);
 }
 
 static void extreme_gradient(struct op_gradient *g, const char *compare)
@@ -314,11 +321,18 @@ static void log_gradient(struct op_gradient *g)
 
 /* ---- cast ---- */
 
+/* The types that load and store know. */
+static bool is_castable(enum dtype dtype)
+{
+    return dtype == DTYPE_FLOAT32 || dtype == DTYPE_FLOAT64 || dtype == DTYPE_INT32 || dtype == DTYPE_INT64 || dtype == DTYPE_BOOL;
+}
+
 static bool cast_infer(struct op_infer *infer)
 {
     const struct op_cast_args *args = infer->args;
-    if (infer->inputs[0].sparse || dtype_size(args->dtype) == 0)
-        return op_fail(infer, "cannot become %s", dtype_name(args->dtype));
+    const struct op_type *x = &infer->inputs[0];
+    if (x->sparse || !is_castable(x->dtype) || !is_castable(args->dtype))
+        return op_fail(infer, "%s cannot become %s", x->sparse ? "a sparse tensor" : dtype_name(x->dtype), dtype_name(args->dtype));
     op_like(infer, 0);
     infer->outputs[0].dtype = args->dtype;
     return true;
@@ -342,6 +356,14 @@ static double load(const struct tensor *tensor, int64_t at)
     }
 }
 
+/* Towards zero; what the type cannot hold becomes its nearest number, NaN 0. */
+static int64_t whole(double value, double low, double high)
+{
+    if (value != value)
+        return 0;
+    return value <= low ? (int64_t)low : value >= high ? (high >= 0x1p63 ? INT64_MAX : (int64_t)high) : (int64_t)value;
+}
+
 static void store(const struct tensor *tensor, int64_t at, double value)
 {
     switch (tensor->dtype) {
@@ -352,10 +374,10 @@ static void store(const struct tensor *tensor, int64_t at, double value)
         ((double *)tensor->data)[at] = value;
         break;
     case DTYPE_INT32:
-        ((int32_t *)tensor->data)[at] = (int32_t)value;
+        ((int32_t *)tensor->data)[at] = (int32_t)whole(value, INT32_MIN, INT32_MAX);
         break;
     case DTYPE_INT64:
-        ((int64_t *)tensor->data)[at] = (int64_t)value;
+        ((int64_t *)tensor->data)[at] = whole(value, -0x1p63, 0x1p63);
         break;
     case DTYPE_BOOL:
         ((uint8_t *)tensor->data)[at] = value != 0;
@@ -368,6 +390,10 @@ static void store(const struct tensor *tensor, int64_t at, double value)
 static void cast_run(struct op_run *run)
 {
     const struct tensor *x = &run->inputs[0].tensor, *y = &run->outputs[0].tensor;
+    if (x->dtype == y->dtype) { /* a double would not hold every int64 */
+        tensor_copy(x, y);
+        return;
+    }
     for (int64_t r = 0; r < x->rows; r++)
         for (int64_t c = 0; c < x->cols; c++)
             store(y, r * y->ld + c, load(x, r * x->ld + c));
@@ -380,7 +406,7 @@ static void cast_gradient(struct op_gradient *g)
         g->input_gradients[0] = op_emit1(g, "cast", &back, g->output_gradients[0]);
 }
 
-/* No gradient flows through. */
+/* Of stop_gradient. */
 static void copy_run(struct op_run *run)
 {
     tensor_copy(&run->inputs[0].tensor, &run->outputs[0].tensor);
@@ -390,8 +416,8 @@ static void copy_run(struct op_run *run)
     { .name = #op, .help = text, .min_inputs = 2, .max_inputs = 2, .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = binary_infer, \
       .run = op##_run, .gradient = op##_gradient }
 #define UNARY(op, text)                                                                                                   \
-    { .name = #op, .help = text, .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS, .infer = unary_infer, .run = op##_run, \
-      .gradient = op##_gradient }
+    { .name = #op, .help = text, .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = unary_infer,   \
+      .run = op##_run, .gradient = op##_gradient }
 
 static const struct op_row rows[] = {
     BINARY(add, "a + b"),
@@ -405,9 +431,9 @@ static const struct op_row rows[] = {
     { .name = "less_equal", .help = "1 where a <= b, else 0", .min_inputs = 2, .max_inputs = 2, .flags = OP_TAKES_VIEWS,
       .infer = binary_infer, .run = less_equal_run },
     { .name = "scale", .help = "x times a number", .args_size = sizeof(struct op_scalar_args), .min_inputs = 1, .max_inputs = 1,
-      .flags = OP_TAKES_VIEWS, .infer = unary_infer, .run = scale_run, .gradient = scale_gradient },
+      .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = unary_infer, .run = scale_run, .gradient = scale_gradient },
     { .name = "add_scalar", .help = "x plus a number", .args_size = sizeof(struct op_scalar_args), .min_inputs = 1, .max_inputs = 1,
-      .flags = OP_TAKES_VIEWS, .infer = unary_infer, .run = add_scalar_run, .gradient = pass_gradient },
+      .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = unary_infer, .run = add_scalar_run, .gradient = pass_gradient },
     UNARY(square, "x^2"),
     UNARY(sqrt, "the square root of x"),
     UNARY(abs, "|x|"),

@@ -19,6 +19,8 @@ static bool matmul_infer(struct op_infer *infer)
         return op_fail(infer, "%d inputs given, %d needed", infer->input_count, 2 + args->bias + args->gate);
     if (a->shape.rank < 2 || b->shape.rank < 2)
         return op_fail(infer, "both factors need two axes or more");
+    if (op_activation_takes_input(args->activation))
+        return op_fail(infer, "this activation cannot be fused, since its gradient needs its input");
     int64_t inner_a = args->transpose_a ? a->shape.dims[a->shape.rank - 2] : a->shape.dims[a->shape.rank - 1];
     int64_t k = a->shape.dims[a->shape.rank - 1], n = b->shape.dims[b->shape.rank - 1];
     struct op_type *out = &infer->outputs[0];
@@ -46,6 +48,8 @@ static bool matmul_infer(struct op_infer *infer)
     if (args->transpose_a)
         out->shape.dims[0] = k;
     out->shape.dims[out->shape.rank - 1] = n;
+    if (args->gate && !shape_equal(infer->inputs[2 + args->bias].shape, out->shape))
+        return op_fail(infer, "the gate must have the product's shape");
     op_by_rows(infer);
     return true;
 }
@@ -123,19 +127,27 @@ static double matmul_work(const void *args, const struct op_type *inputs, const 
     return 2.0 * lead * (double)a->dims[a->rank - 1] * (double)b->dims[b->rank - 1];
 }
 
+static struct pil_tensor *as_matrix(struct op_gradient *g, struct pil_tensor *x)
+{
+    struct shape shape = g->type(g->context, x).shape;
+    return op_emit1(g, "reshape", &(struct op_reshape_args){ SHAPE(-1, shape.dims[shape.rank - 1]) }, x);
+}
+
 static void matmul_gradient(struct op_gradient *g)
 {
-    const struct op_matmul_args *args = g->args;
+    const struct op_matmul_args *args = g->args, plain = { 0 }, other = { .transpose_a = !args->transpose_a };
     struct pil_tensor *x = g->inputs[0], *w = g->inputs[1], *dp = g->output_gradients[0];
+    struct op_type type = g->type(g->context, x);
     if (args->activation != ACTIVATION_LINEAR)
         dp = op_emit2(g, "activation_gradient", &(struct op_activation_args){ args->activation }, dp, g->outputs[0]);
-    if (g->wanted[0]) {
-        struct pil_tensor *wt = op_emit1(g, "transpose", NULL, w);
-        g->input_gradients[0] = args->transpose_a ? op_emit2(g, "matmul", &(struct op_matmul_args){ 0 }, w, op_emit1(g, "transpose", NULL, dp))
-                                                  : op_emit2(g, "matmul", &(struct op_matmul_args){ 0 }, dp, wt);
-    }
-    if (g->wanted[1])
-        g->input_gradients[1] = op_emit2(g, "matmul", &(struct op_matmul_args){ .transpose_a = !args->transpose_a }, x, dp);
+    if (g->wanted[0] && args->transpose_a)
+        g->input_gradients[0] = op_emit2(g, "matmul", &plain, w, op_emit1(g, "transpose", NULL, dp));
+    else if (g->wanted[0])
+        g->input_gradients[0] = op_emit2(g, "matmul", &plain, dp, op_emit1(g, "transpose", NULL, w));
+    if (g->wanted[1] && !OP_ROWS(type) && type.shape.rank > 2) /* only a matrix without a batch axis is transposed */
+        g->input_gradients[1] = op_emit2(g, "matmul", &other, as_matrix(g, x), as_matrix(g, dp));
+    else if (g->wanted[1])
+        g->input_gradients[1] = op_emit2(g, "matmul", &other, x, dp);
     if (args->bias && g->wanted[2])
         g->input_gradients[2] = op_emit1(g, "bias_gradient", NULL, dp);
 }
@@ -146,7 +158,9 @@ static bool bias_gradient_infer(struct op_infer *infer)
     if (!op_need_float(infer))
         return false;
     const struct op_type *dp = &infer->inputs[0];
-    infer->outputs[0] = (struct op_type){ .dtype = DTYPE_FLOAT32, .extent = MAX(dp->extent == EXTENT_FIXED ? EXTENT_FIXED : EXTENT_BATCH, EXTENT_FIXED),
+    if (dp->shape.rank < 2)
+        return op_fail(infer, "two axes or more are needed");
+    infer->outputs[0] = (struct op_type){ .dtype = DTYPE_FLOAT32, .extent = MIN(dp->extent, EXTENT_BATCH),
                                           .shape = SHAPE(dp->shape.dims[dp->shape.rank - 1]) };
     infer->behaviour = OP_ROWS(*dp) ? BEHAVIOUR_REDUCES : BEHAVIOUR_WHOLE;
     return true;

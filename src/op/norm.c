@@ -9,7 +9,8 @@
  *
  * Backward, with xhat = (x - mean) / sqrt(variance + epsilon), n rows, s1 = sum dy, s2 = sum dy xhat (batch_norm_sums):
  *   dbeta = s1, dgamma = s2, training: dx = gamma / sqrt(...) (dy - s1 / n - xhat s2 / n), else dx = gamma / sqrt(...) dy.
- * Mean and variance are functions of x in training, so dx is complete and they get no gradient of their own.
+ * Mean and variance are functions of x in training, so dx is complete and they get no gradient of their own: a model that reads
+ * the moments otherwise gets none through them.
  */
 #include <math.h>
 
@@ -20,16 +21,21 @@ static int64_t channels(const struct tensor *x)
     return x->shape.dims[x->shape.rank - 1];
 }
 
+/* The type of two sums over the batch, [2, channels of x]. */
+static void sums_of(struct op_infer *infer, const struct op_type *x)
+{
+    infer->outputs[0] = (struct op_type){ .dtype = DTYPE_FLOAT64, .extent = EXTENT_BATCH, .shape = SHAPE(2, x->shape.dims[x->shape.rank - 1]) };
+    infer->behaviour = BEHAVIOUR_REDUCES;
+}
+
 static bool moments_infer(struct op_infer *infer)
 {
     if (!op_need_float(infer))
         return false;
     const struct op_type *x = &infer->inputs[0];
-    if (x->shape.rank < 2)
-        return op_fail(infer, "needs an axis besides the batch");
-    infer->outputs[0] = (struct op_type){ .dtype = DTYPE_FLOAT64, .extent = MIN(x->extent, EXTENT_BATCH),
-                                          .shape = SHAPE(2, x->shape.dims[x->shape.rank - 1]) };
-    infer->behaviour = OP_ROWS(*x) ? BEHAVIOUR_REDUCES : BEHAVIOUR_WHOLE;
+    if (!OP_ROWS(*x) || x->shape.rank < 2)
+        return op_fail(infer, "rows with an axis besides the batch are needed");
+    sums_of(infer, x);
     return true;
 }
 
@@ -60,12 +66,10 @@ static void moments_run(struct op_run *run)
 static bool moments_mean_infer(struct op_infer *infer)
 {
     const struct op_type *m = &infer->inputs[0];
-    if (m->dtype != DTYPE_FLOAT64 || m->shape.rank != 2 || m->shape.dims[0] != 2)
-        return op_fail(infer, "needs the sums of moments");
-    infer->output_count = 2;
+    if (m->sparse || m->dtype != DTYPE_FLOAT64 || m->shape.rank != 2 || m->shape.dims[0] != 2)
+        return op_fail(infer, "the float64 sums of moments [2, channels] are needed");
     for (int i = 0; i < 2; i++)
         infer->outputs[i] = (struct op_type){ .dtype = DTYPE_FLOAT32, .extent = m->extent, .shape = SHAPE(m->shape.dims[1]) };
-    infer->per_count = true;
     return true;
 }
 
@@ -96,8 +100,8 @@ static bool batch_norm_infer(struct op_infer *infer)
 {
     if (!op_need_float(infer))
         return false;
-    if (infer->inputs[0].shape.rank < 1)
-        return op_fail(infer, "a scalar has no channels");
+    if (infer->inputs[0].shape.rank < (OP_ROWS(infer->inputs[0]) ? 2 : 1))
+        return op_fail(infer, "an axis besides the batch is needed");
     return check_vectors(infer, 0, 1, 4) && op_like(infer, 0);
 }
 
@@ -117,17 +121,21 @@ static void batch_norm_run(struct op_run *run)
         }
 }
 
+/* dy and x: rows of one shape. */
+static bool check_pair(struct op_infer *infer)
+{
+    const struct op_type *dy = &infer->inputs[0], *x = &infer->inputs[1];
+    if (dy->sparse || x->sparse || !OP_ROWS(*dy) || dy->shape.rank < 2 || !shape_equal(dy->shape, x->shape))
+        return op_fail(infer, "the first two must be rows of one shape, with an axis besides the batch");
+    return true;
+}
+
 /* s1, s2 from dy, x, mean, variance. */
 static bool batch_norm_sums_infer(struct op_infer *infer)
 {
-    if (!op_need_float(infer))
+    if (!check_pair(infer) || !check_vectors(infer, 1, 2, 2))
         return false;
-    const struct op_type *dy = &infer->inputs[0];
-    if (!check_vectors(infer, 1, 2, 2))
-        return false;
-    infer->outputs[0] = (struct op_type){ .dtype = DTYPE_FLOAT64, .extent = MIN(dy->extent, EXTENT_BATCH),
-                                          .shape = SHAPE(2, dy->shape.dims[dy->shape.rank - 1]) };
-    infer->behaviour = OP_ROWS(*dy) ? BEHAVIOUR_REDUCES : BEHAVIOUR_WHOLE;
+    sums_of(infer, &infer->inputs[0]);
     return true;
 }
 
@@ -152,7 +160,10 @@ static void batch_norm_sums_run(struct op_run *run)
 /* dx from dy, x, mean, variance, gamma [, sums]. */
 static bool batch_norm_dx_infer(struct op_infer *infer)
 {
-    return check_vectors(infer, 1, 2, 3) && op_like(infer, 0);
+    const struct op_norm_args *args = infer->args;
+    if (args->training && infer->input_count < 6)
+        return op_fail(infer, "training needs the sums");
+    return check_pair(infer) && check_vectors(infer, 1, 2, 3) && op_like(infer, 0);
 }
 
 static void batch_norm_dx_run(struct op_run *run)
@@ -202,7 +213,7 @@ static const struct op_row rows[] = {
     { .name = "moments", .help = "sums and sums of squares over the batch", .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS,
       .infer = moments_infer, .run = moments_run },
     { .name = "moments_mean", .help = "mean and biased variance from the sums", .args_size = sizeof(struct op_count_args), .min_inputs = 1,
-      .max_inputs = 1, .infer = moments_mean_infer, .run = moments_mean_run },
+      .max_inputs = 1, .outputs = 2, .infer = moments_mean_infer, .run = moments_mean_run },
     { .name = "batch_norm", .help = "gamma (x - mean) / sqrt(variance + epsilon) + beta", .args_size = sizeof(struct op_norm_args),
       .min_inputs = 5, .max_inputs = 5, .flags = OP_TAKES_VIEWS, .infer = batch_norm_infer, .run = batch_norm_run,
       .gradient = batch_norm_gradient },

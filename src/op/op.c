@@ -63,16 +63,43 @@ static void describe_inputs(const struct op_infer *infer, char *out, size_t size
     }
 }
 
+static bool check_input_count(const struct op_row *row, struct op_infer *infer)
+{
+    int least = row->min_inputs, most = row->max_inputs;
+    if (infer->input_count >= least && (most < 0 || infer->input_count <= most))
+        return true;
+    char range[32];
+    if (least == most)
+        snprintf(range, sizeof range, "%d", least);
+    else
+        snprintf(range, sizeof range, most < 0 ? "%d or more" : "%d to %d", least, most);
+    return status_fail(infer->status, PIL_INVALID_ARGUMENT, "%s takes %s input%s, got %d", row->name, range,
+                       least == 1 && most == 1 ? "" : "s", infer->input_count);
+}
+
+/* Rows are laid out by their first axis: the batch stands there and nowhere else, and only in ROWS. */
+static bool check_batch_axis(struct op_infer *infer)
+{
+    for (int i = 0; i < infer->output_count; i++) {
+        const struct op_type *out = &infer->outputs[i];
+        bool first = out->shape.rank > 0 && out->shape.dims[0] == BATCH_DIM, later = false;
+        char shape[128];
+        for (int a = 1; a < out->shape.rank; a++)
+            later |= out->shape.dims[a] == BATCH_DIM;
+        if (first != OP_ROWS(*out) || (later && out->extent != EXTENT_BATCH))
+            return op_fail(infer, "the batch axis would not be the first, or stand there twice, in the result %s", shape_text(out->shape, shape));
+    }
+    return true;
+}
+
 bool op_infer(const struct op_row *row, struct op_infer *infer)
 {
-    if (infer->input_count < row->min_inputs || (row->max_inputs >= 0 && infer->input_count > row->max_inputs))
-        return status_fail(infer->status, PIL_INVALID_ARGUMENT, "%s takes %d input%s, got %d", row->name, row->min_inputs,
-                           row->min_inputs == 1 ? "" : "s", infer->input_count);
-    infer->output_count = 1;
+    if (!check_input_count(row, infer))
+        return false;
+    infer->output_count = MAX(row->outputs, 1);
     infer->behaviour = BEHAVIOUR_WHOLE;
-    infer->per_count = false;
     memset(infer->outputs, 0, sizeof infer->outputs[0]);
-    if (row->infer(infer))
+    if (row->infer(infer) && check_batch_axis(infer))
         return true;
     char inputs[768];
     describe_inputs(infer, inputs, sizeof inputs);
@@ -143,14 +170,31 @@ static int64_t broadcast_offset(const struct tensor *from, const struct shape *o
     return op_offset(from, own);
 }
 
-void op_broadcast(const struct tensor *out, const struct tensor *a, const struct tensor *b,
-                  void (*step)(void *context, int64_t out, int64_t a, int64_t b), void *context)
+/* How far `from` moves from one position of out's last axis to the next. */
+static int64_t broadcast_step(const struct tensor *from, int64_t count)
 {
-    int64_t index[SHAPE_MAX_RANK] = { 0 };
-    int64_t count = shape_elements(out->shape);
-    for (int64_t n = 0; n < count; n++) {
-        step(context, op_offset(out, index), broadcast_offset(a, &out->shape, index), b ? broadcast_offset(b, &out->shape, index) : 0);
-        for (int axis = out->shape.rank - 1; axis >= 0 && ++index[axis] == out->shape.dims[axis]; axis--)
+    const struct shape *shape = &from->shape;
+    if (count == 1 || shape->rank == 0 || shape->dims[MAX(shape->rank - 1, 0)] != count)
+        return 0;
+    return shape->rank == 1 && from->cols == 1 ? from->ld : 1; /* [batch]: a row of one element each */
+}
+
+void op_broadcast(const struct tensor *out, const struct tensor *a, const struct tensor *b,
+                  void (*along)(void *context, const struct op_line *line), void *context)
+{
+    const struct shape *shape = &out->shape;
+    int64_t index[SHAPE_MAX_RANK] = { 0 }, elements = shape_elements(*shape);
+    int last = shape->rank - 1;
+    struct op_line line = { .count = last < 0 ? 1 : shape->dims[last] };
+    line.out_step = broadcast_step(out, line.count);
+    line.a_step = broadcast_step(a, line.count);
+    line.b_step = b ? broadcast_step(b, line.count) : 0;
+    for (int64_t n = 0; n < elements; n += line.count) {
+        line.out = op_offset(out, index);
+        line.a = broadcast_offset(a, shape, index);
+        line.b = b ? broadcast_offset(b, shape, index) : 0;
+        along(context, &line);
+        for (int axis = last - 1; axis >= 0 && ++index[axis] == shape->dims[axis]; axis--)
             index[axis] = 0;
     }
 }

@@ -49,6 +49,9 @@ struct op_type {
 };
 #define OP_ROWS(type) ((type).extent == EXTENT_ROWS)
 
+/* The batch axis shows in the shape: a tensor whose first axis alone is BATCH_DIM is ROWS, one that has it elsewhere is BATCH,
+ * any other is FIXED, or BATCH where its values depend on the rows. op_infer refuses what would have it twice. */
+
 /* What a node does with rows, from its inputs' extents and its arguments. */
 enum behaviour {
     BEHAVIOUR_ROW_BY_ROW, /* row i of the output needs row i of ROWS inputs; runs tile by tile */
@@ -63,10 +66,9 @@ struct op_infer {
     int input_count;
     const struct op_type *inputs;
     const char *const *input_names; /* for errors */
-    int output_count;           /* set by the rule; default 1 */
+    int output_count;           /* the row's; a rule may set another */
     struct op_type outputs[OP_MAX_OUTPUTS];
     enum behaviour behaviour;   /* set by the rule */
-    bool per_count;             /* set by the rule: a FIXED output that also depends on the number of rows */
     pil_status *status;
 };
 
@@ -82,7 +84,7 @@ struct op_run {
     int input_count, output_count;
     const struct op_value *inputs;
     struct op_value *outputs;
-    bool accumulate;            /* REDUCES: false for the shard's first tile (write), true for the others (add) */
+    bool accumulate;            /* REDUCES: false for the shard's first tile (write), true for the others (add); else false */
     int64_t first_row;          /* the tile's first row within the batch */
     int64_t rows;               /* rows of the tile (ROW_BY_ROW, REDUCES) or of the batch (WHOLE) */
     int64_t batch_rows;         /* rows of the whole batch */
@@ -103,7 +105,7 @@ struct op_gradient {
     struct pil_tensor *const *inputs;
     struct pil_tensor *const *outputs;
     struct pil_tensor *const *output_gradients; /* NULL where nothing flows back */
-    struct pil_tensor **input_gradients;        /* to be filled; stays NULL where there is none */
+    struct pil_tensor **input_gradients;        /* to be filled; stays NULL where there is none. Types as the inputs' */
     const bool *wanted;                         /* per input: does anything below need it? */
     /* Adds an op and returns its first output (all of them in `outputs` when not NULL). Never NULL: sticky error. */
     struct pil_tensor *(*emit)(void *context, const char *op, const void *args, struct pil_tensor *const *inputs, int input_count,
@@ -129,24 +131,23 @@ static inline struct pil_tensor *op_emit3(struct op_gradient *g, const char *op,
 /* ---- a row ---- */
 enum op_flag {
     OP_WRITES_STRIDED = 1, /* may write its output as columns of a wider buffer (a concat's): respects ld, touches no pads */
-    OP_VIEW = 2,           /* output 0 is a view of input 0: no run, `view` gives it */
-    OP_IN_PLACE = 4,       /* output 0 may take input 0's memory when nobody else reads that */
+    OP_VIEW = 2,           /* of a matrix by rows it gives columns first .. (struct op_slice_args): a view where readers take one */
+    OP_IN_PLACE = 4,       /* output 0 may take the memory of an input of its shape that nobody reads afterwards */
     OP_RECORD = 8,         /* a sparse gradient: no run; the optimizer reads the node's inputs (a lookup's gradient) */
-    OP_TAKES_VIEWS = 16    /* its dense inputs may be columns of a wider buffer: nothing behind `cols` is read */
+    OP_TAKES_VIEWS = 16,   /* its dense inputs may be columns of a wider buffer: nothing behind `cols` is read */
+    OP_READS_TABLES = 32   /* its variables are tables, of which it reads rows by id: an optimizer's slots may stand beside them */
 };
 struct op_row {
     const char *name;
     const char *help;
-    const struct arg_table *args;   /* NULL: no arguments */
-    size_t args_size;
+    size_t args_size;               /* of its options struct; 0: it has none */
     int min_inputs, max_inputs;     /* max -1: any number */
+    int outputs;                    /* 0: one */
     int flags;
     bool (*infer)(struct op_infer *infer);           /* returns status_ok */
     void (*run)(struct op_run *run);
     void (*gradient)(struct op_gradient *gradient);  /* NULL: no gradient flows through */
     size_t (*scratch)(const void *args, const struct op_type *inputs, const struct op_type *outputs, int64_t tile_rows); /* bytes or NULL */
-    /* OP_VIEW: the output's view, given the input's. */
-    void (*view)(const void *args, const struct op_value *input, struct op_value *output);
     /* Work of one row (ROW_BY_ROW, REDUCES) in floating-point operations, for shards and for `inspect`. NULL: counts elements. */
     double (*work)(const void *args, const struct op_type *inputs, const struct op_type *outputs);
 };
@@ -155,8 +156,12 @@ struct op_row {
 const struct op_row *op_find(const char *name);
 size_t op_count(void);
 const struct op_row *op_at(size_t i);
-/* Checks the number of inputs and runs the shape rule; errors name the op, its inputs and their shapes. */
+/* Checks the number of inputs, runs the shape rule and checks where the batch axis stands in its outputs; errors name the op, its
+ * inputs and their shapes. */
 bool op_infer(const struct op_row *row, struct op_infer *infer);
+
+/* Softplus, GELU, swish: their derivative cannot be told from their value, so no product fuses them. */
+bool op_activation_takes_input(enum activation activation);
 
 /* ---- argument structs that other rooms fill (each documented with its op) ---- */
 struct op_matmul_args { /* y = act(x W + b); inputs x, W [, b] [, gate] */
@@ -173,10 +178,8 @@ struct op_lookup_args { /* pairs (ids, table): combine each, then add the pairs:
 struct op_indicator_args {
     int64_t depth;
 };
-struct op_axis_args { /* concat, split, reductions, softmax, argmax, ... */
+struct op_axis_args { /* concat; from the end where below 0 */
     int axis;
-    bool keepdims;
-    int64_t parts;
 };
 struct op_slice_args { /* columns [first, first + count) of `axis` */
     int axis;
@@ -201,16 +204,12 @@ struct op_norm_args {
     bool training; /* mean and variance are the batch's own */
 };
 struct op_count_args {
-    int64_t factor; /* divide_by_rows: by rows * factor */
+    int64_t factor; /* divide_by_rows: by rows * factor; moments_mean: positions of a channel in a row; 0: 1 */
 };
 struct op_reshape_args {
-    struct shape shape; /* one -1 is inferred; the batch axis stays where it is */
+    struct shape shape; /* one -1 is inferred, besides the batch axis, which stays the first */
 };
 struct op_cast_args {
     enum dtype dtype;
 };
-struct op_class_args {
-    int64_t classes;
-};
-
 #endif

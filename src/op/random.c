@@ -151,6 +151,6 @@ bool initializer_fill(struct initializer initializer, struct random_key key, str
 
 static const struct op_row rows[] = {
     { .name = "dropout", .help = "drops elements at random, scales the others up", .args_size = sizeof(struct op_dropout_args),
-      .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS, .infer = dropout_infer, .run = dropout_run, .gradient = dropout_gradient },
+      .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = dropout_infer, .run = dropout_run, .gradient = dropout_gradient },
 };
 OP_ROWS_OF(random);

@@ -4,7 +4,7 @@
  *
  *   sum_all          x [batch, ...] -> [] float64: every element           reduces
  *   divide_by_rows   x / (rows of the batch * factor)                      needs only the number of rows: no border
- *   broadcast_rows   s [], like [batch, ...] -> s everywhere, shaped so    row by row
+ *   broadcast_like   x, like -> x repeated to the shape of `like`          row by row when that has rows
  *   sum_to           x summed to a shape it was broadcast from             reduces when the batch axis goes
  */
 #include <string.h>
@@ -38,7 +38,7 @@ static void sum_all_run(struct op_run *run)
 static void sum_all_gradient(struct op_gradient *g)
 {
     struct pil_tensor *d = op_emit1(g, "cast", &(struct op_cast_args){ DTYPE_FLOAT32 }, g->output_gradients[0]);
-    g->input_gradients[0] = op_emit2(g, "broadcast_rows", NULL, d, g->inputs[0]);
+    g->input_gradients[0] = op_emit2(g, "broadcast_like", NULL, d, g->inputs[0]);
 }
 
 static bool divide_by_rows_infer(struct op_infer *infer)
@@ -48,7 +48,6 @@ static bool divide_by_rows_infer(struct op_infer *infer)
         return op_fail(infer, "a float tensor without a batch axis is needed");
     infer->outputs[0] = *x;
     infer->outputs[0].dtype = DTYPE_FLOAT32;
-    infer->per_count = true;
     return true;
 }
 
@@ -72,10 +71,13 @@ static void divide_by_rows_gradient(struct op_gradient *g)
         g->input_gradients[0] = op_emit1(g, "cast", &(struct op_cast_args){ DTYPE_FLOAT64 }, g->input_gradients[0]);
 }
 
-static bool broadcast_rows_infer(struct op_infer *infer)
+static bool broadcast_like_infer(struct op_infer *infer)
 {
-    if (infer->inputs[0].shape.rank != 0 || infer->inputs[0].dtype != DTYPE_FLOAT32)
-        return op_fail(infer, "the value must be a float32 scalar");
+    struct shape out;
+    if (!op_need_float(infer))
+        return false;
+    if (!shape_broadcast(infer->inputs[0].shape, infer->inputs[1].shape, &out) || !shape_equal(out, infer->inputs[1].shape))
+        return op_fail(infer, "the first shape cannot be repeated to the second");
     return op_like(infer, 1);
 }
 
@@ -86,15 +88,32 @@ static void fill(const struct tensor *out, float value)
             tensor_floats(out)[r * out->ld + c] = value;
 }
 
-static void broadcast_rows_run(struct op_run *run)
+struct line_call {
+    const float *from;
+    float *to;
+};
+
+static void repeat_line(void *context, const struct op_line *line)
 {
-    fill(&run->outputs[0].tensor, *tensor_floats(&run->inputs[0].tensor));
+    const struct line_call *call = context;
+    for (int64_t i = 0; i < line->count; i++)
+        call->to[line->out + i * line->out_step] = call->from[line->a + i * line->a_step];
 }
 
-static void broadcast_rows_gradient(struct op_gradient *g)
+static void broadcast_like_run(struct op_run *run)
 {
+    const struct tensor *value = &run->inputs[0].tensor, *out = &run->outputs[0].tensor;
+    if (value->shape.rank == 0)
+        fill(out, *tensor_floats(value));
+    else
+        op_broadcast(out, value, NULL, repeat_line, &(struct line_call){ tensor_floats(value), tensor_floats(out) });
+}
+
+static void broadcast_like_gradient(struct op_gradient *g)
+{
+    struct op_reshape_args back = { g->type(g->context, g->inputs[0]).shape };
     if (g->wanted[0])
-        g->input_gradients[0] = op_emit1(g, "sum_to", &(struct op_reshape_args){ SHAPE_SCALAR }, g->output_gradients[0]);
+        g->input_gradients[0] = op_emit1(g, "sum_to", &back, g->output_gradients[0]);
 }
 
 /* ---- sum_to ---- */
@@ -106,45 +125,49 @@ static bool sum_to_infer(struct op_infer *infer)
         return false;
     const struct op_type *x = &infer->inputs[0];
     struct shape back;
+    char text[128];
     if (args->shape.rank > x->shape.rank || !shape_broadcast(args->shape, x->shape, &back) || !shape_equal(back, x->shape))
-        return op_fail(infer, "cannot be summed to that shape");
-    bool rows = args->shape.rank > 0 && args->shape.rank == x->shape.rank && args->shape.dims[0] == BATCH_DIM;
+        return op_fail(infer, "cannot be summed to %s", shape_text(args->shape, text));
+    bool rows = args->shape.rank > 0 && args->shape.dims[0] == BATCH_DIM;
     infer->outputs[0] = (struct op_type){ .dtype = DTYPE_FLOAT32, .shape = args->shape };
     infer->outputs[0].extent = rows ? EXTENT_ROWS : MIN(x->extent, EXTENT_BATCH);
-    infer->behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : OP_ROWS(*x) ? BEHAVIOUR_REDUCES : BEHAVIOUR_WHOLE;
+    infer->behaviour = !OP_ROWS(*x) ? BEHAVIOUR_WHOLE : rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_REDUCES;
     return true;
 }
 
-struct sum_call {
-    const float *x;
-    float *out;
-};
-
-static void sum_step(void *context, int64_t x, int64_t out, int64_t unused)
+static void add_line(void *context, const struct op_line *line)
 {
-    (void)unused;
-    struct sum_call *call = context;
-    call->out[out] += call->x[x];
+    const struct line_call *call = context; /* "out" is what is summed, "a" the sum */
+    for (int64_t i = 0; i < line->count; i++)
+        call->to[line->a + i * line->a_step] += call->from[line->out + i * line->out_step];
+}
+
+/* A double for the sum of all, since so many are added to one. */
+static float sum_of(const struct op_run *run, const struct tensor *x)
+{
+    double sum = 0;
+    for (int64_t r = 0; r < x->rows; r++)
+        sum += run->kernels->sum(x->cols, tensor_floats(x) + r * x->ld);
+    return (float)sum;
 }
 
 static void sum_to_run(struct op_run *run)
 {
     const struct tensor *x = &run->inputs[0].tensor, *out = &run->outputs[0].tensor;
+    bool one = out->rows == 1 && out->cols == 1, by_columns = x->cols == x->shape.dims[MAX(x->shape.rank - 1, 0)];
     if (!run->accumulate)
         fill(out, 0);
-    if (out->shape.rank == 1 && x->shape.rank == 2 && out->cols == x->cols) {
+    if (one)
+        *tensor_floats(out) += sum_of(run, x);
+    else if (out->rows == 1 && out->cols == x->cols && by_columns)
         run->kernels->bias_gradient(tensor_floats(x), x->ld, x->rows, x->cols, tensor_floats(out));
-        return;
-    }
-    struct sum_call call = { tensor_floats(x), tensor_floats(out) };
-    op_broadcast(x, out, NULL, sum_step, &call); /* walks x, with out's offsets broadcast against it */
+    else
+        op_broadcast(x, out, NULL, add_line, &(struct line_call){ tensor_floats(x), tensor_floats(out) });
 }
 
-/* The transpose of a sum is a repetition: add to zeros of the input's shape. */
 static void sum_to_gradient(struct op_gradient *g)
 {
-    struct pil_tensor *zeros = op_emit1(g, "scale", &(struct op_scalar_args){ 0 }, g->inputs[0]);
-    g->input_gradients[0] = op_emit2(g, "add", NULL, zeros, g->output_gradients[0]);
+    g->input_gradients[0] = op_emit2(g, "broadcast_like", NULL, g->output_gradients[0], g->inputs[0]);
 }
 
 static const struct op_row rows[] = {
@@ -152,8 +175,8 @@ static const struct op_row rows[] = {
       .infer = sum_all_infer, .run = sum_all_run, .gradient = sum_all_gradient },
     { .name = "divide_by_rows", .help = "x divided by the rows of the batch times a factor", .args_size = sizeof(struct op_count_args),
       .min_inputs = 1, .max_inputs = 1, .infer = divide_by_rows_infer, .run = divide_by_rows_run, .gradient = divide_by_rows_gradient },
-    { .name = "broadcast_rows", .help = "a scalar in the shape of another tensor", .min_inputs = 2, .max_inputs = 2,
-      .flags = OP_TAKES_VIEWS, .infer = broadcast_rows_infer, .run = broadcast_rows_run, .gradient = broadcast_rows_gradient },
+    { .name = "broadcast_like", .help = "x repeated to the shape of another tensor", .min_inputs = 2, .max_inputs = 2,
+      .flags = OP_TAKES_VIEWS, .infer = broadcast_like_infer, .run = broadcast_like_run, .gradient = broadcast_like_gradient },
     { .name = "sum_to", .help = "sums to a shape that broadcasts to the input's", .args_size = sizeof(struct op_reshape_args),
       .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS, .infer = sum_to_infer, .run = sum_to_run, .gradient = sum_to_gradient },
 };

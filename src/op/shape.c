@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Moving values without changing them: concat, slice, split, transpose, reshape. Concat and slice undo each other, which is
- * all their gradients need.
+ * Moving values without changing them: concat, slice, transpose, reshape. A slice of a concat gives a part back, zeros around a
+ * slice put it where it was: which is all their gradients need.
  */
 #include <string.h>
 
@@ -60,20 +60,17 @@ static bool concat_infer(struct op_infer *infer)
         return false;
     struct op_type out = infer->inputs[0];
     int64_t sum = 0;
-    bool rows = false, mixed = false;
     for (int i = 0; i < infer->input_count; i++) {
         const struct op_type *in = &infer->inputs[i];
-        rows |= OP_ROWS(*in);
-        mixed |= OP_ROWS(*in) != OP_ROWS(infer->inputs[0]);
         if (in->sparse || in->dtype != out.dtype || in->shape.rank != rank)
             return op_fail(infer, "input %d has another type or rank", i + 1);
         for (int a = 0; a < rank; a++)
             if (a != axis && in->shape.dims[a] != out.shape.dims[a])
                 return op_fail(infer, "input %d differs in axis %d", i + 1, a);
-        sum = in->shape.dims[axis] == BATCH_DIM || sum == BATCH_DIM ? BATCH_DIM : sum + in->shape.dims[axis];
+        if (in->shape.dims[axis] == BATCH_DIM)
+            return op_fail(infer, "input %d cannot be joined along the batch axis", i + 1);
+        sum += in->shape.dims[axis];
     }
-    if (rows && (axis == 0 || mixed))
-        return op_fail(infer, "rows cannot be joined along the batch axis");
     out.shape.dims[axis] = sum;
     infer->outputs[0] = out;
     op_by_rows(infer);
@@ -120,9 +117,9 @@ static bool slice_infer(struct op_infer *infer)
         return false;
     if (OP_ROWS(out) && axis == 0)
         return op_fail(infer, "the batch axis cannot be sliced");
-    if (args->first < 0 || args->count < 0 || args->first + args->count > out.shape.dims[axis])
-        return op_fail(infer, "positions %lld to %lld do not lie in axis %d of size %lld", (long long)args->first,
-                       (long long)(args->first + args->count), axis, (long long)out.shape.dims[axis]);
+    if (args->first < 0 || args->count < 0 || args->count > out.shape.dims[axis] - args->first)
+        return op_fail(infer, "%lld positions from %lld on do not lie in axis %d of size %lld", (long long)args->count,
+                       (long long)args->first, axis, (long long)out.shape.dims[axis]);
     out.shape.dims[axis] = args->count;
     infer->outputs[0] = out;
     op_by_rows(infer);
@@ -133,16 +130,7 @@ static void slice_run(struct op_run *run)
 {
     const struct op_slice_args *args = run->args;
     const struct tensor *in = &run->inputs[0].tensor, *out = &run->outputs[0].tensor;
-    if (in->data == out->data && args->first == 0)
-        return;
     copy_along(in, args->first, out, 0, args->count, args->axis < 0 ? args->axis + in->shape.rank : args->axis);
-}
-
-static void slice_view(const void *arguments, const struct op_value *input, struct op_value *output)
-{
-    const struct op_slice_args *args = arguments;
-    output->tensor.data = (char *)input->tensor.data + (size_t)args->first * dtype_size(input->tensor.dtype);
-    output->tensor.ld = input->tensor.ld;
 }
 
 /* The gradient of a slice: zeros around it. */
@@ -159,10 +147,15 @@ static bool pad_zeros_infer(struct op_infer *infer)
     const struct op_pad_args *args = infer->args;
     struct op_type out = infer->inputs[0];
     int axis;
+    if (out.sparse)
+        return op_fail(infer, "a sparse tensor cannot be padded");
     if (!find_axis(infer, args->axis, out.shape.rank, &axis))
         return false;
-    if (args->first < 0 || args->first + out.shape.dims[axis] > args->total)
-        return op_fail(infer, "does not fit %lld positions", (long long)args->total);
+    if (out.shape.dims[axis] == BATCH_DIM)
+        return op_fail(infer, "the batch axis cannot be padded");
+    if (args->first < 0 || args->first > args->total - out.shape.dims[axis])
+        return op_fail(infer, "%lld positions from %lld on do not lie in %lld", (long long)out.shape.dims[axis], (long long)args->first,
+                       (long long)args->total);
     out.shape.dims[axis] = args->total;
     infer->outputs[0] = out;
     op_by_rows(infer);
@@ -180,26 +173,30 @@ static void pad_zeros_run(struct op_run *run)
 {
     const struct op_pad_args *args = run->args;
     const struct tensor *in = &run->inputs[0].tensor, *out = &run->outputs[0].tensor;
+    int axis = args->axis < 0 ? args->axis + in->shape.rank : args->axis;
     clear(out);
-    copy_along(in, 0, out, args->first, in->shape.dims[args->axis], args->axis);
+    copy_along(in, 0, out, args->first, in->shape.dims[axis], axis);
 }
 
 static void pad_zeros_gradient(struct op_gradient *g)
 {
     const struct op_pad_args *args = g->args;
-    int64_t count = g->type(g->context, g->inputs[0]).shape.dims[args->axis];
-    g->input_gradients[0] = op_emit1(g, "slice", &(struct op_slice_args){ args->axis, args->first, count }, g->output_gradients[0]);
+    struct shape shape = g->type(g->context, g->inputs[0]).shape;
+    int axis = args->axis < 0 ? args->axis + shape.rank : args->axis;
+    g->input_gradients[0] = op_emit1(g, "slice", &(struct op_slice_args){ axis, args->first, shape.dims[axis] }, g->output_gradients[0]);
 }
 
-/* ---- transpose: a matrix's two axes ---- */
+/* ---- transpose: a matrix's two axes. Rows become columns and the other way round, so it runs whole. ---- */
 
 static bool transpose_infer(struct op_infer *infer)
 {
     struct op_type out = infer->inputs[0];
-    if (out.sparse || out.shape.rank != 2)
+    if (!op_need_float(infer))
+        return false;
+    if (out.shape.rank != 2)
         return op_fail(infer, "a matrix is needed");
     out.shape = SHAPE(out.shape.dims[1], out.shape.dims[0]);
-    out.extent = MIN(out.extent, EXTENT_BATCH); /* rows become columns: the batch axis is no longer the first */
+    out.extent = out.shape.dims[0] == BATCH_DIM ? EXTENT_ROWS : MIN(out.extent, EXTENT_BATCH);
     infer->outputs[0] = out;
     infer->behaviour = BEHAVIOUR_WHOLE;
     return true;
@@ -231,18 +228,18 @@ static bool reshape_infer(struct op_infer *infer)
             return op_fail(infer, "the batch axis must stay the first");
         from.dims[0] = to.dims[0] = 1;
     }
-    int64_t have = shape_elements(from), known = 1;
+    int64_t have = shape_elements(from);
     int free_axis = -1;
     for (int i = 0; i < to.rank; i++) {
-        if (to.dims[i] >= 0)
-            known *= to.dims[i];
-        else if (free_axis < 0)
-            free_axis = i;
-        else
+        if (to.dims[i] < 0 && free_axis >= 0)
             return op_fail(infer, "only one axis can be left open");
+        free_axis = to.dims[i] < 0 ? i : free_axis;
     }
-    if (free_axis >= 0)
+    if (free_axis >= 0) {
+        to.dims[free_axis] = 1;
+        int64_t known = shape_elements(to);
         to.dims[free_axis] = known > 0 ? have / known : 0;
+    }
     if (have < 0 || shape_elements(to) != have) {
         char text[128];
         return op_fail(infer, "cannot become %s", shape_text(args->shape, text));
@@ -257,20 +254,7 @@ static bool reshape_infer(struct op_infer *infer)
 
 static void reshape_run(struct op_run *run)
 {
-    const struct tensor *in = &run->inputs[0].tensor, *out = &run->outputs[0].tensor;
-    size_t size = dtype_size(in->dtype);
-    if (in->data == out->data && in->ld == out->ld)
-        return;
-    if (in->rows == out->rows) {
-        for (int64_t r = 0; r < in->rows; r++)
-            memmove((char *)out->data + (size_t)(r * out->ld) * size, (const char *)in->data + (size_t)(r * in->ld) * size,
-                    (size_t)in->cols * size);
-        return;
-    }
-    int64_t count = in->rows * in->cols;
-    for (int64_t n = 0; n < count; n++)
-        memcpy((char *)out->data + (size_t)(n / out->cols * out->ld + n % out->cols) * size,
-               (const char *)in->data + (size_t)(n / in->cols * in->ld + n % in->cols) * size, size);
+    tensor_copy(&run->inputs[0].tensor, &run->outputs[0].tensor);
 }
 
 static void reshape_gradient(struct op_gradient *g)
@@ -283,7 +267,7 @@ static const struct op_row rows[] = {
     { .name = "concat", .help = "joins tensors along an axis", .args_size = sizeof(struct op_axis_args), .min_inputs = 1, .max_inputs = -1,
       .flags = OP_TAKES_VIEWS, .infer = concat_infer, .run = concat_run, .gradient = concat_gradient },
     { .name = "slice", .help = "some positions of an axis", .args_size = sizeof(struct op_slice_args), .min_inputs = 1, .max_inputs = 1,
-      .flags = OP_VIEW | OP_TAKES_VIEWS, .infer = slice_infer, .run = slice_run, .gradient = slice_gradient, .view = slice_view },
+      .flags = OP_VIEW | OP_TAKES_VIEWS, .infer = slice_infer, .run = slice_run, .gradient = slice_gradient },
     { .name = "pad_zeros", .help = "a slice put back among zeros", .args_size = sizeof(struct op_pad_args), .min_inputs = 1, .max_inputs = 1,
       .flags = OP_TAKES_VIEWS, .infer = pad_zeros_infer, .run = pad_zeros_run, .gradient = pad_zeros_gradient },
     { .name = "transpose", .help = "a matrix with its axes exchanged", .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS,
