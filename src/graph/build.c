@@ -16,7 +16,9 @@ struct pil_graph *graph_new(pil_status *status)
         return NULL;
     graph->arena = arena_new(status);
     graph->names = map_new(status);
-    if (!graph->arena || !graph->names) {
+    graph->input_names = map_new(status);
+    graph->variable_names = map_new(status);
+    if (!status_ok(status)) {
         graph_free(graph);
         return NULL;
     }
@@ -30,6 +32,10 @@ void graph_free(struct pil_graph *graph)
     if (!graph)
         return;
     map_free(graph->names);
+    map_free(graph->input_names);
+    map_free(graph->variable_names);
+    mem_free(graph->name_counts);
+    mem_free(graph->inputs);
     arena_free(graph->arena);
     mem_free(graph->nodes);
     mem_free(graph->variables);
@@ -66,35 +72,38 @@ struct pil_tensor *graph_fail(struct pil_graph *graph, const char *format, ...)
 void graph_push_scope(struct pil_graph *graph, const char *scope)
 {
     size_t used = strlen(graph->scope);
-    if (used + strlen(scope) + 2 > sizeof graph->scope)
+    if (used + strlen(scope) + 2 > sizeof graph->scope || graph->scope_depth == MAX_SCOPES) {
         graph_fail(graph, "the scope %s%s is too long", graph->scope, scope);
-    else
-        snprintf(graph->scope + used, sizeof graph->scope - used, "%s/", scope);
+        return;
+    }
+    graph->scope_starts[graph->scope_depth++] = (int)used;
+    snprintf(graph->scope + used, sizeof graph->scope - used, "%s/", scope);
 }
 
 void graph_pop_scope(struct pil_graph *graph)
 {
-    size_t used = strlen(graph->scope);
-    if (used > 0)
-        graph->scope[used - 1] = '\0';
-    char *slash = strrchr(graph->scope, '/');
-    if (slash)
-        slash[1] = '\0';
-    else
-        graph->scope[0] = '\0';
+    if (graph->scope_depth > 0)
+        graph->scope[graph->scope_starts[--graph->scope_depth]] = '\0';
 }
 
-/* "matmul", "matmul_1", ... as TensorFlow makes names unique. */
-const char *graph_unique_name(struct pil_graph *graph, const char *name)
+/* "dnn/matmul", "dnn/matmul_1", ... as TensorFlow makes names unique. Each name remembers how far its numbers are taken, so that
+ * a thousand nodes of one op cost a thousand steps. */
+static const char *unique_name(struct pil_graph *graph, const char *name)
 {
-    for (int n = 0; status_ok(&graph->status); n++) {
-        bool added = false;
-        char *candidate = n == 0 ? arena_format(graph->arena, &graph->status, "%s", name)
-                                 : arena_format(graph->arena, &graph->status, "%s_%d", name, n);
-        if (candidate && map_intern(graph->names, slice_text(candidate), &added, &graph->status) >= 0 && added)
+    pil_status *status = &graph->status;
+    char *full = arena_format(graph->arena, status, "%s%s", graph->scope, name);
+    bool added = false;
+    int64_t number = full ? map_intern(graph->names, slice_text(full), &added, status) : -1;
+    if (number < 0 || !mem_grow(&graph->name_counts, &graph->name_count_capacity, (size_t)number + 1, sizeof *graph->name_counts, status))
+        return NULL;
+    while (!added) {
+        char *candidate = arena_format(graph->arena, status, "%s_%d", full, ++graph->name_counts[number]);
+        if (!candidate || map_intern(graph->names, slice_text(candidate), &added, status) < 0)
+            return NULL;
+        if (added)
             return candidate;
     }
-    return "error";
+    return full;
 }
 
 struct node *graph_add_node(struct pil_graph *graph, enum node_kind kind, const char *name, int output_count)
@@ -111,34 +120,58 @@ struct node *graph_add_node(struct pil_graph *graph, enum node_kind kind, const 
     return node;
 }
 
+/* The same name again: the same tensor, unless it is asked to be another. */
+static struct pil_tensor *same_input(struct pil_graph *graph, struct pil_tensor *old, struct op_type type)
+{
+    char have[128], want[128];
+    if (old->type.sparse == type.sparse && old->type.dtype == type.dtype && shape_equal(old->type.shape, type.shape))
+        return old;
+    return graph_fail(graph, "the input %s exists already: it is %s %s there, %s %s here", old->node->name,
+                      old->type.sparse ? "sparse" : dtype_name(old->type.dtype), shape_text(old->type.shape, have),
+                      type.sparse ? "sparse" : dtype_name(type.dtype), shape_text(type.shape, want));
+}
+
 struct pil_tensor *graph_input(struct pil_graph *graph, const char *name, enum dtype dtype, struct shape shape, bool sparse)
 {
-    if (!status_ok(&graph->status))
+    pil_status *status = &graph->status;
+    if (!status_ok(status))
         return &graph->error_tensor;
-    for (size_t i = 0; i < graph->node_count; i++)
-        if (graph->nodes[i]->kind == NODE_INPUT && strcmp(graph->nodes[i]->name, name) == 0)
-            return &graph->nodes[i]->outputs[0];
-    if (!sparse && (shape.rank < 1 || shape.dims[0] != BATCH_DIM))
-        return graph_fail(graph, "input %s: the first axis must be the batch", name);
-    char *copy = arena_text(graph->arena, name, strlen(name), &graph->status);
+    struct op_type type = { .dtype = sparse ? DTYPE_INT32 : dtype, .extent = EXTENT_ROWS, .sparse = sparse,
+                            .shape = sparse ? SHAPE(BATCH_DIM) : shape };
+    int64_t number = map_find(graph->input_names, slice_text(name));
+    if (number >= 0)
+        return same_input(graph, graph->inputs[number], type);
+    bool fits = type.shape.rank >= 1 && type.shape.dims[0] == BATCH_DIM && shape_elements(shape_with_batch(type.shape, 1)) >= 0;
+    for (int i = 1; i < type.shape.rank; i++)
+        fits &= type.shape.dims[i] >= 0;
+    if (!fits || dtype_size(type.dtype) == 0) {
+        char text[128];
+        return graph_fail(graph, "input %s: %s %s is no batch of values; the first axis must be the batch, the others known", name,
+                          dtype_name(type.dtype), shape_text(type.shape, text));
+    }
+    char *copy = arena_text(graph->arena, name, strlen(name), status);
     struct node *node = graph_add_node(graph, NODE_INPUT, copy, 1);
-    if (!node || !copy)
+    number = node && copy ? map_intern(graph->input_names, slice_text(copy), NULL, status) : -1;
+    if (number < 0 || !mem_grow(&graph->inputs, &graph->input_capacity, (size_t)number + 1, sizeof *graph->inputs, status))
         return &graph->error_tensor;
-    node->outputs[0].type = (struct op_type){ .dtype = sparse ? DTYPE_INT32 : dtype, .extent = EXTENT_ROWS, .sparse = sparse,
-                                              .shape = sparse ? SHAPE(BATCH_DIM) : shape };
-    return &node->outputs[0];
+    node->outputs[0].type = type;
+    return graph->inputs[number] = &node->outputs[0];
 }
 
 struct pil_tensor *graph_constant(struct pil_graph *graph, struct shape shape, const float *contiguous)
 {
+    enum { ALIGNMENT = 64 }; /* the arena aligns to 16, kernels like 64 */
+    char text[128];
     if (!status_ok(&graph->status))
         return &graph->error_tensor;
+    size_t bytes = tensor_bytes(DTYPE_FLOAT32, shape, false);
+    if (shape_elements(shape) < 0 || bytes > SIZE_MAX - ALIGNMENT)
+        return graph_fail(graph, "a constant has an impossible shape %s", shape_text(shape, text));
     struct node *node = graph_add_node(graph, NODE_CONSTANT, "constant", 1);
-    /* 64 bytes of slack: the arena aligns to 16, kernels like 64. */
-    char *memory = arena_alloc(graph->arena, tensor_bytes(DTYPE_FLOAT32, shape, false) + 64, &graph->status);
+    char *memory = arena_alloc(graph->arena, bytes + ALIGNMENT, &graph->status);
     if (!node || !memory)
         return &graph->error_tensor;
-    memory += (64 - (uintptr_t)memory % 64) % 64;
+    memory += (ALIGNMENT - (uintptr_t)memory % ALIGNMENT) % ALIGNMENT;
     node->constant = tensor_view(memory, DTYPE_FLOAT32, shape, false);
     tensor_unpack(contiguous, &node->constant);
     node->outputs[0].type = (struct op_type){ .dtype = DTYPE_FLOAT32, .extent = EXTENT_FIXED, .shape = shape };
@@ -174,44 +207,44 @@ static bool infer(struct pil_graph *graph, const struct op_row *row, const void 
     return false;
 }
 
+/* The node of an op whose shape rule has spoken; NULL when memory is out. */
+static struct node *add_op(struct pil_graph *graph, const struct op_row *row, void *args, struct pil_tensor *const *inputs, int input_count,
+                           const struct op_infer *rule)
+{
+    const char *name = unique_name(graph, row->name);
+    struct node *node = name ? graph_add_node(graph, NODE_OP, name, rule->output_count) : NULL;
+    struct pil_tensor **own = arena_alloc(graph->arena, (size_t)MAX(input_count, 1) * sizeof *own, &graph->status);
+    if (!node || !own)
+        return NULL;
+    memcpy(own, inputs, (size_t)input_count * sizeof *own);
+    node->row = row;
+    node->args = args;
+    node->inputs = own;
+    node->input_count = input_count;
+    node->behaviour = rule->behaviour;
+    for (int i = 0; i < rule->output_count; i++)
+        node->outputs[i].type = rule->outputs[i];
+    return node;
+}
+
 struct pil_tensor *graph_op(struct pil_graph *graph, const char *op, const void *args, struct pil_tensor *const *inputs, int input_count,
                             struct pil_tensor **outputs)
 {
     const struct op_row *row = op_find(op);
-    if (!row && status_ok(&graph->status))
-        graph_fail(graph, "there is no op '%s'", op);
-    struct op_infer rule = { 0 };
+    struct op_infer rule = { .output_count = row ? MAX(row->outputs, 1) : 1 };
+    struct node *node = NULL;
     void *copy = NULL;
-    if (status_ok(&graph->status) && row->args_size) {
+    if (!row)
+        graph_fail(graph, "there is no op '%s'", op);
+    else if (status_ok(&graph->status) && row->args_size)
         copy = arena_alloc(graph->arena, row->args_size, &graph->status);
-        if (copy && args)
-            memcpy(copy, args, row->args_size);
-    }
-    if (!status_ok(&graph->status) || !infer(graph, row, copy, inputs, input_count, &rule))
-        goto failed;
-    char scoped[640];
-    snprintf(scoped, sizeof scoped, "%s%s", graph->scope, op);
-    struct node *node = graph_add_node(graph, NODE_OP, graph_unique_name(graph, scoped), rule.output_count);
-    struct pil_tensor **own = arena_alloc(graph->arena, (size_t)MAX(input_count, 1) * sizeof *own, &graph->status);
-    if (!node || !own)
-        goto failed;
-    memcpy(own, inputs, (size_t)input_count * sizeof *own);
-    node->row = row;
-    node->args = copy;
-    node->inputs = own;
-    node->input_count = input_count;
-    node->behaviour = rule.behaviour;
-    for (int i = 0; i < rule.output_count; i++) {
-        node->outputs[i].type = rule.outputs[i];
-        if (outputs)
-            outputs[i] = &node->outputs[i];
-    }
-    return &node->outputs[0];
-failed:
-    if (outputs)
-        for (int i = 0; i < MAX(rule.output_count, 1); i++)
-            outputs[i] = &graph->error_tensor;
-    return &graph->error_tensor;
+    if (copy && args)
+        memcpy(copy, args, row->args_size);
+    if (status_ok(&graph->status) && infer(graph, row, copy, inputs, input_count, &rule))
+        node = add_op(graph, row, copy, inputs, input_count, &rule);
+    for (int i = 0; outputs && i < rule.output_count; i++)
+        outputs[i] = node ? &node->outputs[i] : &graph->error_tensor;
+    return node ? &node->outputs[0] : &graph->error_tensor;
 }
 
 struct pil_tensor *graph_op1(struct pil_graph *graph, const char *op, const void *args, struct pil_tensor *a)
@@ -232,11 +265,15 @@ struct pil_tensor *graph_op3(struct pil_graph *graph, const char *op, const void
 
 void graph_name(struct pil_graph *graph, struct pil_tensor *tensor, const char *name)
 {
-    if (tensor->node == &graph->error_node)
+    if (!status_ok(&graph->status))
         return;
-    char scoped[640];
-    snprintf(scoped, sizeof scoped, "%s%s", graph->scope, name);
-    tensor->node->name = graph_unique_name(graph, scoped);
+    if (tensor->node->kind != NODE_OP || graph->has_gradients) { /* a dropout's gradient draws under the name it found */
+        graph_fail(graph, "%s cannot be named %s: only ops can, and before the gradients are added", tensor->node->name, name);
+        return;
+    }
+    const char *unique = unique_name(graph, name);
+    if (unique)
+        tensor->node->name = unique;
 }
 
 const char *graph_tensor_name(const struct pil_tensor *tensor)

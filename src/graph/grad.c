@@ -40,12 +40,17 @@ static bool append(struct pil_graph *graph, void *list_pointer, int *count, void
     return true;
 }
 
+static bool is_record(const struct pil_tensor *part)
+{
+    return part->node->row && (part->node->row->flags & OP_RECORD);
+}
+
 /* A variable's part: a record, or a dense gradient. */
 static bool add_to_variable(struct pil_graph *graph, struct pil_tensor *variable, struct pil_tensor *part)
 {
     struct variable_entry *entry = (struct variable_entry *)variable->node->variable;
     struct node *node = part->node;
-    if (node->row && (node->row->flags & OP_RECORD))
+    if (is_record(part))
         return append(graph, &entry->gradient.records, &entry->gradient.record_count, node);
     return append(graph, &entry->gradient.dense, &entry->gradient.dense_count, part);
 }
@@ -56,6 +61,11 @@ static bool add_part(struct walk *walk, struct pil_tensor *tensor, struct pil_te
         return add_to_variable(walk->graph, tensor, part);
     if (tensor->node->kind != NODE_OP)
         return true;
+    if (is_record(part)) {
+        graph_fail(walk->graph, "the table %s of a lookup is computed, so its rows cannot be trained", tensor->node->name);
+        status_hint(&walk->graph->status, "look up in a variable, or put stop_gradient before the lookup");
+        return false;
+    }
     struct pil_tensor **slot = &walk->parts[tensor->node->number][tensor->index];
     *slot = *slot ? graph_op2(walk->graph, "add", NULL, *slot, part) : part;
     return status_ok(&walk->graph->status);
@@ -137,7 +147,7 @@ bool graph_gradients(struct pil_graph *graph, struct pil_tensor *loss)
         return false;
     mark_needed(&walk);
     graph_push_scope(graph, "gradients");
-    bool ok = loss->node->kind != NODE_OP || add_part(&walk, loss, graph_scalar(graph, 1));
+    bool ok = !walk.needed[loss->node->number] || add_part(&walk, loss, graph_scalar(graph, 1));
     for (size_t i = walk.node_count; ok && i-- > 0;)
         if (graph->nodes[i]->kind == NODE_OP)
             ok = visit(&walk, graph->nodes[i]);

@@ -6,7 +6,8 @@
  *   build     graph_new, graph_input, graph_variable, graph_op: the first error stays, builders never return NULL
  *   grad      graph_gradients: reverse walk; every trainable variable gets a dense gradient, records, or none
  *   plan      dead ops dropped, neighbours fused, stages cut, buffers placed
- *   session   binds variables and inputs, runs stages: shards of tiles, the fixed tree
+ *   session   binds variables and inputs, holds the memory
+ *   run       runs stages: shards of tiles, the fixed tree
  *
  * Stages. Even stages are WHOLE: nodes that run once (prologue, between phases, epilogue). Odd stages are ROWS: one phase each;
  * its rows run tile by tile through all its nodes. A reduction of stage s can be read from stage s + 1 on, after the tree. A
@@ -51,7 +52,8 @@ struct arena *graph_arena(struct pil_graph *graph);
 void graph_push_scope(struct pil_graph *graph, const char *scope);
 void graph_pop_scope(struct pil_graph *graph);
 
-/* Dense rows input [batch, ...], or a sparse one (shape ignored). The same name again gives the same tensor. */
+/* Dense rows input [batch, ...], or a sparse one (dtype and shape ignored). The same name again gives the same tensor; as another
+ * type it is an error. */
 struct pil_tensor *graph_input(struct pil_graph *graph, const char *name, enum dtype dtype, struct shape shape, bool sparse);
 /* `name` is full (no scope is added). The same name again is an error unless shape and trainable agree. */
 struct pil_tensor *graph_variable(struct pil_graph *graph, const char *name, struct shape shape, struct initializer initializer, bool trainable);
@@ -67,7 +69,7 @@ struct pil_tensor *graph_op1(struct pil_graph *graph, const char *op, const void
 struct pil_tensor *graph_op2(struct pil_graph *graph, const char *op, const void *args, struct pil_tensor *a, struct pil_tensor *b);
 struct pil_tensor *graph_op3(struct pil_graph *graph, const char *op, const void *args, struct pil_tensor *a, struct pil_tensor *b,
                              struct pil_tensor *c);
-/* Names the node made last (scoped); dropout's random stream follows from it. */
+/* Names an op's node (scoped), before the gradients are added; dropout's random stream follows from it. */
 void graph_name(struct pil_graph *graph, struct pil_tensor *tensor, const char *name);
 const char *graph_tensor_name(const struct pil_tensor *tensor);
 /* After the last phase of a TRAIN run: variable = decay * variable + (1 - decay) * value. */
@@ -90,7 +92,7 @@ int64_t plan_shards(const struct plan *plan, int64_t rows);
 void plan_dump(const struct plan *plan, struct text *out); /* a line a node: stage, behaviour, shapes, place */
 void plan_free(struct plan *plan);
 
-/* ---- session.c ---- */
+/* ---- session.c, run.c ---- */
 /* Where a variable lives. For dense trainable ones also where its gradient goes: `group` and `block_offset` as in the store. */
 struct session_variable {
     struct tensor value;
@@ -103,9 +105,9 @@ struct session *session_new(const struct plan *plan, struct threads *threads, co
 bool session_bind(struct session *session, const struct graph_variable *variable, const struct session_variable *where, pil_status *status);
 /* Floats of each group's gradient block. Before the first run. */
 bool session_groups(struct session *session, int group, int64_t floats, pil_status *status);
-/* The batch's values: views that stay valid during the run. */
+/* The batch's values: views that stay valid during the run. Dense ones are padded as tensor_new pads them. */
 bool session_input(struct session *session, const char *name, const struct op_value *value); /* false: the plan does not read it */
-/* Runs one batch. `jobs` are appended behind the first phase's shards (the next batch's input). */
+/* Runs one batch. `jobs`, at most seven, are appended behind the first phase's shards (the next batch's input). */
 bool session_run(struct session *session, int64_t rows, int64_t step, const struct job *jobs, size_t job_count, pil_status *status);
 /* A fetch's value after a run, in the order given to plan_compile. */
 const struct op_value *session_fetch(const struct session *session, size_t i);

@@ -6,6 +6,7 @@
 #include "graph/graph.h"
 
 /* ---- the graph: nodes in order of creation, which is an order of evaluation ---- */
+enum { MAX_SCOPES = 64 };
 enum node_kind { NODE_OP, NODE_INPUT, NODE_VARIABLE, NODE_CONSTANT };
 struct node {
     enum node_kind kind;
@@ -46,13 +47,20 @@ struct pil_graph {
     struct moving *movings;
     size_t moving_count, moving_capacity;
     struct map *names;       /* of nodes: each once */
+    int *name_counts;        /* by a name's number there: the suffix to try next */
+    size_t name_count_capacity;
+    struct map *input_names; /* by the number of the key: inputs, and the same of variables */
+    struct pil_tensor **inputs;
+    size_t input_capacity;
+    struct map *variable_names;
     char scope[512];
+    int scope_starts[MAX_SCOPES]; /* where each of the nested scopes begins */
+    int scope_depth;
     struct node error_node;
     struct pil_tensor error_tensor;
     bool has_gradients;
 };
 struct node *graph_add_node(struct pil_graph *graph, enum node_kind kind, const char *name, int output_count);
-const char *graph_unique_name(struct pil_graph *graph, const char *name);
 
 /* ---- the plan ---- */
 enum place {
@@ -78,8 +86,10 @@ struct plan_tensor {
     int uses;
     bool batch_sized;  /* crosses a border, or is fetched */
     bool fetched;
+    bool lookup_only;  /* PLACE_VARIABLE: only lookups read it */
     int stage;         /* its maker's */
-    int variable;      /* PLACE_VARIABLE, PLACE_GRADIENT: number in the graph */
+    int slot;          /* PLACE_TILE: of the arena */
+    int variable;      /* PLACE_VARIABLE, PLACE_GRADIENT: number in the graph; else -1 */
     int input;         /* PLACE_INPUT: number in the plan */
 };
 struct step {
@@ -129,7 +139,80 @@ bool plan_is_rows(const struct plan *plan, int tensor); /* laid out by rows of t
 bool phase_cut(struct plan *plan, pil_status *status);  /* phase.c: stages, borders */
 bool place_all(struct plan *plan, pil_status *status);  /* place.c: buffers */
 
-/* For tests: fills every buffer that is not a pad with NaN, so that reading what was not written shows. */
+/* ---- the session ---- */
+enum { MAX_JOBS = 8 }; /* of a run of the workers: the shards, and what the caller appends */
+
+/* A group's gradient blocks, one a shard. */
+struct group {
+    float *partials[MAX_SHARDS];
+    int64_t floats;
+};
+struct buffer {
+    char *data;
+    size_t capacity;
+};
+/* An input or output of a step, as it is found when a tile comes. Most operands never move: they are settled once for every
+ * worker. Those of rows move from tile to tile, and a reduction is written in its shard's block. */
+struct operand {
+    int tensor, root;  /* plan tensors: its own, and the one in whose memory it lies */
+    int64_t columns;   /* bytes from the beginning of the root's row to its own */
+    char *base;        /* at the batch's row 0, where a tile's rows begin first * row_bytes further on */
+    int64_t row_bytes; /* 0: every tile begins at the same place */
+};
+/* Operands by stage: those of stage s are numbers[first[s]] .. numbers[first[s + 1] - 1]. */
+struct operand_list {
+    int *first, *numbers;
+};
+struct worker {
+    char *arena;
+    void *scratch;
+    struct op_value *values; /* by operand */
+    struct op_run *runs;     /* by step */
+    pil_status status;
+    int64_t bad_row;         /* where the status is from */
+};
+struct session {
+    const struct plan *plan;
+    struct threads *threads;
+    const struct kernels *kernels;
+    uint64_t seed;
+    int worker_count;
+    struct worker *workers;
+    struct operand *operands;
+    int operand_count;
+    struct operand_list moving;    /* rows, dense or sparse */
+    struct operand_list sharded;   /* reductions' outputs */
+    int *input_operands;           /* dense ones that lie in an input */
+    int input_operand_count;
+    struct session_variable *variables; /* by the graph's number */
+    bool *bound;
+    struct op_value *inputs;
+    struct map *input_names;       /* to numbers of inputs */
+    struct group *groups;
+    int group_count;
+    struct buffer *buffers;        /* PLACE_BATCH */
+    char *memory;                  /* PLACE_STATIC */
+    struct buffer *partials;       /* per stage: MAX_SHARDS blocks at most */
+    struct op_value *fetches;
+    struct session_record *records;
+    struct sparse *record_ids;
+    size_t record_count;
+    bool settled;                  /* no buffer was moved since operands were settled */
+    /* of the run in progress */
+    int64_t rows, step, shards;
+    int stage;
+    bool poisoned;
+};
+/* The first byte of what a plan tensor that is no part of another holds; a reduction's in the block of `shard`. run.c */
+char *session_address(const struct session *session, const struct worker *worker, const struct plan_tensor *tensor, int64_t shard);
+/* The plan tensor in whose memory t lies, and how many elements into its rows. */
+int plan_root(const struct plan *plan, int t, int64_t *columns);
+/* What does not change from tile to tile: type, columns, distance of rows. */
+struct op_value session_template(const struct plan *plan, int t);
+
+/* For tests: fills every buffer that is not a pad with NaN before each run, so that reading what was not written shows. */
 void session_poison(struct session *session);
+/* For tests: the first tensor of which a pad is not zero, or NULL. */
+const char *session_dirty_pad(const struct session *session);
 
 #endif

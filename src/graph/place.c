@@ -53,17 +53,28 @@ static void place_view(struct plan *plan, const struct step *step)
 
 /* ---- partials ---- */
 
-/* The variable whose dense gradient this reduction alone is, or -1. */
-static int gradient_variable(const struct plan *plan, int tensor)
+/* Reductions that write a variable's gradient into its block: all its dense parts are reductions that nobody else reads and that
+ * no other variable has as its own. Any other gradient is put together after the stages (run.c). */
+static bool find_gradients(struct plan *plan, pil_status *status)
 {
     const struct pil_graph *graph = plan->graph;
-    if (!graph->has_gradients || plan->tensors[tensor].uses || plan->tensors[tensor].fetched)
-        return -1;
-    for (size_t v = 0; v < graph->variable_count; v++)
+    int *claims = mem_array((size_t)plan->tensor_count + 1, sizeof *claims, status);
+    for (size_t v = 0; claims && graph->has_gradients && v < graph->variable_count; v++)
         for (int k = 0; k < graph->variables[v]->gradient.dense_count; k++)
-            if (graph->variables[v]->gradient.dense[k] == plan->tensors[tensor].tensor)
-                return (int)v;
-    return -1;
+            claims[plan_number(plan, graph->variables[v]->gradient.dense[k])]++;
+    for (size_t v = 0; claims && graph->has_gradients && v < graph->variable_count; v++) {
+        const struct variable_gradient *gradient = &graph->variables[v]->gradient;
+        bool own = true;
+        for (int k = 0; k < gradient->dense_count; k++) {
+            int t = plan_number(plan, gradient->dense[k]);
+            const struct plan_tensor *part = &plan->tensors[t];
+            own &= claims[t] == 1 && part->maker >= 0 && plan->steps[part->maker].behaviour == BEHAVIOUR_REDUCES && !part->uses && !part->fetched;
+        }
+        for (int k = 0; own && k < gradient->dense_count; k++)
+            plan->tensors[plan_number(plan, gradient->dense[k])].variable = (int)v;
+    }
+    mem_free(claims);
+    return claims != NULL;
 }
 
 static void place_reduction(struct plan *plan, struct step *step)
@@ -72,7 +83,6 @@ static void place_reduction(struct plan *plan, struct step *step)
         struct plan_tensor *out = &plan->tensors[step->outputs[i]];
         int64_t rows, cols;
         tensor_cut(out->tensor->type.shape, false, &rows, &cols);
-        out->variable = gradient_variable(plan, step->outputs[i]);
         if (out->variable >= 0) {
             out->place = PLACE_GRADIENT;
             plan->gradient_bytes += rows * out->ld * (int64_t)sizeof(float);
@@ -128,6 +138,23 @@ static void find_lifetimes(struct plan *plan)
     }
 }
 
+/* The memory of an input that has the output's shape and is not read afterwards. */
+static bool place_over_input(struct plan *plan, const struct step *step, struct plan_tensor *out, struct slot *slots)
+{
+    for (int i = 0; (step->row->flags & OP_IN_PLACE) && i < step->input_count; i++) {
+        const struct plan_tensor *in = &plan->tensors[step->inputs[i]];
+        if (in->place != PLACE_TILE || in->last_use != out->first_use || in->tensor->type.dtype != out->tensor->type.dtype ||
+            !shape_equal(in->tensor->type.shape, out->tensor->type.shape))
+            continue;
+        out->place = PLACE_TILE;
+        out->offset = in->offset;
+        out->slot = in->slot;
+        slots[out->slot].free_after = out->last_use;
+        return true;
+    }
+    return false;
+}
+
 static void place_tile(struct plan *plan, struct plan_tensor *tensor, struct slot *slots, int *slot_count)
 {
     int64_t size = (int64_t)dtype_size(tensor->tensor->type.dtype);
@@ -145,6 +172,7 @@ static void place_tile(struct plan *plan, struct plan_tensor *tensor, struct slo
     best->free_after = tensor->last_use;
     tensor->place = PLACE_TILE;
     tensor->offset = best->offset;
+    tensor->slot = (int)(best - slots);
 }
 
 static bool place_tiles(struct plan *plan, pil_status *status)
@@ -157,8 +185,10 @@ static bool place_tiles(struct plan *plan, pil_status *status)
         const struct step *step = &plan->steps[plan->order[o]];
         for (int i = 0; i < step->output_count; i++) {
             struct plan_tensor *root = &plan->tensors[root_of(plan, step->outputs[i])];
-            if (root->place == PLACE_NONE && root->first_use == o && root->maker >= 0 && !root->batch_sized &&
-                root->tensor->type.extent == EXTENT_ROWS)
+            if (root->place != PLACE_NONE || root->first_use != o || root->maker < 0 || root->batch_sized || !OP_ROWS(root->tensor->type))
+                continue;
+            bool own = root == &plan->tensors[step->outputs[i]] && i == 0;
+            if (!own || !place_over_input(plan, step, root, slots))
                 place_tile(plan, root, slots, &slot_count);
         }
     }
@@ -200,6 +230,8 @@ bool place_all(struct plan *plan, pil_status *status)
         else
             place_concat(plan, step);
     }
+    if (!find_gradients(plan, status))
+        return false;
     place_reductions(plan);
     find_lifetimes(plan);
     if (!place_tiles(plan, status))

@@ -197,10 +197,9 @@ static void find_lookup_only(struct plan *plan)
         struct graph_variable *variable = graph_variable_at(plan->graph, (size_t)plan->tensors[t].variable);
         bool only = plan->tensors[t].uses > 0 && !plan->tensors[t].fetched && variable->shape.rank == 2;
         for (int s = 0; s < plan->step_count; s++)
-            for (int i = 0; i < plan->steps[s].input_count; i++)
-                if (plan->steps[s].inputs[i] == t)
-                    only &= strncmp(plan->steps[s].row->name, "lookup", 6) == 0;
-        variable->lookup_only = only;
+            for (int i = 0; only && i < plan->steps[s].input_count; i++)
+                only = plan->steps[s].inputs[i] != t || (plan->steps[s].row->flags & OP_READS_TABLES);
+        variable->lookup_only = plan->tensors[t].lookup_only = only;
     }
 }
 
