@@ -17,8 +17,8 @@
 # A case runs in a folder of its own that holds a copy of tests/program/common. After every case no temporary file may be
 # left, whatever went wrong.
 set -u
-program=$1
-root=$2
+program=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
+root=$(cd "$2" && pwd)
 folder=$root/tests/program/$3
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
