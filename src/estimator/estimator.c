@@ -167,6 +167,7 @@ static bool fill_store(struct estimator *estimator, pil_status *status)
 {
     const struct model *model = estimator->model;
     const char *prefix = estimator->options.checkpoint;
+    const char *warm_start = estimator->options.warm_start_from;
     /* A folder that does not exist yet is made and locked when there is something to write. */
     bool locks = estimator->options.training && !estimator->options.look_only;
     if (locks && model->run.model_dir && file_is_folder(model->run.model_dir)) {
@@ -182,12 +183,18 @@ static bool fill_store(struct estimator *estimator, pil_status *status)
         struct checkpoint_restore_options options = { .slots = estimator->options.training,
                                                       .model_dir = estimator->options.checkpoint ? NULL : model->run.model_dir };
         estimator->restored = prefix;
+        if (estimator->options.warm_start_from)
+            log_line(LOG_INFO, "%s goes on from its own checkpoint: nothing is taken from %s", model->run.model_dir,
+                     estimator->options.warm_start_from);
         return checkpoint_restore(estimator->store, prefix, &options, status);
     }
+    if (!warm_start && estimator->options.training)
+        warm_start = model->warm_start_from;
     if (!estimator->options.training)
         log_line(LOG_WARNING, "there is no checkpoint in %s: the initial weights are used", model->run.model_dir ? model->run.model_dir : "-");
     return store_initialize(estimator->store, (uint64_t)MAX(model->run.tf_random_seed, 0), estimator->threads, status) &&
-           transfer_apply(estimator->store, status);
+           transfer_apply(estimator->store, status) &&
+           (!warm_start || transfer_warm_start(estimator->store, warm_start, status));
 }
 
 static bool start(struct estimator *estimator, pil_status *status)

@@ -113,6 +113,7 @@ struct model {
     struct head_options head;
     const char *label;
     const char *weight_column;       /* NULL: none */
+    const char *warm_start_from;     /* a checkpoint or a folder: what a new model takes over; NULL: none */
     int tensorflow;                  /* 2 or 1 */
     bool tf_dense;                   /* compat: tf_dense */
     struct column_set *columns;
@@ -167,6 +168,7 @@ struct estimator_options {
     int threads;                 /* 0: all */
     bool training;               /* with slots and hyper-parameters; false: evaluate and predict only */
     const char *checkpoint;      /* evaluate, predict: this prefix instead of the newest */
+    const char *warm_start_from; /* a checkpoint or a folder that a new model takes over from; NULL: the model file's */
     bool accept_changed_data;
     bool look_only;              /* with training: to describe the model; takes no lock, writes nothing */
     const volatile int *stop;    /* becomes non-zero on SIGINT, SIGTERM: save and stop */

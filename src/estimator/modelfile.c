@@ -269,10 +269,12 @@ static void print_model(const struct model *model, struct arena *arena, struct t
 {
     struct input_section input = model->input;
     struct run_options run = model->run;
+    const char *warm_start;
 
     input.train = absolute_paths(model, input.train, arena, status);
     input.eval = absolute_paths(model, input.eval, arena, status);
     run.model_dir = absolute_path(model, run.model_dir, arena, status);
+    warm_start = absolute_path(model, model->warm_start_from, arena, status);
     if (!status_ok(status))
         return;
     text_format(yaml, "tensorflow: %d\nestimator: %s\nlabel: ", model->tensorflow, model->estimator);
@@ -280,7 +282,7 @@ static void print_model(const struct model *model, struct arena *arena, struct t
     text_format(yaml, "\ncompat: %s\n", model->tf_dense ? "tf_dense" : "null");
     column_set_print(model->columns, yaml);
     text_append_text(yaml, "params:\n");
-    params_print(find_row(model), model, yaml);
+    params_print(find_row(model), model, warm_start, yaml);
     print_section("input", &INPUT_TABLE, &input, yaml);
     print_section("train", &TRAIN_TABLE, &model->train, yaml);
     print_section("eval", &EVAL_TABLE, &model->eval, yaml);

@@ -68,7 +68,8 @@ enum { ESTIMATOR_COUNT = 8 };
 extern const struct estimator_row ESTIMATOR_ROWS[ESTIMATOR_COUNT];
 /* Fills what params decide: head, columns, layers, optimizers. model->estimator and columns are there. */
 bool params_read(const struct estimator_row *row, const struct value *map, struct model *model, pil_status *status);
-void params_print(const struct estimator_row *row, const struct model *model, struct text *yaml);
+/* warm_start_from: the model's, absolute. */
+void params_print(const struct estimator_row *row, const struct model *model, const char *warm_start_from, struct text *yaml);
 
 /* ---- modelfile.c ---- */
 extern const struct arg_table FILE_TABLE; /* the keys of the file itself */

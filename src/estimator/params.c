@@ -39,6 +39,7 @@ struct params {
     const char *weight_column;
     int loss_reduction; /* DEFAULT_REDUCTION: that of model->tensorflow */
     const char *model_dir;
+    const char *warm_start_from;
 };
 enum { DEFAULT_REDUCTION = -1, MOST_UNITS = 1 << 24 };
 
@@ -232,6 +233,26 @@ static const struct arg_type REFUSED = {
     .name = "null", .schema = "{\"type\":\"null\"}", .parse = parse_refused, .print = print_null, .json = print_null
 };
 
+/* WarmStartSettings choose variables and map vocabularies; here whatever fits is taken over. */
+static bool parse_warm_start(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader,
+                             pil_status *status)
+{
+    if (value->kind == VALUE_MAP)
+        return value_unsupported(value, status, "%s takes a checkpoint or a folder; settings are not in this version", arg->name);
+    return FILE_ARG_PATH.parse(arg, value, field, reader, status);
+}
+
+static void print_path(const struct arg *arg, const void *field, struct text *out)
+{
+    ARG_TEXT.print(arg, field, out);
+}
+
+static const struct arg_type WARM_START = { .name = "path",
+                                            .schema = "{\"type\":[\"string\",\"null\"]}",
+                                            .parse = parse_warm_start,
+                                            .print = print_path,
+                                            .json = print_null };
+
 /* ---- optimizers ---------------------------------------------------------------------------------------------- */
 
 static bool parse_optimizer(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader,
@@ -340,7 +361,8 @@ static const struct params params_defaults = {
         { "loss_reduction", &REDUCTION, AT(loss_reduction), .help = "sum_over_batch_size (tensorflow: 1: sum), mean, ..." },     \
         { "model_dir", &FILE_ARG_PATH, AT(model_dir), .help = "as run.model_dir" },                                              \
         { "config", &REFUSED, .offset = 0, .help = "null: see run", .extra = "stands under run, field by field" },               \
-        { "warm_start_from", &REFUSED, .offset = 0, .help = "null", .extra = "is not in this version" },                         \
+        { "warm_start_from", &WARM_START, AT(warm_start_from), .help = "a checkpoint or a model's folder: a new model takes "    \
+                                                                       "over the variables that fit" },                          \
         { "clip_gradients", &REFUSED, .offset = 0, .help = "null", .extra = "is not in this version" },                          \
     };                                                                                                                           \
     static const struct arg_table kind##_##head##_table = {                                                                      \
@@ -450,6 +472,7 @@ static void fill_head(const struct estimator_row *row, const struct params *para
     head->reduction = params->loss_reduction == DEFAULT_REDUCTION ? standard : (enum loss_reduction)params->loss_reduction;
     head->tensorflow = model->tensorflow;
     model->weight_column = params->weight_column;
+    model->warm_start_from = params->warm_start_from;
 }
 
 static void fill_layers(const struct params *params, struct model *model)
@@ -500,7 +523,7 @@ bool params_read(const struct estimator_row *row, const struct value *map, struc
     return read_optimizers(&params, model, status);
 }
 
-void params_print(const struct estimator_row *row, const struct model *model, struct text *yaml)
+void params_print(const struct estimator_row *row, const struct model *model, const char *warm_start_from, struct text *yaml)
 {
     const struct head_options *head = &model->head;
     struct params params = {
@@ -517,6 +540,7 @@ void params_print(const struct estimator_row *row, const struct model *model, st
         .label_dimension = head->label_dimension,
         .label_vocabulary = { head->vocabulary, head->vocabulary_count, true },
         .weight_column = model->weight_column,
+        .warm_start_from = warm_start_from,
         .loss_reduction = (int)head->reduction,
     };
 

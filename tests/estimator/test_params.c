@@ -175,6 +175,22 @@ static void test_model_dir(void **state)
     model_free(model);
 }
 
+static void test_warm_start(void **state)
+{
+    struct model *model = load_params("baseline_regressor", "warm_start_from: other/model.ckpt-3");
+    char expected[600], *yaml, *folder = realpath(scratch_folder, NULL);
+
+    (void)state;
+    snprintf(expected, sizeof expected, "%s/other/model.ckpt-3", scratch_folder);
+    assert_string_equal(model->warm_start_from, expected);
+    yaml = printed(model);
+    snprintf(expected, sizeof expected, "  warm_start_from: %s/other/model.ckpt-3\n", folder);
+    assert_non_null(strstr(yaml, expected));
+    free(yaml);
+    free(folder);
+    model_free(model);
+}
+
 static void test_one_half(void **state)
 {
     struct model *model = load_params("dnn_linear_combined_regressor", "linear_feature_columns: [h], dnn_feature_columns: []");
@@ -239,8 +255,8 @@ static const struct {
       "7:51: ftrl has no argument 'learning_rat'; did you mean 'learning_rate'?", PIL_INVALID_ARGUMENT },
     { "linear_regressor", "{feature_columns: [x], config: {tf_random_seed: 1}}", "7:40: config stands under run, field by field",
       PIL_UNSUPPORTED },
-    { "linear_regressor", "{feature_columns: [x], warm_start_from: x}", "7:49: warm_start_from is not in this version",
-      PIL_UNSUPPORTED },
+    { "linear_regressor", "{feature_columns: [x], warm_start_from: {ckpt_to_initialize_from: x}}",
+      "7:49: warm_start_from takes a checkpoint or a folder; settings are not in this version", PIL_UNSUPPORTED },
     { "linear_regressor", "{feature_columns: [x], clip_gradients: 5}", "7:48: clip_gradients is not in this version",
       PIL_UNSUPPORTED },
     { "linear_regressor", "[x]", "7:9: linear_regressor takes its arguments as a map: {name: value, ...}", PIL_INVALID_ARGUMENT },
@@ -319,8 +335,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_optimizers), cmocka_unit_test(test_activations), cmocka_unit_test(test_heads),
-        cmocka_unit_test(test_model_dir),  cmocka_unit_test(test_one_half),    cmocka_unit_test(test_wrong),
-        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_model_dir),  cmocka_unit_test(test_warm_start),  cmocka_unit_test(test_one_half),
+        cmocka_unit_test(test_wrong),      cmocka_unit_test(test_places),
     };
 
     return cmocka_run_group_tests(tests, models_setup, models_teardown);
