@@ -2,7 +2,8 @@
 /*
  * What applying a step's gradients costs: microseconds of updater_apply, the least and the median of many steps.
  *
- *   tiny      8 tables of 100 rows, dimension 4, batch 32, a kernel [16, 16]: what a step costs that has next to nothing to do
+ *   nothing   8 tables of one weight, batch 1: what a step costs that has nothing to do
+ *   tiny      8 tables of 100 rows, dimension 4, batch 32, two layers of 16 units
  *   taxi      8 tables of 1000 rows, dimension 10, batch 512, kernels of 64 and 32 units (Adagrad)
  *   click     26 tables of --rows rows, dimension 16, batch 2048, 429 -> 256 -> 128 -> 64 -> 1 (Adagrad)
  *   adam      as taxi, with Adam: whole tables
@@ -177,6 +178,7 @@ int main(int argc, char **argv)
             sample_ms = atof(argv[i + 1]);
     }
     const struct shape_case cases[] = {
+        { "nothing", "sgd", 8, 1, 1, 1, { 1 } },
         { "tiny", "adagrad", 8, 100, 4, 32, { 16, 16 } },
         { "taxi", "adagrad", 8, 1000, 10, 512, { 64, 32, 1 } },
         { "click", "adagrad", 26, click_rows, 16, 2048, { 256, 128, 64, 1 } },

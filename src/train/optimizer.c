@@ -232,13 +232,20 @@ static const struct optimizer_row *find_row(struct slice name, enum optimizer_fl
     return NULL;
 }
 
+const struct arg_table *optimizer_arguments(enum optimizer_flavour flavour, size_t i)
+{
+    for (size_t k = 0; k < COUNT_OF(rows); k++)
+        if (rows[k].flavour == flavour && i-- == 0)
+            return &rows[k].table;
+    return NULL;
+}
+
 /* The names of a flavour, for messages. */
 static size_t list_names(enum optimizer_flavour flavour, const char *names[COUNT_OF(rows)])
 {
     size_t count = 0;
-    for (size_t i = 0; i < COUNT_OF(rows); i++)
-        if (rows[i].flavour == flavour)
-            names[count++] = rows[i].table.name;
+    for (const struct arg_table *table; (table = optimizer_arguments(flavour, count)) != NULL; count++)
+        names[count] = table->name;
     return count;
 }
 

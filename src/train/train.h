@@ -75,6 +75,8 @@ bool optimizer_find(const char *name, enum optimizer_flavour flavour, struct opt
 void optimizer_print(const struct optimizer *optimizer, struct text *out); /* {adagrad: {learning_rate: 0.05, ...}} */
 const char *optimizer_class(const struct optimizer *optimizer);            /* "Adagrad", as in checkpoint names; "" without one */
 int optimizer_slots(const struct optimizer *optimizer);
+/* The i-th optimizer's arguments, for help and schema; NULL beyond the last. */
+const struct arg_table *optimizer_arguments(enum optimizer_flavour flavour, size_t i);
 /* Declares, before store_allocate, a variable's slots and (once per scope) the optimizer's hyper-parameters.
  * scope: "training/Adagrad" or "training/Adagrad_1" (2.x). iter: the combined model's linear part has its own step count
  * "<scope>/iter". 1.x names its slots after the variable (model-dir.md). */

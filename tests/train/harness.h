@@ -32,6 +32,7 @@ struct rig_lookup {
     float max_norm;
     int part;
     bool dense;               /* the table is read by a product as well */
+    bool stopped;             /* but gets no gradient through it */
 };
 struct rig {
     pil_status status;
@@ -109,6 +110,8 @@ static inline void rig_start(struct rig *rig, const struct rig_lookup *lookups, 
         loss = rig_add(rig, loss, graph_op2(rig->graph, "lookup", &args, in, table), gradient, lookups[i].dim);
         if (lookups[i].dense) {
             struct pil_tensor *x = graph_input(rig->graph, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, lookups[i].rows), false);
+            if (lookups[i].stopped)
+                table = graph_op1(rig->graph, "stop_gradient", NULL, table);
             struct pil_tensor *out = graph_op2(rig->graph, "matmul", &(struct op_matmul_args){ 0 }, x, table);
             loss = rig_add(rig, loss, out, "kernel_gradient", lookups[i].dim);
         }

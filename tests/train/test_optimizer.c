@@ -153,6 +153,12 @@ static void printed_and_read(void **state)
             text_free(&text);
             text_free(&again_text);
         }
+    for (int flavour = 0; flavour < 3; flavour++) {
+        size_t count = 0;
+        for (const struct arg_table *table; (table = optimizer_arguments((enum optimizer_flavour)flavour, count)) != NULL; count++)
+            assert_string_equal(table->name, names[flavour][count]);
+        assert_null(names[flavour][count]);
+    }
     struct text text = { 0 };
     struct optimizer optimizer = must_read(f, "{ftrl: {learning_rate: {inverse_time_decay: {initial_learning_rate: 1, decay_steps: 9, "
                                               "decay_rate: 0.5}}, l1_regularization_strength: 0.25}}", FLAVOUR_KERAS_LEGACY);
