@@ -33,13 +33,27 @@ static double now_seconds(void)
     return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
+/* The step at which training will end, where that is known: by what was asked for, or where the input ends, which is known when
+ * its rows have been counted. */
+static int64_t expected_end(const struct cycle *cycle)
+{
+    const struct model *model = cycle->estimator->model;
+    int64_t asked = cycle->loop.last_step, rows = cycle->feed ? feed_rows(cycle->feed) : -1;
+    int64_t epochs = model->input.epochs - cycle->consumed.epoch;
+    if (rows <= 0 || model->input.epochs == 0 || epochs <= 0 || epochs > INT64_MAX / 2 / rows)
+        return asked;
+    int64_t left = MAX(rows * epochs - cycle->consumed.emitted, 0), batch = model->input.batch_size;
+    int64_t end = estimator_step(cycle->estimator) + left / batch + (left % batch > 0);
+    return asked ? MIN(asked, end) : end;
+}
+
 static void tell(struct cycle *cycle, enum estimator_event_kind kind, const char *checkpoint)
 {
     const struct estimator *estimator = cycle->estimator;
     if (!estimator->options.event)
         return;
     struct estimator_event event = {
-        .kind = kind, .step = estimator_step(estimator), .start_step = cycle->start_step, .last_step = cycle->loop.last_step,
+        .kind = kind, .step = estimator_step(estimator), .start_step = cycle->start_step, .last_step = expected_end(cycle),
         .examples = cycle->loop.examples, .seconds = now_seconds() - cycle->started, .loss = cycle->loop.loss,
         .train_rows = cycle->feed ? feed_rows(cycle->feed) : -1, .checkpoint = checkpoint,
         .metrics = kind == EVENT_EVALUATED ? estimator->metrics : NULL,

@@ -310,6 +310,9 @@ static bool run_over(struct estimator *estimator, enum mode mode, struct feed *f
     size_t features = program_feature_count(estimator->program);
     int64_t done = 0;
     for (; steps < 0 || done < steps; done++) {
+        if (estimator->options.stop && *estimator->options.stop)
+            return status_fail(status, PIL_CANCELLED, "stopped in the evaluation of step %lld; the checkpoint is saved",
+                               (long long)estimator_step(estimator));
         const struct batch *batch = feed_next(feed, status);
         if (!batch)
             break;

@@ -179,7 +179,7 @@ struct estimator_options {
 enum estimator_event_kind { EVENT_START, EVENT_STEP, EVENT_SAVED, EVENT_EVALUATED, EVENT_END };
 struct estimator_event {
     enum estimator_event_kind kind;
-    int64_t step, start_step, last_step; /* last_step 0: unknown */
+    int64_t step, start_step, last_step; /* last_step 0: unknown (yet) */
     int64_t examples;              /* trained on since the start of this call */
     double seconds;                /* training time of this call so far */
     double loss;

@@ -184,7 +184,8 @@ static void clean_up(struct save *save)
     if (!file_list(save->model_dir, save->arena, &names, &count, &status))
         count = 0;
     for (size_t i = 0; i < count; i++) {
-        bool ours = strncmp(names[i], "model.ckpt-", 11) == 0 || strncmp(names[i], "checkpoint.", 11) == 0;
+        bool ours = strncmp(names[i], "model.ckpt-", 11) == 0 || strncmp(names[i], "checkpoint.", 11) == 0 ||
+                    strncmp(names[i], "model.yaml.", 11) == 0;
         const char *path =
             ours && strstr(names[i], ".tmp-") != NULL ? path_join(save->arena, save->model_dir, names[i], &status) : NULL;
         if (path != NULL)

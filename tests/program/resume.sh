@@ -257,7 +257,7 @@ signals() {
         : >err
         interrupt $signal 3 0
         [ $code = 130 ] || echo "exit code $code" >>faults
-        tail -n 1 err | grep -q '^pilaster: stopped at step [0-9]*; the checkpoint is saved' || cat err >>faults
+        tail -n 1 err | grep -q '^pilaster: stopped .* step [0-9]*; the checkpoint is saved' || cat err >>faults
         report "SIG$signal: exit code 130, and a word about it" faults
         step=$(newest stopped)
         [ "${step:-0}" -ge 24 ] || echo "the newest checkpoint is of step '$step'" >>faults
