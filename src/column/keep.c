@@ -171,7 +171,7 @@ bool slots_take(struct slots *slots, const struct row_shape *shape, int64_t slot
         return true;
     int32_t *data = slots->spare[size];
     if (data != NULL) {
-        memcpy(&slots->spare[size], data, sizeof(data));
+        memcpy(&slots->spare[size], (const void *)data, sizeof(slots->spare[size]));
     } else {
         if (slots->arena == NULL && (slots->arena = arena_new(status)) == NULL)
             return false;
@@ -188,7 +188,7 @@ void slots_give(struct slots *slots, struct tail old)
 {
     if (old.data == NULL)
         return;
-    memcpy(old.data, &slots->spare[old.size], sizeof(old.data));
+    memcpy((void *)old.data, &slots->spare[old.size], sizeof(slots->spare[old.size]));
     slots->spare[old.size] = old.data;
 }
 

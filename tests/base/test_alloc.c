@@ -169,16 +169,19 @@ static void arena_out_of_memory(void **state)
         failing_start(n, false);
         struct arena *arena = arena_new(&status);
         bool worked = arena != NULL;
+        char *texts[20];
         int kept = 0;
         for (int i = 0; worked && i < 20; i++) {
-            char *text = arena_format(arena, &status, "%01000d", i);
-            worked = text != NULL;
+            texts[i] = arena_format(arena, &status, "%01000d", i);
+            worked = texts[i] != NULL;
             kept += worked;
         }
         if (arena != NULL && !worked) { /* only that one failed: the next works */
             pil_status again = { 0 };
             assert_string_equal(arena_text(arena, "after", 5, &again), "after");
         }
+        for (int i = 0; i < kept; i++)
+            assert_int_equal(strtol(texts[i], NULL, 10), i);
         arena_free(arena);
         assert_int_equal(failing_live, 0);
         if (!failing_stop()) {

@@ -183,8 +183,7 @@ static void not_numbers(void **state)
                                          "in",
                                          "nan(1)",
                                          "1f",
-                                         "\xC2\xA0"
-                                         "1" };
+                                         "\302\2401" }; /* a no-break space first */
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
         float value = 42;
         double wide = 42;

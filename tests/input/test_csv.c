@@ -558,7 +558,7 @@ static void csv_spectrum(void **unused)
     struct arena *arena = arena_new(&status);
     struct json_parser *parser = json_parser_new(0, &status);
     char **names, csv[200], json[200];
-    size_t count;
+    size_t count = 0;
     assert_true(arena != NULL && parser != NULL && file_list(folder, arena, &names, &count, &status));
     assert_int_equal(count, 12);
     for (size_t i = 0; i < count; i++) {
