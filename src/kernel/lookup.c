@@ -42,18 +42,23 @@ INLINE void put_row(float *out, const float *row, int64_t dim, bool add)
         out[c] += row[c];
 }
 
+/* The call's fields are copied first: stores to `out` may alias anything as far as the compiler knows. */
 INLINE void gather(const struct lookup *call, int64_t dim, bool add, bool ahead)
 {
-    const int32_t *ids = call->ids->ids;
-    int64_t rows = call->ids->rows;
+    const struct lookup own = *call;
+    const int32_t *ids = own.ids->ids;
+    const int64_t rows = own.ids->rows;
+    for (int64_t r = 0; ahead && r < MIN(rows, AHEAD); r++) /* a tile is short: its first rows count */
+        if (ids[r] >= 0)
+            prefetch_row(own.table + ids[r] * own.stride, dim);
     for (int64_t r = 0; r < rows; r++) {
         if (ahead && r + AHEAD < rows && ids[r + AHEAD] >= 0)
-            prefetch_row(call->table + ids[r + AHEAD] * call->stride, dim);
-        float *out = call->out + r * call->ld;
+            prefetch_row(own.table + ids[r + AHEAD] * own.stride, dim);
+        float *out = own.out + r * own.ld;
         if (dim <= ZEROS)
-            put_row(out, ids[r] < 0 ? zeros : call->table + ids[r] * call->stride, dim, add);
+            put_row(out, ids[r] < 0 ? zeros : own.table + ids[r] * own.stride, dim, add);
         else if (ids[r] >= 0)
-            put_row(out, call->table + ids[r] * call->stride, dim, add);
+            put_row(out, own.table + ids[r] * own.stride, dim, add);
         else if (!add)
             memset(out, 0, (size_t)dim * sizeof(float));
     }
@@ -63,13 +68,27 @@ INLINE void gather(const struct lookup *call, int64_t dim, bool add, bool ahead)
 INLINE void gather_of(const struct lookup *call, bool add, bool ahead)
 {
     switch (call->dim) {
-    case 1: gather(call, 1, add, ahead); break;
-    case 4: gather(call, 4, add, ahead); break;
-    case 8: gather(call, 8, add, ahead); break;
-    case 10: gather(call, 10, add, ahead); break;
-    case 16: gather(call, 16, add, ahead); break;
-    case 32: gather(call, 32, add, ahead); break;
-    default: gather(call, call->dim, add, ahead); break;
+    case 1:
+        gather(call, 1, add, ahead);
+        break;
+    case 4:
+        gather(call, 4, add, ahead);
+        break;
+    case 8:
+        gather(call, 8, add, ahead);
+        break;
+    case 10:
+        gather(call, 10, add, ahead);
+        break;
+    case 16:
+        gather(call, 16, add, ahead);
+        break;
+    case 32:
+        gather(call, 32, add, ahead);
+        break;
+    default:
+        gather(call, call->dim, add, ahead);
+        break;
     }
 }
 
@@ -130,76 +149,89 @@ static void coefficients(const struct coefficients *call)
 
 /* ---- the general path ---------------------------------------------------------------------------------------- */
 
-/* One row of ids. Factors (weight times norm's scale) of the first entries are kept; a longer row computes the others
- * whenever it needs them. `plain`, here and below: no weights and no norm, every kept entry has factor 1. */
+/* What an entry's row is multiplied by: nothing, its weight, or its weight times its norm's scale. Known to the compiler. */
+enum way { PLAIN, WEIGHTED, NORMED };
+
+/* One row of ids. With norms the factors of the first entries are kept; a longer row computes the others whenever it needs
+ * them. */
 enum { KEPT_FACTORS = 64 };
 struct bag {
     const int32_t *ids;
     const float *weights;
     int64_t n;
     float divisor;
-    float factor[KEPT_FACTORS]; /* 0 for a dropped one */
+    float factor[KEPT_FACTORS];
 };
 
-/* A dropped entry has factor 0, and so does one of weight 0, which changes nothing. */
-static float compute_factor(const struct lookup *call, const struct bag *bag, int64_t e)
+/* 0 for a dropped entry; one of weight 0 changes nothing either. */
+INLINE float weight_of(const struct lookup *call, const struct bag *bag, int64_t e)
 {
     float weight;
-    if (!keep(bag->ids, bag->weights, e, call->combiner, &weight))
+    return keep(bag->ids, bag->weights, e, call->combiner, &weight) ? weight : 0;
+}
+
+static float normed_factor(const struct lookup *call, const struct bag *bag, int64_t e)
+{
+    float weight = weight_of(call, bag, e);
+    if (weight == 0)
         return 0;
-    if (!(call->max_norm > 0))
-        return weight;
     float norm = __builtin_sqrtf(norm_squared(call->table + bag->ids[e] * call->stride, call->dim));
     return norm > call->max_norm ? weight * (call->max_norm / norm) : weight;
 }
 
-INLINE float factor_of(const struct lookup *call, const struct bag *bag, int64_t e, bool plain)
+INLINE float factor_of(const struct lookup *call, const struct bag *bag, int64_t e, enum way way)
 {
-    if (plain)
+    if (way == PLAIN)
         return bag->ids[e] >= 0;
-    return e < KEPT_FACTORS ? bag->factor[e] : compute_factor(call, bag, e);
+    if (way == WEIGHTED)
+        return weight_of(call, bag, e);
+    return e < KEPT_FACTORS ? bag->factor[e] : normed_factor(call, bag, e);
 }
 
-INLINE void fill_bag(const struct lookup *call, int64_t r, bool plain, struct bag *bag)
+INLINE void fill_bag(const struct lookup *call, int64_t r, enum way way, struct bag *bag)
 {
     int64_t first, end;
     row_entries(call->ids, r, &first, &end);
     bag->ids = call->ids->ids + first;
-    bag->weights = plain ? NULL : call->ids->weights ? call->ids->weights + first : NULL;
+    bag->weights = way != PLAIN && call->ids->weights ? call->ids->weights + first : NULL;
     bag->n = end - first;
     bag->divisor = divisor(bag->ids, bag->weights, bag->n, call->combiner);
-    for (int64_t e = 0; !plain && e < MIN(bag->n, KEPT_FACTORS); e++)
-        bag->factor[e] = compute_factor(call, bag, e);
+    for (int64_t e = 0; way == NORMED && e < MIN(bag->n, KEPT_FACTORS); e++)
+        bag->factor[e] = normed_factor(call, bag, e);
 }
 
-/* `count` vectors of columns from `column` on: the sum over the entries, divided, written. */
-INLINE void combine_vectors(const struct lookup *call, const struct bag *bag, bool plain, int64_t column, int count, float *out)
+/* `count` vectors of columns, `step` apart (so that they may overlap): the sum over the entries, divided, written. */
+INLINE void combine_vectors(const struct lookup *call, const struct bag *bag, enum way way, int64_t column, int count,
+                            int64_t step, float *out)
 {
     vf sum[4] = { 0 };
     for (int64_t e = 0; e < bag->n; e++) {
-        float factor = factor_of(call, bag, e, plain);
+        float factor = factor_of(call, bag, e, way);
         if (factor == 0)
             continue;
         const float *row = call->table + bag->ids[e] * call->stride + column;
         for (int i = 0; i < count; i++)
-            sum[i] = plain ? sum[i] + vload(row + i * VL) : vfma(vset(factor), vload(row + i * VL), sum[i]);
+            sum[i] = way == PLAIN ? sum[i] + vload(row + i * step) : vfma(vset(factor), vload(row + i * step), sum[i]);
     }
     for (int i = 0; i < count; i++) {
-        vf value = bag->divisor == 1 ? sum[i] : sum[i] / vset(bag->divisor);
-        vstore(out + column + i * VL, call->accumulate ? vload(out + column + i * VL) + value : value);
+        sum[i] = bag->divisor == 1 ? sum[i] : sum[i] / vset(bag->divisor);
+        if (call->accumulate) /* all is read before anything is written */
+            sum[i] += vload(out + column + i * step);
     }
+    for (int i = 0; i < count; i++)
+        vstore(out + column + i * step, sum[i]);
 }
 
 /* Four columns, or the last 1 to 3 and the pads behind them, which are not written. */
-INLINE void combine_four(const struct lookup *call, const struct bag *bag, bool plain, int64_t column, float *out)
+INLINE void combine_four(const struct lookup *call, const struct bag *bag, enum way way, int64_t column, float *out)
 {
     v4 sum = { 0 };
     for (int64_t e = 0; e < bag->n; e++) {
-        float factor = factor_of(call, bag, e, plain);
+        float factor = factor_of(call, bag, e, way);
         if (factor == 0)
             continue;
         v4 row = v4load(call->table + bag->ids[e] * call->stride + column);
-        sum = plain ? sum + row : v4fma(v4set(factor), row, sum);
+        sum = way == PLAIN ? sum + row : v4fma(v4set(factor), row, sum);
     }
     sum = bag->divisor == 1 ? sum : sum / v4set(bag->divisor);
     if (column + 4 <= call->dim)
@@ -209,63 +241,68 @@ INLINE void combine_four(const struct lookup *call, const struct bag *bag, bool 
             out[c] = call->accumulate ? out[c] + sum[c - column] : sum[c - column];
 }
 
-INLINE void combine_one(const struct lookup *call, const struct bag *bag, bool plain, float *out)
+INLINE void combine_one(const struct lookup *call, const struct bag *bag, enum way way, float *out)
 {
     float sum = 0;
     for (int64_t e = 0; e < bag->n; e++) {
-        float factor = factor_of(call, bag, e, plain);
+        float factor = factor_of(call, bag, e, way);
         if (factor != 0)
             sum = fma1(factor, call->table[bag->ids[e] * call->stride], sum);
     }
-    sum /= bag->divisor;
+    sum = bag->divisor == 1 ? sum : sum / bag->divisor;
     *out = call->accumulate ? *out + sum : sum;
 }
 
-INLINE void combine_row(const struct lookup *call, const struct bag *bag, bool plain, float *out)
+INLINE void combine_row(const struct lookup *call, const struct bag *bag, enum way way, float *out)
 {
     int64_t dim = call->dim, c = 0;
     if (dim == 1) { /* such a row has no pads */
-        combine_one(call, bag, plain, out);
+        combine_one(call, bag, way, out);
         return;
     }
     for (; c + 4 * VL <= dim; c += 4 * VL)
-        combine_vectors(call, bag, plain, c, 4, out);
-    for (; c + 2 * VL <= dim; c += 2 * VL)
-        combine_vectors(call, bag, plain, c, 2, out);
+        combine_vectors(call, bag, way, c, 4, VL, out);
+    while (c + VL < dim) {
+        int64_t both = MIN(dim - c, 2 * VL);
+        combine_vectors(call, bag, way, c, 2, both - VL, out);
+        c += both;
+    }
     for (; c + VL <= dim; c += VL)
-        combine_vectors(call, bag, plain, c, 1, out);
+        combine_vectors(call, bag, way, c, 1, VL, out);
     for (; c < dim; c += 4)
-        combine_four(call, bag, plain, c, out);
+        combine_four(call, bag, way, c, out);
 }
 
-INLINE void combine_rows(const struct lookup *call, bool plain)
+INLINE void combine_rows(const struct lookup *call, enum way way)
 {
-    const struct sparse *ids = call->ids;
+    const struct lookup own = *call;
+    const struct sparse ids = *own.ids;
     int64_t next, end, unused;
     bool ahead = !is_small(call);
-    row_entries(ids, 0, &next, &unused);
-    row_entries(ids, ids->rows - 1, &unused, &end);
-    for (int64_t r = 0; r < ids->rows; r++) {
+    row_entries(&ids, 0, &next, &unused);
+    row_entries(&ids, ids.rows - 1, &unused, &end);
+    for (int64_t r = 0; r < ids.rows; r++) {
         struct bag bag;
-        fill_bag(call, r, plain, &bag);
-        for (int64_t until = MIN(end, bag.ids - ids->ids + bag.n + AHEAD); ahead && next < until; next++)
-            if (ids->ids[next] >= 0)
-                prefetch_row(call->table + ids->ids[next] * call->stride, call->dim);
-        combine_row(call, &bag, plain, call->out + r * call->ld);
+        fill_bag(&own, r, way, &bag);
+        for (int64_t until = MIN(end, bag.ids - ids.ids + bag.n + AHEAD); ahead && next < until; next++)
+            if (ids.ids[next] >= 0)
+                prefetch_row(own.table + ids.ids[next] * own.stride, own.dim);
+        combine_row(&own, &bag, way, own.out + r * own.ld);
     }
 }
 
 static void lookup(const struct lookup *call)
 {
-    bool plain = !call->ids->weights && !(call->max_norm > 0);
     if (call->ids->rows == 0)
         return;
-    if (plain && !call->ids->offsets)
-        gather_single(call);
-    else if (plain)
-        combine_rows(call, true);
+    if (call->max_norm > 0)
+        combine_rows(call, NORMED);
+    else if (call->ids->weights)
+        combine_rows(call, WEIGHTED);
+    else if (call->ids->offsets)
+        combine_rows(call, PLAIN);
     else
-        combine_rows(call, false);
+        gather_single(call);
 }
 
 KERNEL_FILL(lookup)

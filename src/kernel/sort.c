@@ -123,10 +123,14 @@ static int64_t make_records_of(const int32_t *ids, int64_t n, int passes, int di
 {
     memset(counts, 0, ((size_t)passes << digit) * sizeof *counts);
     switch (passes) {
-    case 1: return make_records(ids, n, 1, digit, counts, records);
-    case 2: return make_records(ids, n, 2, digit, counts, records);
-    case 3: return make_records(ids, n, 3, digit, counts, records);
-    default: return make_records(ids, n, MAX_PASSES, digit, counts, records);
+    case 1:
+        return make_records(ids, n, 1, digit, counts, records);
+    case 2:
+        return make_records(ids, n, 2, digit, counts, records);
+    case 3:
+        return make_records(ids, n, 3, digit, counts, records);
+    default:
+        return make_records(ids, n, MAX_PASSES, digit, counts, records);
     }
 }
 

@@ -11,7 +11,7 @@
  *
  * The table's rows lie anywhere in memory; each is asked for AHEAD groups before its turn.
  */
-#include "kernel/rows.h"
+#include "kernel/groups.h"
 
 #include <math.h>
 
@@ -251,128 +251,17 @@ INLINE void step_arrays(const struct hyper *h, float *w, float *const *slot, int
         memcpy(slot[k] + c, part[k + 2], bytes);
 }
 
-/* ---- a group's gradient -------------------------------------------------------------------------------------- */
-
-/* Columns that are summed at a time: what is wider is cut, and a last piece below a vector joins the one before. */
-enum { BLOCK = 512 };
-INLINE int64_t block_columns(int64_t rest)
-{
-    return rest <= BLOCK + VL ? rest : BLOCK;
-}
-static const float no_gradient[BLOCK + VL];
-
-INLINE int64_t row_of_group(const struct update_rows *call, int64_t j)
-{
-    return call->groups ? call->groups->ids[j] : j;
-}
-
-INLINE void sum_vectors(const struct update_rows *call, int64_t j, int64_t column, int count, float *to)
-{
-    const struct groups *groups = call->groups;
-    vf sum[4] = { 0 };
-    for (int32_t e = groups->starts[j]; e < groups->starts[j + 1]; e++) {
-        const float *row = call->gradient + groups->rows[e] * call->gradient_ld + column;
-        vf factor = vset(call->coefficient ? call->coefficient[groups->entries[e]] : 1);
-        for (int i = 0; i < count; i++)
-            sum[i] = vfma(factor, vload(row + i * VL), sum[i]);
-    }
-    for (int i = 0; i < count; i++)
-        vstore(to + i * VL, sum[i]);
-}
-
-INLINE void sum_four(const struct update_rows *call, int64_t j, int64_t column, float *to)
-{
-    const struct groups *groups = call->groups;
-    v4 sum = { 0 };
-    for (int32_t e = groups->starts[j]; e < groups->starts[j + 1]; e++) {
-        float factor = call->coefficient ? call->coefficient[groups->entries[e]] : 1;
-        sum = v4fma(v4set(factor), v4load(call->gradient + groups->rows[e] * call->gradient_ld + column), sum);
-    }
-    v4store(to, sum);
-}
-
-INLINE float sum_one(const struct update_rows *call, int64_t j, int64_t column)
-{
-    const struct groups *groups = call->groups;
-    float sum = 0;
-    for (int32_t e = groups->starts[j]; e < groups->starts[j + 1]; e++) {
-        float factor = call->coefficient ? call->coefficient[groups->entries[e]] : 1;
-        sum = fma1(factor, call->gradient[groups->rows[e] * call->gradient_ld + column], sum);
-    }
-    return sum;
-}
-
-/* n columns from `column` on; to[n]. */
-static void sum_group(const struct update_rows *call, int64_t j, int64_t column, int64_t n, float *to)
-{
-    int64_t c = 0;
-    if (n >= VL) {
-        for (; c + 4 * VL <= n; c += 4 * VL)
-            sum_vectors(call, j, column + c, 4, to + c);
-        for (; c + 2 * VL <= n; c += 2 * VL)
-            sum_vectors(call, j, column + c, 2, to + c);
-        for (; c < n; c += VL) {
-            int64_t at = MIN(c, n - VL); /* the last one overlaps */
-            sum_vectors(call, j, column + at, 1, to + at);
-        }
-    } else if (n >= 4) {
-        for (; c < n; c += 4) {
-            int64_t at = MIN(c, n - 4);
-            sum_four(call, j, column + at, to + at);
-        }
-    } else {
-        for (; c < n; c++)
-            to[c] = sum_one(call, j, column + c);
-    }
-}
-
-/* The gradient of max_norm / |x| x, where |x| is larger: max_norm / |x| (g - x (x g) / |x|^2). Linear in g, so it can follow
- * the sum over entries. */
-static void through_norm(const struct update_rows *call, int64_t j, int64_t column, int64_t n, float *g)
-{
-    const float *x = call->table + row_of_group(call, j) * call->stride;
-    float square = norm_squared(x, call->dim), norm = __builtin_sqrtf(square);
-    if (!(norm > call->max_norm))
-        return;
-    float part[BLOCK];
-    vf products[SUM_VECTORS] = { 0 };
-    for (int64_t c = 0; c < call->dim; c += BLOCK) {
-        int64_t width = MIN(call->dim - c, BLOCK);
-        sum_group(call, j, c, width, part);
-        add_products(products, x + c, part, width);
-    }
-    float along = fold(products) / square, scale = call->max_norm / norm;
-    for (int64_t c = 0; c < n; c++)
-        g[c] = scale * fma1(-along, x[column + c], g[c]);
-}
-
-static void group_gradient(const struct update_rows *call, int64_t j, int64_t column, int64_t n, float *to)
-{
-    sum_group(call, j, column, n, to);
-    if (call->max_norm > 0)
-        through_norm(call, j, column, n, to);
-}
-
-/* Where the gradient lies: as it came, when the group has one entry and nothing changes it. */
-INLINE const float *find_gradient(const struct update_rows *call, int64_t j, int64_t column, int64_t n, float *buffer)
-{
-    const struct groups *groups = call->groups;
-    if (!groups)
-        return no_gradient;
-    if (groups->starts[j + 1] - groups->starts[j] == 1 && !call->coefficient && !(call->max_norm > 0))
-        return call->gradient + groups->rows[groups->starts[j]] * call->gradient_ld + column;
-    group_gradient(call, j, column, n, buffer);
-    return buffer;
-}
+/* ---- sums alone ---------------------------------------------------------------------------------------------- */
 
 static void sum_groups(const struct update_rows *call, float *out, int64_t out_stride)
 {
     float g[BLOCK + VL];
+    struct through_norm norm;
     for (int64_t j = call->first; call->groups && j < call->first + call->count; j++) {
         float *to = out + row_of_group(call, j) * out_stride;
         for (int64_t c = 0, n; c < call->dim; c += n) {
             n = block_columns(call->dim - c);
-            group_gradient(call, j, c, n, g);
+            find_gradient_block(call, j, c, n, &norm, g);
             for (int64_t i = 0; i < n; i++)
                 to[c + i] += g[i];
         }
@@ -381,17 +270,81 @@ static void sum_groups(const struct update_rows *call, float *out, int64_t out_s
 
 /* ---- rows ---------------------------------------------------------------------------------------------------- */
 
-INLINE void prefetch_group(const struct update_rows *call, int64_t j, int slots)
+/* A piece: at most BLOCK columns of a row and where their gradient lies. Up to AHEAD pieces are found at a time, then stepped
+ * while the rows of the next ones are asked for, one after the other. The loop that steps has so few values that nearly all
+ * stay in registers: a load from elsewhere can take the store of a row for its own (only the low 12 bits of addresses are
+ * compared at first) and then waits until that row has come from memory. One loop that found and stepped took twice as long,
+ * asking for many rows at once 1.3 times. */
+struct piece {
+    float *w;
+    const float *g;
+    int64_t n; /* >= VL */
+};
+enum { POOL = 4 * (BLOCK + VL) };
+struct batch {
+    int count;
+    struct piece pieces[AHEAD];
+    float pool[POOL]; /* gradients that are sums */
+};
+struct finder {
+    const struct update_rows *call;
+    int64_t group, column;    /* what comes next */
+    struct through_norm norm; /* of the row that column stands in */
+};
+
+/* The next groups as whole rows; returns how many. Their gradients are used where they lie, when every group has one entry
+ * and nothing changes it. */
+static int find_rows(struct finder *f, struct batch *batch)
 {
-    if (call->groups && j < call->first + call->count)
-        prefetch_row(call->table + call->groups->ids[j] * call->stride, slots * call->slot_stride + call->dim);
+    const struct update_rows *call = f->call;
+    const struct groups *groups = call->groups;
+    int64_t dim = call->dim, j = f->group, count = MIN(MIN(AHEAD, POOL / dim), call->first + call->count - j);
+    bool as_it_came = !call->coefficient && !(call->max_norm > 0);
+    for (int64_t i = 0; groups && i < count; i++)
+        as_it_came &= groups->starts[j + i + 1] - groups->starts[j + i] == 1;
+    if (groups && !as_it_came)
+        find_gradients(call, j, count, batch->pool);
+    for (int64_t i = 0; i < count; i++) {
+        const float *g = !groups      ? no_gradient
+                         : as_it_came ? call->gradient + groups->rows[groups->starts[j + i]] * call->gradient_ld
+                                      : batch->pool + i * dim;
+        batch->pieces[i] = (struct piece){ call->table + row_of_group(call, j + i) * call->stride, g, dim };
+    }
+    f->group += count;
+    return (int)count;
 }
 
-/* n >= VL floats of a row from w on. */
-INLINE void step_row(const struct hyper *h, float *w, int64_t slot_stride, int slots, int64_t n, const float *g,
-                     step_function *step)
+/* The next block of a wide row. */
+static int find_block(struct finder *f, struct batch *batch)
 {
-    int64_t whole = n / VL * VL, last = n - VL;
+    const struct update_rows *call = f->call;
+    if (f->group == call->first + call->count)
+        return 0;
+    int64_t n = block_columns(call->dim - f->column);
+    if (call->groups)
+        find_gradient_block(call, f->group, f->column, n, &f->norm, batch->pool);
+    float *w = call->table + row_of_group(call, f->group) * call->stride + f->column;
+    batch->pieces[0] = (struct piece){ w, call->groups ? batch->pool : no_gradient, n };
+    f->column += n;
+    if (f->column == call->dim) {
+        f->column = 0;
+        f->group++;
+    }
+    return 1;
+}
+
+/* The next pieces; none at the end. Those past the last one have addresses too, so that asking for them needs no test. */
+static void find_pieces(struct finder *f, struct batch *batch)
+{
+    batch->count = f->call->dim <= BLOCK ? find_rows(f, batch) : find_block(f, batch);
+    for (int i = batch->count; i < AHEAD; i++)
+        batch->pieces[i] = (struct piece){ f->call->table, no_gradient, VL };
+}
+
+INLINE void step_piece(const struct hyper *h, float *w, int64_t slot_stride, int slots, int64_t n, const float *g,
+                       step_function *step)
+{
+    int64_t whole = n & -VL, last = n - VL;
     float *at[UPDATE_MAX_SLOTS + 1];
     vf last_w = { 0 }, last_s[UPDATE_MAX_SLOTS + 1] = { { 0 } };
     if (whole < n) {
@@ -412,16 +365,17 @@ INLINE void step_row(const struct hyper *h, float *w, int64_t slot_stride, int s
     }
 }
 
-INLINE void step_rows(const struct hyper *h, const struct update_rows *call, int slots, step_function *step)
+/* span: the floats from a piece's first weight to its last slot's end. */
+INLINE void step_batch(const struct hyper *hyper, const struct batch *batch, const struct batch *next, int64_t slot_stride,
+                       int64_t span, int slots, step_function *step)
 {
-    float buffer[BLOCK + VL];
-    for (int64_t j = call->first; j < call->first + call->count; j++) {
-        prefetch_group(call, j + AHEAD, slots);
-        float *row = call->table + row_of_group(call, j) * call->stride;
-        for (int64_t c = 0, n; c < call->dim; c += n) {
-            n = block_columns(call->dim - c);
-            step_row(h, row + c, call->slot_stride, slots, n, find_gradient(call, j, c, n, buffer), step);
-        }
+    const struct hyper h = *hyper; /* a copy whose address nobody has stays in registers */
+    const int count = batch->count;
+    for (int i = 0; i < count; i++) {
+        const struct piece *piece = &batch->pieces[i];
+        prefetch_row(next->pieces[i].w, span);
+        prefetch_row(next->pieces[i].g, VL);
+        step_piece(&h, piece->w, slot_stride, slots, piece->n, piece->g, step);
     }
 }
 
@@ -429,7 +383,7 @@ INLINE void step_rows(const struct hyper *h, const struct update_rows *call, int
 
 struct formula {
     void (*arrays)(const struct hyper *h, float *w, float *const *slot, const float *g, int64_t n);
-    void (*rows)(const struct hyper *h, const struct update_rows *call);
+    void (*batch)(const struct hyper *h, const struct batch *batch, const struct batch *next, int64_t slot_stride, int64_t span);
 };
 
 #define FORMULA(name, slots)                                                                                                     \
@@ -437,9 +391,10 @@ struct formula {
     {                                                                                                                            \
         step_arrays(h, w, slot, slots, g, n, step_##name);                                                                       \
     }                                                                                                                            \
-    static void rows_##name(const struct hyper *h, const struct update_rows *call)                                               \
+    static void batch_##name(const struct hyper *h, const struct batch *batch, const struct batch *next, int64_t slot_stride,    \
+                             int64_t span)                                                                                       \
     {                                                                                                                            \
-        step_rows(h, call, slots, step_##name);                                                                                  \
+        step_batch(h, batch, next, slot_stride, span, slots, step_##name);                                                       \
     }
 FORMULA(sgd, 0)
 FORMULA(momentum, 1)
@@ -461,7 +416,7 @@ FORMULA(proximal_adagrad, 1)
 
 /* clang-format off */
 static const struct formula formulas[] = {
-#define ROW(NAME, name) [UPDATE_##NAME] = { arrays_##name, rows_##name }
+#define ROW(NAME, name) [UPDATE_##NAME] = { arrays_##name, batch_##name }
     ROW(SGD, sgd), ROW(MOMENTUM, momentum), ROW(MOMENTUM_KERAS, momentum_keras), ROW(ADAGRAD, adagrad),
     ROW(ADAGRAD_INSIDE, adagrad_inside), ROW(ADAM, adam), ROW(ADAM_AMSGRAD, adam_amsgrad), ROW(RMSPROP, rmsprop),
     ROW(RMSPROP_INSIDE, rmsprop_inside), ROW(RMSPROP_CENTERED, rmsprop_centered),
@@ -469,7 +424,7 @@ static const struct formula formulas[] = {
     ROW(NADAM, nadam), ROW(PROXIMAL_ADAGRAD, proximal_adagrad),
 };
 /* clang-format on */
-static const struct formula ftrl_with_power = { arrays_ftrl_power, rows_ftrl_power };
+static const struct formula ftrl_with_power = { arrays_ftrl_power, batch_ftrl_power };
 
 static const struct formula *find_formula(const struct update *rule)
 {
@@ -488,13 +443,16 @@ struct stage {
 INLINE void stage_parts(const struct update_rows *call, int64_t j, int64_t count, int64_t dim, int first, int parts,
                         struct stage *stage, bool back)
 {
+    const struct update_rows own = *call;
+    const int32_t *ids = own.groups ? own.groups->ids : NULL;
+    const int64_t end = own.first + own.count;
     for (int64_t i = 0; i < count; i++) {
-        float *row = call->table + row_of_group(call, j + i) * call->stride;
-        if (!back)
-            prefetch_group(call, j + i + AHEAD, parts - 1);
+        float *row = own.table + (ids ? ids[j + i] : j + i) * own.stride;
+        if (!back && ids && j + i + AHEAD < end)
+            prefetch_row(own.table + ids[j + i + AHEAD] * own.stride, (parts - 1) * own.slot_stride + dim);
 #pragma GCC unroll 4
         for (int k = first; k < parts; k++) {
-            float *in_row = row + k * call->slot_stride, *in_stage = stage->part[k] + i * dim;
+            float *in_row = row + k * own.slot_stride, *in_stage = stage->part[k] + i * dim;
             copy_floats(back ? in_row : in_stage, back ? in_stage : in_row, dim);
         }
     }
@@ -507,36 +465,34 @@ INLINE void stage_rows_of(const struct update_rows *call, int64_t j, int64_t cou
         stage_parts(call, j, count, dim, 1, parts, stage, true);
     else
         switch (parts) {
-        case 1: stage_parts(call, j, count, dim, 0, 1, stage, back); break;
-        case 2: stage_parts(call, j, count, dim, 0, 2, stage, back); break;
-        case 3: stage_parts(call, j, count, dim, 0, 3, stage, back); break;
-        default: stage_parts(call, j, count, dim, 0, UPDATE_MAX_SLOTS + 1, stage, back); break;
+        case 1:
+            stage_parts(call, j, count, dim, 0, 1, stage, back);
+            break;
+        case 2:
+            stage_parts(call, j, count, dim, 0, 2, stage, back);
+            break;
+        case 3:
+            stage_parts(call, j, count, dim, 0, 3, stage, back);
+            break;
+        default:
+            stage_parts(call, j, count, dim, 0, UPDATE_MAX_SLOTS + 1, stage, back);
+            break;
         }
 }
 
 INLINE void stage_rows(const struct update_rows *call, int64_t j, int64_t count, int parts, struct stage *stage, bool back)
 {
     switch (call->dim) {
-    case 1: stage_rows_of(call, j, count, 1, parts, stage, back); break;
-    case 4: stage_rows_of(call, j, count, 4, parts, stage, back); break;
-    default: stage_parts(call, j, count, call->dim, back && call->rule->slots_only, parts, stage, back); break;
+    case 1:
+        stage_rows_of(call, j, count, 1, parts, stage, back);
+        break;
+    case 4:
+        stage_rows_of(call, j, count, 4, parts, stage, back);
+        break;
+    default:
+        stage_parts(call, j, count, call->dim, back && call->rule->slots_only, parts, stage, back);
+        break;
     }
-}
-
-static void stage_gradients(const struct update_rows *call, int64_t j, int64_t count, float *g)
-{
-    int64_t dim = call->dim;
-    if (!call->groups)
-        memset(g, 0, (size_t)(count * dim) * sizeof *g);
-    else if (call->max_norm > 0 || (dim != 1 && dim != 4))
-        for (int64_t i = 0; i < count; i++)
-            group_gradient(call, j + i, 0, dim, g + i * dim);
-    else if (dim == 1)
-        for (int64_t i = 0; i < count; i++)
-            g[i] = sum_one(call, j + i, 0);
-    else
-        for (int64_t i = 0; i < count; i++)
-            sum_four(call, j + i, 0, g + 4 * i);
 }
 
 static void step_staged(const struct hyper *h, const struct update_rows *call, const struct formula *formula)
@@ -548,13 +504,31 @@ static void step_staged(const struct hyper *h, const struct update_rows *call, c
     for (int64_t j = call->first; j < end; j += most) {
         int64_t count = MIN(most, end - j), used = count * call->dim;
         stage_rows(call, j, count, parts, &stage, false);
-        stage_gradients(call, j, count, stage.g);
+        if (call->groups)
+            find_gradients(call, j, count, stage.g);
+        else
+            memset(stage.g, 0, (size_t)used * sizeof(float));
         formula->arrays(h, stage.part[0], slot, stage.g, used);
         stage_rows(call, j, count, parts, &stage, true);
     }
 }
 
 /* ---- the entries --------------------------------------------------------------------------------------------- */
+
+static void step_in_place(const struct hyper *h, const struct update_rows *call, const struct formula *formula)
+{
+    struct batch batches[2]; /* not initialised as a whole: they are large */
+    struct finder finder = { .call = call, .group = call->first };
+    /* A wide row's pieces are long enough for the processor to see what comes. */
+    int64_t span = call->dim <= BLOCK ? update_slots(call->rule->formula) * call->slot_stride + call->dim : VL;
+    find_pieces(&finder, &batches[0]);
+    for (int i = 0; i < batches[0].count; i++)
+        prefetch_row(batches[0].pieces[i].w, span);
+    for (int now = 0; batches[now].count > 0; now = !now) {
+        find_pieces(&finder, &batches[!now]);
+        formula->batch(h, &batches[now], &batches[!now], call->slot_stride, span);
+    }
+}
 
 static void update_rows(const struct update_rows *call)
 {
@@ -563,7 +537,7 @@ static void update_rows(const struct update_rows *call)
     if (call->dim < VL)
         step_staged(&h, call, formula);
     else
-        formula->rows(&h, call);
+        step_in_place(&h, call, formula);
 }
 
 static void update_dense(const struct update_dense *call)

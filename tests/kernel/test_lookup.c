@@ -37,7 +37,8 @@ struct fixture {
 
 static void read_fixture(const struct json_value *item, struct fixture *f)
 {
-    struct json_value ids = golden_get(item, "ids"), weights = golden_get(item, "weights"), table = golden_get(item, "table"), row, id;
+    struct json_value ids = golden_get(item, "ids"), weights = golden_get(item, "weights"), table = golden_get(item, "table"),
+                      row, id;
     memset(f, 0, sizeof *f);
     f->combiner = combiner_of(golden_get(item, "combiner").text);
     f->max_norm = golden_number(item, "max_norm", 0);
@@ -59,8 +60,15 @@ static void check_forward(const struct kernels *kernels, const struct fixture *f
     float out[MOST_ROWS * DIM], want[MOST_ROWS * DIM];
     struct json_value output = golden_get(item, "output");
     assert_int_equal(golden_rows(&output, want, DIM, NULL), f->ids.rows);
-    kernels->lookup(&(struct lookup){ .table = f->table, .stride = STRIDE, .dim = DIM, .table_rows = f->table_rows, .ids = &f->ids,
-                                      .combiner = f->combiner, .max_norm = f->max_norm, .out = out, .ld = DIM });
+    kernels->lookup(&(struct lookup){ .table = f->table,
+                                      .stride = STRIDE,
+                                      .dim = DIM,
+                                      .table_rows = f->table_rows,
+                                      .ids = &f->ids,
+                                      .combiner = f->combiner,
+                                      .max_norm = f->max_norm,
+                                      .out = out,
+                                      .ld = DIM });
     assert_true(golden_error(out, want, f->ids.rows * DIM, 0.1) < 2e-6);
 }
 
@@ -76,8 +84,15 @@ static void check_gradient(const struct kernels *kernels, const struct fixture *
     assert_true(sort_scratch(f->ids.entries) <= sizeof scratch && sort_memory(f->ids.entries) <= sizeof memory);
     kernels->coefficients(&(struct coefficients){ .ids = &f->ids, .combiner = f->combiner, .out = coefficient });
     sort_groups(&f->ids, f->table_rows, scratch, memory, &groups);
-    struct update_rows call = { .table = (float *)f->table, .stride = STRIDE, .slot_stride = STRIDE, .dim = DIM, .groups = &groups,
-                                .count = groups.count, .gradient = gradient, .gradient_ld = DIM, .coefficient = coefficient,
+    struct update_rows call = { .table = (float *)f->table,
+                                .stride = STRIDE,
+                                .slot_stride = STRIDE,
+                                .dim = DIM,
+                                .groups = &groups,
+                                .count = groups.count,
+                                .gradient = gradient,
+                                .gradient_ld = DIM,
+                                .coefficient = coefficient,
                                 .max_norm = f->max_norm };
     kernels->sum_groups(&call, out, DIM);
     assert_true(golden_error(out, want, f->table_rows * DIM, 0.1) < 2e-6);
@@ -159,9 +174,16 @@ static float *run_level(const struct kernels *kernels, const struct trial *t)
     assert_non_null(block);
     for (size_t i = 0; i < floats; i++)
         block[i] = sentinel;
-    kernels->lookup(&(struct lookup){ .table = t->table, .stride = t->stride, .dim = t->dim, .table_rows = t->claimed_rows,
-                                      .ids = &t->ids, .combiner = t->combiner, .max_norm = t->max_norm, .accumulate = t->accumulate,
-                                      .out = out, .ld = t->ld });
+    kernels->lookup(&(struct lookup){ .table = t->table,
+                                      .stride = t->stride,
+                                      .dim = t->dim,
+                                      .table_rows = t->claimed_rows,
+                                      .ids = &t->ids,
+                                      .combiner = t->combiner,
+                                      .max_norm = t->max_norm,
+                                      .accumulate = t->accumulate,
+                                      .out = out,
+                                      .ld = t->ld });
     assert_true(block[0] == sentinel);
     for (int64_t r = 0; r < t->rows; r++)
         for (int64_t c = t->dim; c < t->ld; c++)

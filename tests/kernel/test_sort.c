@@ -127,6 +127,7 @@ static void ragged(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(single_valued), cmocka_unit_test(extreme_ids), cmocka_unit_test(ragged) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(single_valued), cmocka_unit_test(extreme_ids),
+                                        cmocka_unit_test(ragged) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
