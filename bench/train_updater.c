@@ -68,7 +68,8 @@ static struct pil_tensor *build(struct pil_graph *graph, const struct shape_case
     for (int i = 0; c->units[i]; i++) {
         char kernel[20];
         snprintf(kernel, sizeof kernel, "kernel%d", i);
-        x = graph_op2(graph, "matmul", &(struct op_matmul_args){ 0 }, x, graph_variable(graph, kernel, SHAPE(width, c->units[i]), some, true));
+        x = graph_op2(graph, "matmul", &(struct op_matmul_args){ 0 }, x,
+                      graph_variable(graph, kernel, SHAPE(width, c->units[i]), some, true));
         width = c->units[i];
     }
     return graph_op1(graph, "cast", &(struct op_cast_args){ DTYPE_FLOAT32 }, graph_op1(graph, "sum_all", NULL, x));
@@ -155,7 +156,8 @@ static void measure(const struct shape_case *c)
         check();
     }
     qsort(samples, (size_t)n, sizeof *samples, compare);
-    printf("{\"bench\":\"train_updater\",\"level\":\"%s\",\"threads\":%d,\"case\":\"%s\",\"shards\":%d,\"least_us\":%.2f,\"median_us\":%.2f}\n",
+    printf("{\"bench\":\"train_updater\",\"level\":\"%s\",\"threads\":%d,\"case\":\"%s\",\"shards\":%d,\"least_us\":%.2f,"
+           "\"median_us\":%.2f}\n",
            kernel_get()->level, thread_count, c->name, (int)plan_shards(plan, c->batch), samples[0], samples[n / 2]);
     fflush(stdout);
     mem_free(samples);

@@ -20,11 +20,11 @@ struct optimizer_shape {
     enum slot_start starts[UPDATE_MAX_SLOTS];
 };
 struct optimizer_row {
-    struct arg_table table;  /* its name is the model file's */
-    const char *class_name;  /* as TensorFlow's checkpoints and its strings say it */
+    struct arg_table table; /* its name is the model file's */
+    const char *class_name; /* as TensorFlow's checkpoints and its strings say it */
     enum optimizer_flavour flavour;
     const struct optimizer_shape *(*shape)(const struct optimizer_options *options);
-    const char *hypers[5];   /* arguments that checkpoints hold besides the rate and its decay */
+    const char *hypers[5]; /* arguments that checkpoints hold besides the rate and its decay */
 };
 /* Refuses what this version cannot do: clipped gradients. */
 bool optimizer_check(const struct optimizer *optimizer, pil_status *status);
@@ -42,9 +42,9 @@ enum { MOST_READINGS = 64 }; /* of one table in a step */
 /* One reading of a table in the batch. */
 struct reading {
     const struct session_record *record;
-    struct sparse ids;         /* the record's, cut to the batch's rows; a dropped entry's id may be made -1 */
-    struct groups groups;      /* of these ids */
-    const float *coefficient;  /* [entries] or NULL: all 1 */
+    struct sparse ids;        /* the record's, cut to the batch's rows; a dropped entry's id may be made -1 */
+    struct groups groups;     /* of these ids */
+    const float *coefficient; /* [entries] or NULL: all 1 */
     /* to be made before the tables are updated, and the memory for it, which stays */
     bool wants_coefficients, wants_groups, drops;
     float *coefficients;
@@ -60,7 +60,7 @@ struct table_update {
     struct reading *const *readings;
     int reading_count;
     int64_t pieces;
-    float *const *scratch;     /* by worker: rows_scratch(dim) floats where reading_count > 1 */
+    float *const *scratch; /* by worker: rows_scratch(dim) floats where reading_count > 1 */
     const struct kernels *kernels;
 };
 size_t rows_scratch(int64_t dim);

@@ -34,11 +34,11 @@ static bool take_step(struct loop *loop, bool *end, pil_status *status)
     return true;
 }
 
-#define CALL_HOOKS(loop, member, status)                                                                  \
-    do {                                                                                                  \
-        for (int i = 0; i < (loop)->hook_count; i++)                                                      \
-            if ((loop)->hooks[i].member && !(loop)->hooks[i].member((loop)->hooks[i].context, loop, status)) \
-                return false;                                                                             \
+#define CALL_HOOKS(loop, member, status)                                                                                         \
+    do {                                                                                                                         \
+        for (int i = 0; i < (loop)->hook_count; i++)                                                                             \
+            if ((loop)->hooks[i].member && !(loop)->hooks[i].member((loop)->hooks[i].context, loop, status))                     \
+                return false;                                                                                                    \
     } while (0)
 
 bool loop_run(struct loop *loop, pil_status *status)

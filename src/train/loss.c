@@ -19,7 +19,8 @@ static struct pil_tensor *divisor(struct pil_graph *graph, struct pil_tensor *co
     return graph_op1(graph, "stop_gradient", NULL, graph_op1(graph, "scale", &(struct op_scalar_args){ (float)repeats }, sum));
 }
 
-struct pil_tensor *loss_reduce(struct pil_graph *graph, struct pil_tensor *losses, struct pil_tensor *weights, enum loss_reduction reduction)
+struct pil_tensor *loss_reduce(struct pil_graph *graph, struct pil_tensor *losses, struct pil_tensor *weights,
+                               enum loss_reduction reduction)
 {
     struct shape shape = losses->type.shape;
     int64_t columns = 1;

@@ -17,18 +17,18 @@ enum { MOST_THRESHOLDS = 1000000 };
 struct metric_row;
 struct metric {
     const struct metric_row *row;
-    bool first_tensorflow;  /* tf.metrics, not Keras */
+    bool first_tensorflow; /* tf.metrics, not Keras */
     int64_t thresholds;
-    float *threshold;       /* [thresholds] ascending */
-    double *positive;       /* [thresholds + 1]: weight of label 1 that is above just so many thresholds */
-    double *negative;       /* the same of label 0 */
-    double sum, divisor;    /* a mean; precision and recall: true positives, and what they are divided by */
+    float *threshold;    /* [thresholds] ascending */
+    double *positive;    /* [thresholds + 1]: weight of label 1 that is above just so many thresholds */
+    double *negative;    /* the same of label 0 */
+    double sum, divisor; /* a mean; precision and recall: true positives, and what they are divided by */
 };
 struct metric_row {
     const char *name;
     void (*add)(struct metric *metric, double label, double value, double weight);
     double (*result)(const struct metric *metric);
-    bool curve;             /* has thresholds */
+    bool curve; /* has thresholds */
 };
 
 /* ---- what an element adds ------------------------------------------------------------------------------------ */
@@ -133,7 +133,8 @@ struct point {
 enum curve { CURVE_ROC, CURVE_PR };
 
 /* tf.metrics adds 1e-6 so that it never divides by 0; Keras gives 0 there. */
-static struct point curve_point(const struct metric *metric, enum curve curve, double tp, double fp, double positives, double negatives)
+static struct point curve_point(const struct metric *metric, enum curve curve, double tp, double fp, double positives,
+                                double negatives)
 {
     const double small = 1e-6;
     if (!metric->first_tensorflow)

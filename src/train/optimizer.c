@@ -52,7 +52,7 @@ SHAPE_OF(new_adamax, UPDATE_ADAMAX, UNTOUCHED_MOVES, { "m", "v" }, { START_ZERO 
 SHAPE_OF(new_nadam, UPDATE_NADAM, UNTOUCHED_MOVES, { "m", "v" }, { START_ZERO });
 
 #define ALWAYS(name)                                                                                                             \
-    static const struct optimizer_shape *always_##name(const struct optimizer_options *o)                                       \
+    static const struct optimizer_shape *always_##name(const struct optimizer_options *o)                                        \
     {                                                                                                                            \
         (void)o;                                                                                                                 \
         return &name;                                                                                                            \
@@ -109,39 +109,58 @@ static const struct optimizer_shape *shape_v1_rmsprop(const struct optimizer_opt
 
 /* ---- arguments ----------------------------------------------------------------------------------------------- */
 
-#define ARG(name, type, member, text, ...) { name, &type, offsetof(struct optimizer_options, member), text, __VA_ARGS__ }
+#define LIMITED(name, type, member, text, low, high)                                                                             \
+    {                                                                                                                            \
+        name, &type, offsetof(struct optimizer_options, member), text, low, high                                                 \
+    }
+#define ARG(name, type, member, text) LIMITED(name, type, member, text, 0, 0)
 #define LEARNING_RATE ARG("learning_rate", ARG_RATE, learning_rate, "a number or a schedule")
-#define MOMENTUM ARG("momentum", ARG_FLOAT, momentum, "0: none", 0, 1)
+#define MOMENTUM LIMITED("momentum", ARG_FLOAT, momentum, "0: none", 0, 1)
 #define NESTEROV(name) ARG(name, ARG_BOOL, nesterov, "Nesterov's momentum")
 #define CENTERED ARG("centered", ARG_BOOL, centered, "divide by the gradient's deviation")
-#define RHO(name) ARG(name, ARG_FLOAT, rho, "decay of the mean of squares", 0, 1)
-#define BETA_1(name) ARG(name, ARG_FLOAT, beta_1, "decay of the mean", 0, 0.9999999)
-#define BETA_2(name) ARG(name, ARG_FLOAT, beta_2, "decay of the mean of squares", 0, 0.9999999)
-#define EPSILON ARG("epsilon", ARG_OPTIONAL_FLOAT, epsilon, "keeps the divisor above 0", 0, INFINITY)
-#define ACCUMULATOR ARG("initial_accumulator_value", ARG_FLOAT, initial_accumulator_value, "where sums of squares start", 0, INFINITY)
-#define L1 ARG("l1_regularization_strength", ARG_FLOAT, l1, "pull to exactly 0", 0, INFINITY)
-#define L2 ARG("l2_regularization_strength", ARG_FLOAT, l2, "pull towards 0", 0, INFINITY)
-#define SHRINKAGE ARG("l2_shrinkage_regularization_strength", ARG_FLOAT, l2_shrinkage, "l2 in the gradient", 0, INFINITY)
-#define BETA ARG("beta", ARG_FLOAT, beta, "added to the accumulator's root", 0, INFINITY)
-#define POWER ARG("learning_rate_power", ARG_FLOAT, learning_rate_power, "how the rate falls with the accumulator", -INFINITY, 0)
+#define RHO(name) LIMITED(name, ARG_FLOAT, rho, "decay of the mean of squares", 0, 1)
+#define BETA_1(name) LIMITED(name, ARG_FLOAT, beta_1, "decay of the mean", 0, 0.9999999)
+#define BETA_2(name) LIMITED(name, ARG_FLOAT, beta_2, "decay of the mean of squares", 0, 0.9999999)
+#define EPSILON LIMITED("epsilon", ARG_OPTIONAL_FLOAT, epsilon, "keeps the divisor above 0", 0, INFINITY)
+#define ACCUMULATOR                                                                                                              \
+    LIMITED("initial_accumulator_value", ARG_FLOAT, initial_accumulator_value, "where sums of squares start", 0, INFINITY)
+#define L1 LIMITED("l1_regularization_strength", ARG_FLOAT, l1, "pull to exactly 0", 0, INFINITY)
+#define L2 LIMITED("l2_regularization_strength", ARG_FLOAT, l2, "pull towards 0", 0, INFINITY)
+#define SHRINKAGE LIMITED("l2_shrinkage_regularization_strength", ARG_FLOAT, l2_shrinkage, "l2 in the gradient", 0, INFINITY)
+#define BETA LIMITED("beta", ARG_FLOAT, beta, "added to the accumulator's root", 0, INFINITY)
+#define POWER                                                                                                                    \
+    LIMITED("learning_rate_power", ARG_FLOAT, learning_rate_power, "how the rate falls with the accumulator", -INFINITY, 0)
 #define NAME ARG("name", ARG_TEXT, name, "in checkpoints, instead of the class's")
 #define CLIPPING                                                                                                                 \
-    ARG("clipnorm", ARG_OPTIONAL_FLOAT, clipnorm, "limit of each gradient's norm", 0, INFINITY),                                 \
-        ARG("clipvalue", ARG_OPTIONAL_FLOAT, clipvalue, "limit of each gradient's values", 0, INFINITY),                         \
-        ARG("global_clipnorm", ARG_OPTIONAL_FLOAT, global_clipnorm, "limit of the norm of all gradients", 0, INFINITY)
+    LIMITED("clipnorm", ARG_OPTIONAL_FLOAT, clipnorm, "limit of each gradient's norm", 0, INFINITY),                             \
+        LIMITED("clipvalue", ARG_OPTIONAL_FLOAT, clipvalue, "limit of each gradient's values", 0, INFINITY),                     \
+        LIMITED("global_clipnorm", ARG_OPTIONAL_FLOAT, global_clipnorm, "limit of the norm of all gradients", 0, INFINITY)
 /* The last one, so that the newer classes, which lack it, take the list without it. */
-#define DECAY(name, text) ARG(name, ARG_FLOAT, decay_rate, text, 0, INFINITY)
+#define DECAY(name, text) LIMITED(name, ARG_FLOAT, decay_rate, text, 0, INFINITY)
 #define TIME_DECAY DECAY("decay", "rate / (1 + decay * steps)")
 
 static const struct arg sgd_args[] = { LEARNING_RATE, MOMENTUM, NESTEROV("nesterov"), NAME, CLIPPING, TIME_DECAY };
 static const struct arg adagrad_args[] = { LEARNING_RATE, ACCUMULATOR, EPSILON, NAME, CLIPPING, TIME_DECAY };
-static const struct arg adam_args[] = { LEARNING_RATE, BETA_1("beta_1"), BETA_2("beta_2"), EPSILON,
-                                        ARG("amsgrad", ARG_BOOL, amsgrad, "divide by the largest mean so far"), NAME, CLIPPING, TIME_DECAY };
+static const struct arg adam_args[] = { LEARNING_RATE,
+                                        BETA_1("beta_1"),
+                                        BETA_2("beta_2"),
+                                        EPSILON,
+                                        ARG("amsgrad", ARG_BOOL, amsgrad, "divide by the largest mean so far"),
+                                        NAME,
+                                        CLIPPING,
+                                        TIME_DECAY };
 static const struct arg rmsprop_args[] = { LEARNING_RATE, RHO("rho"), MOMENTUM, EPSILON, CENTERED, NAME, CLIPPING, TIME_DECAY };
 static const struct arg ftrl_args[] = { LEARNING_RATE, POWER, ACCUMULATOR, L1, L2, NAME, SHRINKAGE, BETA, CLIPPING, TIME_DECAY };
 static const struct arg adadelta_args[] = { LEARNING_RATE, RHO("rho"), EPSILON, NAME, CLIPPING, TIME_DECAY };
-static const struct arg adamax_args[] = { LEARNING_RATE, BETA_1("beta_1"), BETA_2("beta_2"), EPSILON, NAME, CLIPPING, TIME_DECAY };
-static const struct arg nadam_args[] = { LEARNING_RATE, BETA_1("beta_1"), BETA_2("beta_2"), EPSILON, NAME, CLIPPING,
+static const struct arg adamax_args[] = {
+    LEARNING_RATE, BETA_1("beta_1"), BETA_2("beta_2"), EPSILON, NAME, CLIPPING, TIME_DECAY
+};
+static const struct arg nadam_args[] = { LEARNING_RATE,
+                                         BETA_1("beta_1"),
+                                         BETA_2("beta_2"),
+                                         EPSILON,
+                                         NAME,
+                                         CLIPPING,
                                          DECAY("schedule_decay", "decay of the momentum's schedule") };
 
 static const struct arg v1_sgd_args[] = { LEARNING_RATE, NAME };
@@ -174,47 +193,56 @@ DEFAULTS(v1_adadelta, 0.001, .rho = 0.95f, .epsilon = 1e-8f);
 
 /* ---- the table ----------------------------------------------------------------------------------------------- */
 
-#define TABLE(name, help, args, first) { name, help, args, COUNT_OF(args), &first##_defaults, sizeof(struct optimizer_options) }
-#define TABLE_WITHOUT_DECAY(name, help, args, first)                                                                             \
-    { name, help, args, COUNT_OF(args) - 1, &first##_defaults, sizeof(struct optimizer_options) }
-#define FTRL_HYPERS { "learning_rate_power", "l1_regularization_strength", "l2_regularization_strength", "beta" }
-#define BETAS { "beta_1", "beta_2" }
+/* `last`: 1 for the newer classes, which lack the last argument. At the end the hyper-parameters that checkpoints hold. */
+#define ROW(flavour, name, class_name, shape, args, defaults, last, help, ...)                                                   \
+    {                                                                                                                            \
+        { name, help, args, COUNT_OF(args) - (last), &defaults##_defaults, sizeof(struct optimizer_options) }, class_name,       \
+            FLAVOUR_##flavour, shape,                                                                                            \
+        {                                                                                                                        \
+            __VA_ARGS__                                                                                                          \
+        }                                                                                                                        \
+    }
+#define KERAS(...) ROW(KERAS_LEGACY, __VA_ARGS__)
+#define V1(...) ROW(V1, __VA_ARGS__)
+#define NEWER(...) ROW(KERAS, __VA_ARGS__)
+#define FTRL_HYPERS "learning_rate_power", "l1_regularization_strength", "l2_regularization_strength", "beta"
+#define SUM "rates fall with the sum of squares"
+#define MEANS "means of gradients and squares"
+#define LEADER "follow the regularized leader"
+#define ROOT "divides by the root of a mean square"
+#define DESCENT "gradient descent, with momentum if asked"
+#define LARGEST "Adam with the largest gradient"
+#define NESTEROV_ADAM "Adam with Nesterov's momentum"
+#define NO_RATE "rates from means of squares alone"
 
 static const struct optimizer_row rows[] = {
-    { TABLE("adagrad", "rates fall with the sum of squares", adagrad_args, adagrad), "Adagrad", FLAVOUR_KERAS_LEGACY, always_adagrad, { NULL } },
-    { TABLE("adam", "means of gradients and squares", adam_args, adam), "Adam", FLAVOUR_KERAS_LEGACY, shape_adam, BETAS },
-    { TABLE("ftrl", "follow the regularized leader", ftrl_args, ftrl), "Ftrl", FLAVOUR_KERAS_LEGACY, always_ftrl, FTRL_HYPERS },
-    { TABLE("rmsprop", "divides by the root of a mean square", rmsprop_args, rmsprop), "RMSprop", FLAVOUR_KERAS_LEGACY, shape_rmsprop,
-      { "rho", "momentum" } },
-    { TABLE("sgd", "gradient descent, with momentum if asked", sgd_args, sgd), "SGD", FLAVOUR_KERAS_LEGACY, shape_sgd, { "momentum" } },
-    { TABLE("adamax", "Adam with the largest gradient", adamax_args, adam), "Adamax", FLAVOUR_KERAS_LEGACY, always_adamax, BETAS },
-    { TABLE("nadam", "Adam with Nesterov's momentum", nadam_args, nadam), "Nadam", FLAVOUR_KERAS_LEGACY, always_nadam, BETAS },
-    { TABLE("adadelta", "rates from means of squares alone", adadelta_args, adadelta), "Adadelta", FLAVOUR_KERAS_LEGACY, always_adadelta,
-      { "rho" } },
+    KERAS("adagrad", "Adagrad", always_adagrad, adagrad_args, adagrad, 0, SUM, NULL),
+    KERAS("adam", "Adam", shape_adam, adam_args, adam, 0, MEANS, "beta_1", "beta_2"),
+    KERAS("ftrl", "Ftrl", always_ftrl, ftrl_args, ftrl, 0, LEADER, FTRL_HYPERS),
+    KERAS("rmsprop", "RMSprop", shape_rmsprop, rmsprop_args, rmsprop, 0, ROOT, "rho", "momentum"),
+    KERAS("sgd", "SGD", shape_sgd, sgd_args, sgd, 0, DESCENT, "momentum"),
+    KERAS("adamax", "Adamax", always_adamax, adamax_args, adam, 0, LARGEST, "beta_1", "beta_2"),
+    KERAS("nadam", "Nadam", always_nadam, nadam_args, nadam, 0, NESTEROV_ADAM, "beta_1", "beta_2"),
+    KERAS("adadelta", "Adadelta", always_adadelta, adadelta_args, adadelta, 0, NO_RATE, "rho"),
 
-    { TABLE("adagrad", "rates fall with the sum of squares", v1_adagrad_args, v1_adagrad), "Adagrad", FLAVOUR_V1, always_v1_adagrad, { NULL } },
-    { TABLE("adam", "means of gradients and squares", v1_adam_args, v1_adam), "Adam", FLAVOUR_V1, always_v1_adam, { NULL } },
-    { TABLE("ftrl", "follow the regularized leader", v1_ftrl_args, v1_ftrl), "Ftrl", FLAVOUR_V1, always_v1_ftrl, { NULL } },
-    { TABLE("rmsprop", "divides by the root of a mean square", v1_rmsprop_args, v1_rmsprop), "RMSProp", FLAVOUR_V1, shape_v1_rmsprop, { NULL } },
-    { TABLE("sgd", "gradient descent", v1_sgd_args, v1_sgd), "SGD", FLAVOUR_V1, always_sgd, { NULL } },
-    { TABLE("momentum", "gradient descent with momentum", v1_momentum_args, v1_momentum), "Momentum", FLAVOUR_V1, always_v1_momentum,
-      { NULL } },
-    { TABLE("adadelta", "rates from means of squares alone", v1_adadelta_args, v1_adadelta), "Adadelta", FLAVOUR_V1, always_v1_adadelta,
-      { NULL } },
-    { TABLE("proximal_adagrad", "Adagrad with l1 and l2", v1_proximal_adagrad_args, v1_adagrad), "ProximalAdagrad", FLAVOUR_V1,
-      always_v1_proximal_adagrad, { NULL } },
+    V1("adagrad", "Adagrad", always_v1_adagrad, v1_adagrad_args, v1_adagrad, 0, SUM, NULL),
+    V1("adam", "Adam", always_v1_adam, v1_adam_args, v1_adam, 0, MEANS, NULL),
+    V1("ftrl", "Ftrl", always_v1_ftrl, v1_ftrl_args, v1_ftrl, 0, LEADER, NULL),
+    V1("rmsprop", "RMSProp", shape_v1_rmsprop, v1_rmsprop_args, v1_rmsprop, 0, ROOT, NULL),
+    V1("sgd", "SGD", always_sgd, v1_sgd_args, v1_sgd, 0, "gradient descent", NULL),
+    V1("momentum", "Momentum", always_v1_momentum, v1_momentum_args, v1_momentum, 0, "gradient descent with momentum", NULL),
+    V1("adadelta", "Adadelta", always_v1_adadelta, v1_adadelta_args, v1_adadelta, 0, NO_RATE, NULL),
+    V1("proximal_adagrad", "ProximalAdagrad", always_v1_proximal_adagrad, v1_proximal_adagrad_args, v1_adagrad, 0,
+       "Adagrad with l1 and l2", NULL),
 
-    { TABLE_WITHOUT_DECAY("adagrad", "rates fall with the sum of squares", adagrad_args, adagrad), "Adagrad", FLAVOUR_KERAS, always_new_adagrad,
-      { NULL } },
-    { TABLE_WITHOUT_DECAY("adam", "means of gradients and squares", adam_args, adam), "Adam", FLAVOUR_KERAS, shape_adam, BETAS },
-    { TABLE_WITHOUT_DECAY("ftrl", "follow the regularized leader", ftrl_args, ftrl), "Ftrl", FLAVOUR_KERAS, always_new_ftrl, FTRL_HYPERS },
-    { TABLE_WITHOUT_DECAY("rmsprop", "divides by the root of a mean square", rmsprop_args, rmsprop), "RMSprop", FLAVOUR_KERAS,
-      shape_new_rmsprop, { "rho", "momentum" } },
-    { TABLE_WITHOUT_DECAY("sgd", "gradient descent, with momentum if asked", sgd_args, sgd), "SGD", FLAVOUR_KERAS, shape_new_sgd, { "momentum" } },
-    { TABLE_WITHOUT_DECAY("adamax", "Adam with the largest gradient", adamax_args, adam), "Adamax", FLAVOUR_KERAS, always_new_adamax, BETAS },
-    { TABLE_WITHOUT_DECAY("nadam", "Adam with Nesterov's momentum", nadam_args, new_nadam), "Nadam", FLAVOUR_KERAS, always_new_nadam, BETAS },
-    { TABLE_WITHOUT_DECAY("adadelta", "rates from means of squares alone", adadelta_args, adadelta), "Adadelta", FLAVOUR_KERAS,
-      always_new_adadelta, { "rho" } },
+    NEWER("adagrad", "Adagrad", always_new_adagrad, adagrad_args, adagrad, 1, SUM, NULL),
+    NEWER("adam", "Adam", shape_adam, adam_args, adam, 1, MEANS, "beta_1", "beta_2"),
+    NEWER("ftrl", "Ftrl", always_new_ftrl, ftrl_args, ftrl, 1, LEADER, FTRL_HYPERS),
+    NEWER("rmsprop", "RMSprop", shape_new_rmsprop, rmsprop_args, rmsprop, 1, ROOT, "rho", "momentum"),
+    NEWER("sgd", "SGD", shape_new_sgd, sgd_args, sgd, 1, DESCENT, "momentum"),
+    NEWER("adamax", "Adamax", always_new_adamax, adamax_args, adam, 1, LARGEST, "beta_1", "beta_2"),
+    NEWER("nadam", "Nadam", always_new_nadam, nadam_args, new_nadam, 1, NESTEROV_ADAM, "beta_1", "beta_2"),
+    NEWER("adadelta", "Adadelta", always_new_adadelta, adadelta_args, adadelta, 1, NO_RATE, "rho"),
 };
 
 /* TensorFlow's string is RMSProp, Keras's class RMSprop: either is taken. */
@@ -274,7 +302,10 @@ static bool no_such_optimizer(const struct value *at, const char *name, enum opt
 bool optimizer_check(const struct optimizer *optimizer, pil_status *status)
 {
     const struct optimizer_options *o = &optimizer->options;
-    const char *word = o->clipnorm > 0 ? "clipnorm" : o->clipvalue > 0 ? "clipvalue" : o->global_clipnorm > 0 ? "global_clipnorm" : NULL;
+    const char *word = o->clipnorm > 0          ? "clipnorm"
+                       : o->clipvalue > 0       ? "clipvalue"
+                       : o->global_clipnorm > 0 ? "global_clipnorm"
+                                                : NULL;
     if (word) {
         status_fail(status, PIL_UNSUPPORTED, "%s: this version cannot clip gradients (%s)", optimizer_class(optimizer), word);
         return status_hint(status, "leave it out, or take a smaller learning_rate");
@@ -312,8 +343,8 @@ bool optimizer_find(const char *name, enum optimizer_flavour flavour, struct opt
     return true;
 }
 
-static bool find_by_word(const struct value *at, const char *name, double rate, enum optimizer_flavour flavour, struct optimizer *out,
-                         pil_status *status)
+static bool find_by_word(const struct value *at, const char *name, double rate, enum optimizer_flavour flavour,
+                         struct optimizer *out, pil_status *status)
 {
     if (!find_row(slice_text(name), flavour))
         return no_such_optimizer(at, name, flavour, status);
@@ -332,7 +363,8 @@ bool optimizer_read(const struct value *value, const char *default_name, double 
     if (value->kind == VALUE_SCALAR)
         return find_by_word(value, value->text.data, default_rate, flavour, out, status);
     if (value->kind != VALUE_MAP || value->count != 1)
-        return value_fail(value, status, "an optimizer is a name or one of them with arguments: {adagrad: {learning_rate: 0.05}}");
+        return value_fail(value, status,
+                          "an optimizer is a name or one of them with arguments: {adagrad: {learning_rate: 0.05}}");
     const struct value *key = value->keys[0];
     const struct optimizer_row *row = find_row(key->text, flavour);
     if (!row)
@@ -366,7 +398,8 @@ static bool refuse_v1(const struct optimizer *optimizer, pil_status *status)
 {
     if (optimizer->flavour != FLAVOUR_V1)
         return true;
-    status_fail(status, PIL_UNSUPPORTED, "this version cannot train with the optimizers of TensorFlow 1 (%s)", optimizer_class(optimizer));
+    status_fail(status, PIL_UNSUPPORTED, "this version cannot train with the optimizers of TensorFlow 1 (%s)",
+                optimizer_class(optimizer));
     return status_hint(status, "take `tensorflow: 2`; a model of TensorFlow 1 can be evaluated and exported");
 }
 
@@ -375,7 +408,8 @@ static float slot_start(const struct optimizer *optimizer, enum slot_start start
     return start == START_ACCUMULATOR ? optimizer->options.initial_accumulator_value : start == START_ONE ? 1.0f : 0.0f;
 }
 
-bool optimizer_declare(const struct optimizer *optimizer, struct store *store, struct variable *variable, const char *scope, pil_status *status)
+bool optimizer_declare(const struct optimizer *optimizer, struct store *store, struct variable *variable, const char *scope,
+                       pil_status *status)
 {
     const struct optimizer_shape *shape = optimizer->row->shape(&optimizer->options);
     struct text name = { 0 };
@@ -391,7 +425,8 @@ bool optimizer_declare(const struct optimizer *optimizer, struct store *store, s
     return status_ok(status);
 }
 
-static struct variable *declare_scalar(struct store *store, const char *scope, const char *name, enum dtype dtype, pil_status *status)
+static struct variable *declare_scalar(struct store *store, const char *scope, const char *name, enum dtype dtype,
+                                       pil_status *status)
 {
     struct text full = { 0 };
     struct variable *variable = NULL;
@@ -421,13 +456,15 @@ static double float_argument(const struct optimizer *optimizer, const char *name
     return 0;
 }
 
-bool optimizer_declare_hypers(const struct optimizer *optimizer, struct store *store, const char *scope, bool iter, pil_status *status)
+bool optimizer_declare_hypers(const struct optimizer *optimizer, struct store *store, const char *scope, bool iter,
+                              pil_status *status)
 {
     const struct optimizer_options *o = &optimizer->options;
     if (!refuse_v1(optimizer, status))
         return false;
     /* A schedule is no number: TensorFlow stores none either. */
-    if (o->learning_rate.kind == SCHEDULE_CONSTANT && !declare_float(store, scope, "learning_rate", o->learning_rate.rate, true, status))
+    if (o->learning_rate.kind == SCHEDULE_CONSTANT &&
+        !declare_float(store, scope, "learning_rate", o->learning_rate.rate, true, status))
         return false;
     if (!declare_float(store, scope, "decay", (double)o->decay_rate, true, status))
         return false;

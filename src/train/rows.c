@@ -113,8 +113,11 @@ static bool uses_row_0(const struct table_update *update)
 static struct update_rows call_for(const struct table_update *update, const struct reading *r)
 {
     const struct variable *variable = update->variable;
-    struct update_rows call = { .rule = update->rule, .table = tensor_floats(&variable->value), .stride = variable->value.ld,
-                                .slot_stride = variable->slot_stride, .dim = variable->value.cols };
+    struct update_rows call = { .rule = update->rule,
+                                .table = tensor_floats(&variable->value),
+                                .stride = variable->value.ld,
+                                .slot_stride = variable->slot_stride,
+                                .dim = variable->value.cols };
     if (r) {
         call.groups = &r->groups;
         call.gradient = tensor_floats(&r->record->gradient);
@@ -149,7 +152,6 @@ static int64_t first_not_below(const int32_t *items, int64_t low, int64_t high, 
     }
     return low;
 }
-
 
 struct walk {
     const struct table_update *update;
@@ -244,7 +246,8 @@ static int64_t step_used(struct walk *walk, int64_t limit, int32_t *ids)
 /* ---- whole tables -------------------------------------------------------------------------------------------- */
 
 /* The rows of [first, first + count), at most BLOCK, that are not marked, with gradient 0. */
-static void step_others(const struct table_update *update, const struct update *rule, int64_t first, int64_t count, const bool *used)
+static void step_others(const struct table_update *update, const struct update *rule, int64_t first, int64_t count,
+                        const bool *used)
 {
     static const int32_t nothing[BLOCK + 1];
     int32_t ids[BLOCK];
@@ -302,7 +305,8 @@ static void step_share(const struct table_update *update, int64_t piece)
     struct update_rows call = call_for(update, r);
     int64_t entries = r->groups.count ? r->groups.starts[r->groups.count] : 0;
     call.first = first_not_below(r->groups.starts, 0, r->groups.count, entries * piece / update->pieces);
-    call.count = first_not_below(r->groups.starts, call.first, r->groups.count, entries * (piece + 1) / update->pieces) - call.first;
+    call.count =
+        first_not_below(r->groups.starts, call.first, r->groups.count, entries * (piece + 1) / update->pieces) - call.first;
     if (call.count)
         update->kernels->update_rows(&call);
 }

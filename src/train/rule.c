@@ -45,9 +45,18 @@ struct update rule_of(const struct optimizer *optimizer, int64_t steps, float ca
 {
     const struct optimizer_options *o = &optimizer->options;
     struct update rule = {
-        .formula = optimizer->row->shape(o)->formula, .nesterov = o->nesterov, .epsilon = o->epsilon, .momentum = o->momentum,
-        .rho = o->rho, .beta_1 = o->beta_1, .beta_2 = o->beta_2, .l1 = o->l1, .l2 = o->l2, .shrinkage = o->l2_shrinkage,
-        .beta = o->beta, .power = o->learning_rate_power,
+        .formula = optimizer->row->shape(o)->formula,
+        .nesterov = o->nesterov,
+        .epsilon = o->epsilon,
+        .momentum = o->momentum,
+        .rho = o->rho,
+        .beta_1 = o->beta_1,
+        .beta_2 = o->beta_2,
+        .l1 = o->l1,
+        .l2 = o->l2,
+        .shrinkage = o->l2_shrinkage,
+        .beta = o->beta,
+        .power = o->learning_rate_power,
     };
     double rate = rate_of(optimizer, rule.formula, steps), t = (double)steps + 1;
     if (rule.formula == UPDATE_ADAM || rule.formula == UPDATE_ADAM_AMSGRAD)

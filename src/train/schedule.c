@@ -73,12 +73,12 @@ static double constant_rate(const struct schedule *s, double step)
 
 bool is_null(const struct value *value)
 {
-    return value->kind == VALUE_NULL ||
-           (value->kind == VALUE_SCALAR && !value->quoted &&
-            (value->text.size == 0 || slice_is(value->text, "null") || slice_is(value->text, "~")));
+    return value->kind == VALUE_NULL || (value->kind == VALUE_SCALAR && !value->quoted &&
+                                         (value->text.size == 0 || slice_is(value->text, "null") || slice_is(value->text, "~")));
 }
 
-static bool parse_optional(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader, pil_status *status)
+static bool parse_optional(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader,
+                           pil_status *status)
 {
     *(float *)field = 0;
     return is_null(value) || ARG_FLOAT.parse(arg, value, field, reader, status);
@@ -92,45 +92,64 @@ static void print_optional(const struct arg *arg, const void *field, struct text
         ARG_FLOAT.print(arg, field, out);
 }
 
-const struct arg_type ARG_OPTIONAL_FLOAT = { .name = "float or null", .schema = "{\"type\":[\"number\",\"null\"]}",
-                                             .parse = parse_optional, .print = print_optional, .json = print_optional };
+const struct arg_type ARG_OPTIONAL_FLOAT = { .name = "float or null",
+                                             .schema = "{\"type\":[\"number\",\"null\"]}",
+                                             .parse = parse_optional,
+                                             .print = print_optional,
+                                             .json = print_optional };
 
 /* ---- the table ----------------------------------------------------------------------------------------------- */
 
-#define FIELD(member) offsetof(struct schedule, member)
-#define INITIAL { "initial_learning_rate", &ARG_DOUBLE, FIELD(rate), "the rate at step 0", 0, INFINITY, .required = true }
-#define STEPS { "decay_steps", &ARG_DOUBLE, FIELD(steps), "steps of one decay", 1, INFINITY, .required = true }
-#define RATE(text) { "decay_rate", &ARG_DOUBLE, FIELD(decay), text, 0, INFINITY, .required = true }
-#define STAIRCASE { "staircase", &ARG_BOOL, FIELD(staircase), "decay at whole multiples of decay_steps only" }
-#define NAME { "name", &ARG_TEXT, FIELD(name), "has no effect" }
-#define TABLE(word, rows, first, text) { word, text, rows, COUNT_OF(rows), first, sizeof(struct schedule) }
+#define ROW(name, type, member, text, low, high, required)                                                                       \
+    {                                                                                                                            \
+        name, &type, offsetof(struct schedule, member), text, low, high, NULL, required                                          \
+    }
+#define ARG(name, type, member, text) ROW(name, type, member, text, 0, 0, false)
+#define ABOVE(name, type, member, text, low) ROW(name, type, member, text, low, INFINITY, false)
+#define NEEDED(name, type, member, text, low) ROW(name, type, member, text, low, INFINITY, true)
+#define INITIAL NEEDED("initial_learning_rate", ARG_DOUBLE, rate, "the rate at step 0", 0)
+#define STEPS NEEDED("decay_steps", ARG_DOUBLE, steps, "steps of one decay", 1)
+#define RATE(text) NEEDED("decay_rate", ARG_DOUBLE, decay, text, 0)
+#define STAIRCASE ARG("staircase", ARG_BOOL, staircase, "decay at whole multiples of decay_steps only")
+#define NAME ARG("name", ARG_TEXT, name, "has no effect")
 
-static const struct arg exponential_args[] = { INITIAL, STEPS, RATE("the rate is multiplied by it every decay_steps"), STAIRCASE, NAME };
+static const struct arg exponential_args[] = {
+    INITIAL, STEPS, RATE("the rate is multiplied by it every decay_steps"), STAIRCASE, NAME,
+};
 static const struct schedule exponential_first = { .kind = SCHEDULE_EXPONENTIAL_DECAY };
-static const struct arg inverse_time_args[] = { INITIAL, STEPS, RATE("rate / (1 + decay_rate * step / decay_steps)"), STAIRCASE, NAME };
+static const struct arg inverse_time_args[] = {
+    INITIAL, STEPS, RATE("rate / (1 + decay_rate * step / decay_steps)"), STAIRCASE, NAME,
+};
 static const struct schedule inverse_time_first = { .kind = SCHEDULE_INVERSE_TIME_DECAY };
 static const struct arg piecewise_args[] = {
-    { "boundaries", &ARG_FLOATS, FIELD(boundaries), "last steps of the values, ascending", .required = true },
-    { "values", &ARG_FLOATS, FIELD(values), "rates, one more than boundaries", 0, INFINITY, .required = true },
+    ROW("boundaries", ARG_FLOATS, boundaries, "last steps of the values, ascending", 0, 0, true),
+    NEEDED("values", ARG_FLOATS, values, "rates, one more than boundaries", 0),
     NAME,
 };
 static const struct schedule piecewise_first = { .kind = SCHEDULE_PIECEWISE_CONSTANT };
 static const struct arg polynomial_args[] = {
-    INITIAL, STEPS,
-    { "end_learning_rate", &ARG_DOUBLE, FIELD(end), "the rate after decay_steps", 0, INFINITY },
-    { "power", &ARG_DOUBLE, FIELD(power), "1: linear" },
-    { "cycle", &ARG_BOOL, FIELD(cycle), "begin again after decay_steps" },
+    INITIAL,
+    STEPS,
+    ABOVE("end_learning_rate", ARG_DOUBLE, end, "the rate after decay_steps", 0),
+    ARG("power", ARG_DOUBLE, power, "1: linear"),
+    ARG("cycle", ARG_BOOL, cycle, "begin again after decay_steps"),
     NAME,
 };
 static const struct schedule polynomial_first = { .kind = SCHEDULE_POLYNOMIAL_DECAY, .end = 0.0001, .power = 1 };
 static const struct arg cosine_args[] = {
-    INITIAL, STEPS,
-    { "alpha", &ARG_DOUBLE, FIELD(alpha), "the lowest rate as a part of the initial one" },
+    INITIAL,
+    STEPS,
+    ARG("alpha", ARG_DOUBLE, alpha, "the lowest rate as a part of the initial one"),
     NAME,
-    { "warmup_target", &ARG_OPTIONAL_FLOAT, FIELD(warmup_target), "the rate to rise to before the decay", 0, INFINITY },
-    { "warmup_steps", &ARG_DOUBLE, FIELD(warmup_steps), "steps of the rise", 0, INFINITY },
+    ABOVE("warmup_target", ARG_OPTIONAL_FLOAT, warmup_target, "the rate to rise to before the decay", 0),
+    ABOVE("warmup_steps", ARG_DOUBLE, warmup_steps, "steps of the rise", 0),
 };
 static const struct schedule cosine_first = { .kind = SCHEDULE_COSINE_DECAY };
+
+#define TABLE(word, args, first, text)                                                                                           \
+    {                                                                                                                            \
+        word, text, args, COUNT_OF(args), first, sizeof(struct schedule)                                                         \
+    }
 
 /* By kind. */
 static const struct schedule_row {
@@ -138,10 +157,14 @@ static const struct schedule_row {
     double (*rate)(const struct schedule *schedule, double step);
 } rows[] = {
     [SCHEDULE_CONSTANT] = { { .name = NULL }, constant_rate },
-    [SCHEDULE_EXPONENTIAL_DECAY] = { TABLE("exponential_decay", exponential_args, &exponential_first, "falls by a factor"), exponential_rate },
-    [SCHEDULE_PIECEWISE_CONSTANT] = { TABLE("piecewise_constant_decay", piecewise_args, &piecewise_first, "a list of rates"), piecewise_rate },
-    [SCHEDULE_POLYNOMIAL_DECAY] = { TABLE("polynomial_decay", polynomial_args, &polynomial_first, "falls to an end"), polynomial_rate },
-    [SCHEDULE_INVERSE_TIME_DECAY] = { TABLE("inverse_time_decay", inverse_time_args, &inverse_time_first, "falls as 1 / step"), inverse_time_rate },
+    [SCHEDULE_EXPONENTIAL_DECAY] = { TABLE("exponential_decay", exponential_args, &exponential_first, "falls by a factor"),
+                                     exponential_rate },
+    [SCHEDULE_PIECEWISE_CONSTANT] = { TABLE("piecewise_constant_decay", piecewise_args, &piecewise_first, "a list of rates"),
+                                      piecewise_rate },
+    [SCHEDULE_POLYNOMIAL_DECAY] = { TABLE("polynomial_decay", polynomial_args, &polynomial_first, "falls to an end"),
+                                    polynomial_rate },
+    [SCHEDULE_INVERSE_TIME_DECAY] = { TABLE("inverse_time_decay", inverse_time_args, &inverse_time_first, "falls as 1 / step"),
+                                      inverse_time_rate },
     [SCHEDULE_COSINE_DECAY] = { TABLE("cosine_decay", cosine_args, &cosine_first, "falls along a cosine"), cosine_rate },
 };
 /* Other names of the same: Keras's classes, and the function of 1.x. */
@@ -149,12 +172,9 @@ static const struct {
     const char *name;
     enum schedule_kind kind;
 } aliases[] = {
-    { "ExponentialDecay", SCHEDULE_EXPONENTIAL_DECAY },
-    { "PiecewiseConstantDecay", SCHEDULE_PIECEWISE_CONSTANT },
-    { "piecewise_constant", SCHEDULE_PIECEWISE_CONSTANT },
-    { "PolynomialDecay", SCHEDULE_POLYNOMIAL_DECAY },
-    { "InverseTimeDecay", SCHEDULE_INVERSE_TIME_DECAY },
-    { "CosineDecay", SCHEDULE_COSINE_DECAY },
+    { "ExponentialDecay", SCHEDULE_EXPONENTIAL_DECAY },    { "PiecewiseConstantDecay", SCHEDULE_PIECEWISE_CONSTANT },
+    { "piecewise_constant", SCHEDULE_PIECEWISE_CONSTANT }, { "PolynomialDecay", SCHEDULE_POLYNOMIAL_DECAY },
+    { "InverseTimeDecay", SCHEDULE_INVERSE_TIME_DECAY },   { "CosineDecay", SCHEDULE_COSINE_DECAY },
 };
 
 double schedule_rate(const struct schedule *schedule, int64_t step)
@@ -184,8 +204,8 @@ static bool check_piecewise(const struct schedule *schedule, const struct value 
 {
     const struct arg_floats *boundaries = &schedule->boundaries, *values = &schedule->values;
     if (values->count != boundaries->count + 1)
-        return value_fail(at, status, "piecewise_constant_decay needs one value more than boundaries, not %zu and %zu", values->count,
-                          boundaries->count);
+        return value_fail(at, status, "piecewise_constant_decay needs one value more than boundaries, not %zu and %zu",
+                          values->count, boundaries->count);
     for (size_t i = 1; i < boundaries->count; i++)
         if (!(boundaries->items[i] > boundaries->items[i - 1]))
             return value_fail(at, status, "the boundaries of piecewise_constant_decay must rise; number %zu does not", i + 1);
@@ -202,7 +222,8 @@ static bool parse_schedule(const struct value *map, struct schedule *out, struct
     return out->kind != SCHEDULE_PIECEWISE_CONSTANT || check_piecewise(out, map->items[0], status);
 }
 
-static bool parse_rate(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader, pil_status *status)
+static bool parse_rate(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader,
+                       pil_status *status)
 {
     struct schedule out = { .kind = SCHEDULE_CONSTANT, .rate = -1 };
     if (value->kind == VALUE_MAP) {

@@ -18,15 +18,16 @@ enum loss_reduction {
 };
 extern const char *const loss_reductions[]; /* the words of params.loss_reduction, NULL-terminated, in this order */
 /* losses [batch, d]; weights [batch, 1] or [batch, d] or NULL. */
-struct pil_tensor *loss_reduce(struct pil_graph *graph, struct pil_tensor *losses, struct pil_tensor *weights, enum loss_reduction reduction);
+struct pil_tensor *loss_reduce(struct pil_graph *graph, struct pil_tensor *losses, struct pil_tensor *weights,
+                               enum loss_reduction reduction);
 
 /* ---- metric.c: streaming metrics in float64 ---- */
 /* A metric's row: "mean", "accuracy", "auc", ... */
 struct metric;
 struct metric_options {
-    const char *kind;     /* "mean", "accuracy", "precision", "recall", "auc", "auc_precision_recall", "mse", "rmse", "mae", ... */
-    int tensorflow;       /* 2 or 1: which thresholds, sums and epsilons AUC takes */
-    int64_t thresholds;   /* auc: 200 */
+    const char *kind;   /* "mean", "accuracy", "precision", "recall", "auc", "auc_precision_recall", "mse", "rmse", "mae", ... */
+    int tensorflow;     /* 2 or 1: which thresholds, sums and epsilons AUC takes */
+    int64_t thresholds; /* auc: 200 */
 };
 struct metric *metric_new(const struct metric_options *options, pil_status *status); /* unknown kind: names the nearest */
 /* One batch. values: what is averaged or predicted [rows, d]; labels [rows, d] or NULL (mean); weights [rows, 1] or NULL. */
@@ -36,17 +37,23 @@ void metric_reset(struct metric *metric);
 void metric_free(struct metric *metric);
 
 /* ---- schedule.c ---- */
-enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_EXPONENTIAL_DECAY, SCHEDULE_PIECEWISE_CONSTANT, SCHEDULE_POLYNOMIAL_DECAY,
-                     SCHEDULE_INVERSE_TIME_DECAY, SCHEDULE_COSINE_DECAY };
+enum schedule_kind {
+    SCHEDULE_CONSTANT,
+    SCHEDULE_EXPONENTIAL_DECAY,
+    SCHEDULE_PIECEWISE_CONSTANT,
+    SCHEDULE_POLYNOMIAL_DECAY,
+    SCHEDULE_INVERSE_TIME_DECAY,
+    SCHEDULE_COSINE_DECAY
+};
 struct schedule {
     enum schedule_kind kind;
-    double rate;                /* initial_learning_rate; below 0: unset */
+    double rate; /* initial_learning_rate; below 0: unset */
     double steps, decay, end, power, alpha;
     bool staircase, cycle;
-    float warmup_target;        /* cosine_decay: rises to it first; 0: does not */
+    float warmup_target; /* cosine_decay: rises to it first; 0: does not */
     double warmup_steps;
     struct arg_floats boundaries, values;
-    const char *name;           /* the original's argument: names nothing here */
+    const char *name; /* the original's argument: names nothing here */
 };
 double schedule_rate(const struct schedule *schedule, int64_t step); /* step: from 0 */
 extern const struct arg_type ARG_RATE; /* struct schedule: a number, or {exponential_decay: {...}}; null: unset (rate < 0) */
@@ -60,7 +67,7 @@ struct optimizer_options { /* the union of all classes' arguments; a class's tab
     bool nesterov, amsgrad, centered;
     float initial_accumulator_value, l1, l2, l2_shrinkage, beta, learning_rate_power;
     float clipnorm, clipvalue, global_clipnorm; /* 0: none */
-    const char *name; /* instead of the class's in checkpoint names; NULL: the class's */
+    const char *name;                           /* instead of the class's in checkpoint names; NULL: the class's */
 };
 struct optimizer { /* a value: copied where it is kept */
     const struct optimizer_row *row;
@@ -71,7 +78,8 @@ struct optimizer { /* a value: copied where it is kept */
  * NULL value: `default_name` with `default_rate`. */
 bool optimizer_read(const struct value *value, const char *default_name, double default_rate, enum optimizer_flavour flavour,
                     struct args_reader *reader, struct optimizer *out, pil_status *status);
-bool optimizer_find(const char *name, enum optimizer_flavour flavour, struct optimizer *out, pil_status *status); /* class defaults */
+bool optimizer_find(const char *name, enum optimizer_flavour flavour, struct optimizer *out,
+                    pil_status *status);                                   /* class defaults */
 void optimizer_print(const struct optimizer *optimizer, struct text *out); /* {adagrad: {learning_rate: 0.05, ...}} */
 const char *optimizer_class(const struct optimizer *optimizer);            /* "Adagrad", as in checkpoint names; "" without one */
 int optimizer_slots(const struct optimizer *optimizer);
@@ -80,15 +88,17 @@ const struct arg_table *optimizer_arguments(enum optimizer_flavour flavour, size
 /* Declares, before store_allocate, a variable's slots and (once per scope) the optimizer's hyper-parameters.
  * scope: "training/Adagrad" or "training/Adagrad_1" (2.x). iter: the combined model's linear part has its own step count
  * "<scope>/iter". 1.x names its slots after the variable (model-dir.md). */
-bool optimizer_declare(const struct optimizer *optimizer, struct store *store, struct variable *variable, const char *scope, pil_status *status);
-bool optimizer_declare_hypers(const struct optimizer *optimizer, struct store *store, const char *scope, bool iter, pil_status *status);
+bool optimizer_declare(const struct optimizer *optimizer, struct store *store, struct variable *variable, const char *scope,
+                       pil_status *status);
+bool optimizer_declare_hypers(const struct optimizer *optimizer, struct store *store, const char *scope, bool iter,
+                              pil_status *status);
 
 /* Applies gradients after a session's run. One updater for a model; parts of it may use different optimizers. */
 struct updater_part {
     struct optimizer optimizer;
-    int group;           /* the store's group of its dense variables */
-    const char *scope;   /* for hyper-parameters kept in the store (Nadam's momentum_cache, iter), or NULL */
-    bool own_iter;       /* counts steps in "<scope>/iter" instead of the global step */
+    int group;         /* the store's group of its dense variables */
+    const char *scope; /* for hyper-parameters kept in the store (Nadam's momentum_cache, iter), or NULL */
+    bool own_iter;     /* counts steps in "<scope>/iter" instead of the global step */
 };
 struct updater;
 /* tables: which part each lookup-only variable belongs to is told by the variable's `group`. */
@@ -100,8 +110,8 @@ void updater_free(struct updater *updater);
 
 /* ---- hook.c, loop.c: the one training loop ---- */
 struct loop;
-/* Called in the order in which they were added; NULL members are skipped. A hook that returns false ends the loop with its status;
- * one that calls loop_stop ends it in order. */
+/* Called in the order in which they were added; NULL members are skipped. A hook that returns false ends the loop with its
+ * status; one that calls loop_stop ends it in order. */
 struct hook {
     bool (*begin)(void *context, struct loop *loop, pil_status *status);
     bool (*before_run)(void *context, struct loop *loop, pil_status *status);
@@ -122,12 +132,12 @@ struct loop {
     struct loop_feed feed;
     struct hook hooks[LOOP_MAX_HOOKS];
     int hook_count;
-    int64_t *global_step;        /* the store's; counted up by the loop */
-    int64_t last_step;           /* stop there; 0: at the end of the input */
-    size_t loss_fetch;           /* which fetch of the plan is the loss */
-    const volatile int *stop;    /* a signal's flag, or NULL */
+    int64_t *global_step;     /* the store's; counted up by the loop */
+    int64_t last_step;        /* stop there; 0: at the end of the input */
+    size_t loss_fetch;        /* which fetch of the plan is the loss */
+    const volatile int *stop; /* a signal's flag, or NULL */
     /* of the run so far */
-    double loss;                 /* of the step taken last */
+    double loss; /* of the step taken last */
     int64_t steps, examples;
     bool stopping, input_ended;
 };

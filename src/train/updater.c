@@ -16,32 +16,32 @@
 
 enum {
     MOST_PARTS = 8,
-    CHUNK = 4096,            /* floats of a dense task: 16 KiB a partial */
+    CHUNK = 4096,             /* floats of a dense task: 16 KiB a partial */
     CHUNK_BYTES = 256 * 1024, /* of a task's partials together: half a second-level cache */
-    ROWS_A_TASK = 4096,      /* of coefficients */
-    FLOATS_A_PIECE = 16384   /* of a table: some 10 us */
+    ROWS_A_TASK = 4096,       /* of coefficients */
+    FLOATS_A_PIECE = 16384    /* of a table: some 10 us */
 };
 
 struct part {
     struct optimizer optimizer;
     const struct optimizer_shape *shape; /* NULL: no optimizer, nothing of it may have a gradient */
     int group;
-    int64_t *iter;         /* its own count of steps, or NULL */
-    float *cache;          /* Nadam's, in the store or own_cache */
+    int64_t *iter; /* its own count of steps, or NULL */
+    float *cache;  /* Nadam's, in the store or own_cache */
     float own_cache, next_cache;
-    bool cached;           /* own_cache is filled */
+    bool cached; /* own_cache is filled */
     struct store_block block;
     struct session_partials partials;
     struct update rule;
 };
 struct task {
     void (*run)(struct updater *updater, const struct task *task, int worker);
-    void *unit;            /* part, table or reading */
+    void *unit; /* part, table or reading */
     int64_t first, count;
 };
 struct table {
     struct table_update update;
-    struct reading **readings;  /* [reading_capacity] */
+    struct reading **readings; /* [reading_capacity] */
     size_t reading_capacity;
     struct part *part;
     bool in_step;
@@ -52,14 +52,14 @@ struct updater {
     const struct kernels *kernels;
     struct part parts[MOST_PARTS];
     int part_count;
-    struct reading **readings;  /* by the number of the record; with the table each went to */
+    struct reading **readings; /* by the number of the record; with the table each went to */
     struct table **tables_of;
     size_t reading_capacity, table_of_capacity;
-    struct table **tables;      /* every table met so far */
+    struct table **tables; /* every table met so far */
     size_t table_count, table_capacity;
     struct task *tasks;
     size_t task_count, task_capacity;
-    float **scratch;            /* by worker */
+    float **scratch; /* by worker */
     size_t scratch_floats;
 };
 
@@ -69,8 +69,8 @@ static bool check_block(const struct part *part, pil_status *status)
 {
     int slots = part->shape ? update_slots(part->shape->formula) : 0;
     if (part->block.floats && (!part->shape || part->block.slot_count != slots))
-        return status_fail(status, PIL_INTERNAL, "group %d has %d slots, its optimizer '%s' has %d", part->group, part->block.slot_count,
-                           optimizer_class(&part->optimizer), slots);
+        return status_fail(status, PIL_INTERNAL, "group %d has %d slots, its optimizer '%s' has %d", part->group,
+                           part->block.slot_count, optimizer_class(&part->optimizer), slots);
     return true;
 }
 
@@ -157,7 +157,8 @@ static struct part *part_of(struct updater *updater, const struct variable *vari
     return NULL;
 }
 
-static bool check_table(const struct updater *updater, const struct variable *variable, const struct part *part, pil_status *status)
+static bool check_table(const struct updater *updater, const struct variable *variable, const struct part *part,
+                        pil_status *status)
 {
     (void)updater;
     if (!part)
@@ -178,8 +179,11 @@ static struct table *add_table(struct updater *updater, const struct variable *v
     if (!table)
         return NULL;
     table->part = part;
-    table->update = (struct table_update){ .variable = variable, .rule = &part->rule, .untouched = part->shape->untouched,
-                                           .scratch = updater->scratch, .kernels = updater->kernels };
+    table->update = (struct table_update){ .variable = variable,
+                                           .rule = &part->rule,
+                                           .untouched = part->shape->untouched,
+                                           .scratch = updater->scratch,
+                                           .kernels = updater->kernels };
     updater->tables[updater->table_count++] = table;
     return table;
 }
@@ -245,7 +249,8 @@ static bool add_reading(struct updater *updater, size_t i, const struct session_
     reading->coefficient = reading->wants_coefficients ? reading->coefficients : NULL;
     int n = table->in_step ? table->update.reading_count : 0;
     if (n == MOST_READINGS)
-        return status_fail(status, PIL_UNSUPPORTED, "'%s' is looked up more than %d times in one step", record->variable->name, n);
+        return status_fail(status, PIL_UNSUPPORTED, "'%s' is looked up more than %d times in one step", record->variable->name,
+                           n);
     if (!mem_grow(&table->readings, &table->reading_capacity, (size_t)n + 1, sizeof *table->readings, status))
         return false;
     table->readings[n] = reading;
@@ -286,7 +291,8 @@ static bool read_records(struct updater *updater, const struct session *session,
             return false;
     for (size_t i = 0; i < updater->table_count; i++) {
         const struct table_update *update = &updater->tables[i]->update;
-        if (updater->tables[i]->in_step && update->reading_count > 1 && !reserve_scratch(updater, update->variable->value.cols, status))
+        if (updater->tables[i]->in_step && update->reading_count > 1 &&
+            !reserve_scratch(updater, update->variable->value.cols, status))
             return false;
     }
     return true;
@@ -352,7 +358,9 @@ static void run_dense(struct updater *updater, const struct task *task, int work
     for (int64_t step = 1; step < partials->count; step *= 2)
         for (int64_t i = 0; i + step < partials->count; i += 2 * step)
             add_floats(partials->partials[i] + first, partials->partials[i + step] + first, n);
-    struct update_dense call = { .rule = &part->rule, .w = part->block.weights + first, .g = partials->partials[0] + first, .n = n };
+    struct update_dense call = {
+        .rule = &part->rule, .w = part->block.weights + first, .g = partials->partials[0] + first, .n = n
+    };
     for (int k = 0; k < part->block.slot_count; k++)
         call.slot[k] = part->block.slots[k] + first;
     updater->kernels->update_dense(&call);
@@ -393,7 +401,8 @@ static bool prepare(struct updater *updater, size_t record_count, pil_status *st
             if (!add_task(updater, (struct task){ run_coefficients, reading, first, MIN(ROWS_A_TASK, rows - first) }, status))
                 return false;
         if (reading->wants_groups &&
-            !add_task(updater, (struct task){ run_group, reading, 0, updater->tables_of[i]->update.variable->value.rows }, status))
+            !add_task(updater, (struct task){ run_group, reading, 0, updater->tables_of[i]->update.variable->value.rows },
+                      status))
             return false;
     }
     run_tasks(updater);

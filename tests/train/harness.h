@@ -26,13 +26,13 @@
 
 enum { RIG_LOOKUPS = 8 };
 struct rig_lookup {
-    const char *table;        /* of this name; made with the first that names it */
+    const char *table; /* of this name; made with the first that names it */
     int64_t rows, dim;
     enum combiner combiner;
     float max_norm;
     int part;
-    bool dense;               /* the table is read by a product as well */
-    bool stopped;             /* but gets no gradient through it */
+    bool dense;   /* the table is read by a product as well */
+    bool stopped; /* but gets no gradient through it */
 };
 struct rig {
     pil_status status;
@@ -45,13 +45,13 @@ struct rig {
     struct updater *updater;
     struct updater_part parts[2];
     int lookup_count;
-    int64_t batch;            /* rows of the last run */
+    int64_t batch; /* rows of the last run */
 };
 
-#define rig_ok(rig)                                 \
-    do {                                            \
-        if (!status_ok(&(rig)->status))             \
-            fail_msg("%s", (rig)->status.message);  \
+#define rig_ok(rig)                                                                                                              \
+    do {                                                                                                                         \
+        if (!status_ok(&(rig)->status))                                                                                          \
+            fail_msg("%s", (rig)->status.message);                                                                               \
     } while (0)
 
 static inline struct optimizer rig_optimizer(struct rig *rig, const char *text, enum optimizer_flavour flavour)
@@ -76,7 +76,8 @@ static inline void rig_declare_slots(struct rig *rig, const struct optimizer *op
     }
 }
 
-static inline struct pil_tensor *rig_add(struct rig *rig, struct pil_tensor *loss, struct pil_tensor *out, const char *gradient, int64_t dim)
+static inline struct pil_tensor *rig_add(struct rig *rig, struct pil_tensor *loss, struct pil_tensor *out, const char *gradient,
+                                         int64_t dim)
 {
     struct pil_tensor *g = graph_input(rig->graph, gradient, DTYPE_FLOAT32, SHAPE(BATCH_DIM, dim), false);
     struct pil_tensor *sum = graph_op1(rig->graph, "sum_all", NULL, graph_op2(rig->graph, "mul", NULL, out, g));
@@ -117,7 +118,8 @@ static inline void rig_start(struct rig *rig, const struct rig_lookup *lookups, 
         }
     }
     if (m) {
-        struct pil_tensor *kernel = graph_variable(rig->graph, "kernel", SHAPE(n, m), (struct initializer){ INITIALIZER_ZEROS, 0, 0 }, true);
+        struct pil_tensor *kernel =
+            graph_variable(rig->graph, "kernel", SHAPE(n, m), (struct initializer){ INITIALIZER_ZEROS, 0, 0 }, true);
         struct pil_tensor *x = graph_input(rig->graph, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, n), false);
         struct pil_tensor *out = graph_op2(rig->graph, "matmul", &(struct op_matmul_args){ 0 }, x, kernel);
         loss = rig_add(rig, loss, out, "kernel_gradient", m);
@@ -140,7 +142,8 @@ static inline void rig_start(struct rig *rig, const struct rig_lookup *lookups, 
     }
     for (int part = 0; part < 2; part++)
         if (rig->parts[part].scope)
-            optimizer_declare_hypers(&rig->parts[part].optimizer, rig->store, rig->parts[part].scope, rig->parts[part].own_iter, &rig->status);
+            optimizer_declare_hypers(&rig->parts[part].optimizer, rig->store, rig->parts[part].scope, rig->parts[part].own_iter,
+                                     &rig->status);
     store_allocate(rig->store, &rig->status);
     rig->session = session_new(rig->plan, rig->threads, kernel_get(), 7, &rig->status);
     rig_ok(rig);
@@ -148,7 +151,8 @@ static inline void rig_start(struct rig *rig, const struct rig_lookup *lookups, 
         const struct variable *stored = store_find(rig->store, graph_variable_at(rig->graph, v)->name);
         bool block = stored->layout == STORE_DENSE;
         session_bind(rig->session, graph_variable_at(rig->graph, v),
-                     &(struct session_variable){ stored->value, block ? stored->group : -1, block ? stored->block_offset : 0 }, &rig->status);
+                     &(struct session_variable){ stored->value, block ? stored->group : -1, block ? stored->block_offset : 0 },
+                     &rig->status);
     }
     for (int part = 0; part < 2; part++) {
         session_groups(rig->session, part, store_block(rig->store, part).floats, &rig->status);
@@ -185,6 +189,61 @@ static inline void rig_step(struct rig *rig, int64_t step)
     rig_ok(rig);
     updater_apply(rig->updater, rig->session, step, &rig->status);
     rig_ok(rig);
+}
+
+/* A batch for one lookup: ids (some -1), weights (some not above 0), gradients. */
+struct rig_data {
+    struct sparse ids;
+    float *gradient;
+    void *groups_memory;
+    struct groups groups;
+};
+
+static inline void *must(void *pointer)
+{
+    assert_non_null(pointer);
+    return pointer;
+}
+
+static inline struct rig_data rig_data(struct rig *rig, struct random_key key, uint64_t stream, int64_t rows,
+                                       const struct rig_lookup *lookup, bool ragged, bool weighted, bool grouped)
+{
+    struct rig_data data = { 0 };
+    int64_t *offsets = must(arena_alloc(rig->arena, (size_t)(rows + 1) * sizeof *offsets, &rig->status)), entries = rows;
+    if (ragged) {
+        for (int64_t r = 0; r < rows; r++)
+            offsets[r + 1] = offsets[r] + (int64_t)random_below(key, stream, (uint64_t)r, 5);
+        entries = offsets[rows];
+    }
+    int32_t *ids = must(arena_alloc(rig->arena, (size_t)entries * sizeof *ids + 1, &rig->status));
+    float *weights = must(arena_alloc(rig->arena, (size_t)entries * sizeof *weights + 1, &rig->status));
+    for (int64_t e = 0; e < entries; e++) { /* half of them within the first tenth, so that ids repeat */
+        int64_t limit = random_uniform(key, stream + 1, (uint64_t)e) < 0.5f ? MAX(lookup->rows / 10, 1) : lookup->rows;
+        ids[e] = (int32_t)random_below(key, stream + 2, (uint64_t)e, (uint64_t)limit + 1) - 1;
+        weights[e] = random_uniform(key, stream + 3, (uint64_t)e) * 2.4f - 0.4f;
+    }
+    data.gradient = must(arena_alloc(rig->arena, (size_t)(rows * lookup->dim) * sizeof(float), &rig->status));
+    random_fill_normal(random_key(stream, "gradient"), data.gradient, 0, rows * lookup->dim, 0, 1);
+    data.ids = (struct sparse){
+        .rows = rows, .entries = entries, .offsets = ragged ? offsets : NULL, .ids = ids, .weights = weighted ? weights : NULL
+    };
+    if (grouped) {
+        void *scratch = mem_new(sort_scratch(entries), &rig->status);
+        data.groups_memory = must(arena_alloc(rig->arena, sort_memory(entries), &rig->status));
+        sort_groups(&data.ids, lookup->rows, scratch, data.groups_memory, &data.groups);
+        mem_free(scratch);
+    }
+    return data;
+}
+
+static inline void rig_put(struct rig *rig, int lookup, struct rig_data *data, int64_t dim)
+{
+    char name[20];
+    snprintf(name, sizeof name, "gradient%d", lookup);
+    if (data->groups_memory)
+        data->ids.groups = &data->groups;
+    rig_ids(rig, lookup, &data->ids);
+    rig_input(rig, name, data->gradient, data->ids.rows, dim);
 }
 
 static inline struct rig rig_new(void)

@@ -10,8 +10,8 @@ struct run {
     struct loop loop;
     int64_t step, batches, most; /* most batches of the input */
     char log[64];
-    const char *fails_at;        /* the hook that returns false: one of "b<>e" */
-    int64_t stops_after;         /* loop_stop after so many steps */
+    const char *fails_at; /* the hook that returns false: one of "b<>e" */
+    int64_t stops_after;  /* loop_stop after so many steps */
     volatile int signal;
     float gradient[BATCH * M];
     int64_t jobs_run;
@@ -95,8 +95,11 @@ static struct run *start(int64_t most)
     run->most = most;
     for (int i = 0; i < BATCH * M; i++)
         run->gradient[i] = 1;
-    run->loop = (struct loop){ .session = run->rig.session, .updater = run->rig.updater, .feed = { next, jobs, run },
-                               .global_step = &run->step, .stop = &run->signal };
+    run->loop = (struct loop){ .session = run->rig.session,
+                               .updater = run->rig.updater,
+                               .feed = { next, jobs, run },
+                               .global_step = &run->step,
+                               .stop = &run->signal };
     assert_true(hook_add(&run->loop, &(struct hook){ begin, before_run, after_run, end, run }, &run->rig.status));
     assert_true(hook_add(&run->loop, &(struct hook){ .context = NULL }, &run->rig.status)); /* one that wants nothing */
     return run;
@@ -196,8 +199,8 @@ static void loss_is_no_number(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(to_the_end_of_the_input), cmocka_unit_test(to_the_last_step), cmocka_unit_test(stopped),
-        cmocka_unit_test(failing_hooks), cmocka_unit_test(loss_is_no_number),
+        cmocka_unit_test(to_the_end_of_the_input), cmocka_unit_test(to_the_last_step),  cmocka_unit_test(stopped),
+        cmocka_unit_test(failing_hooks),           cmocka_unit_test(loss_is_no_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -110,9 +110,11 @@ static void tf_losses(void **state)
     for (struct json_walk walk = json_children(&cases); json_next(&walk, NULL, &item);) {
         if (!slice_is(golden_get(&item, "kind").text, "losses"))
             continue;
-        struct json_value values = golden_get(&item, "values"), l = golden_get(&item, "regression_labels"), p = golden_get(&item, "regression_predictions");
+        struct json_value values = golden_get(&item, "values"), l = golden_get(&item, "regression_labels"),
+                          p = golden_get(&item, "regression_predictions");
         int64_t n = (int64_t)l.count, weighted = json_get(&item, "weights", &list) && list.kind == JSON_LIST;
-        assert_true(n <= MOST && json_floats(&l, labels) && json_floats(&p, predictions) && (!weighted || json_floats(&list, weights)));
+        assert_true(n <= MOST && json_floats(&l, labels) && json_floats(&p, predictions) &&
+                    (!weighted || json_floats(&list, weights)));
         for (int64_t i = 0; i < n; i++) {
             squares[i] = (predictions[i] - labels[i]) * (predictions[i] - labels[i]);
             distances[i] = fabsf(predictions[i] - labels[i]);

@@ -30,8 +30,8 @@ static struct tensor column(const float *values, int64_t rows)
 }
 
 /* The metric of all rows, in batches of `batch`. */
-static double measure(const char *kind, int tensorflow, int64_t thresholds, const float *labels, const float *values, const float *weights,
-                      int64_t rows, int64_t batch)
+static double measure(const char *kind, int tensorflow, int64_t thresholds, const float *labels, const float *values,
+                      const float *weights, int64_t rows, int64_t batch)
 {
     struct metric *metric = make(kind, tensorflow, thresholds);
     for (int64_t first = 0; first < rows; first += batch) {
@@ -120,7 +120,8 @@ static void curves_with_ties(void **state)
         expect(&values, "keras_binary_accuracy", measure("binary_accuracy", 2, 0, labels, p, w, n, 64), 1e-6);
         expect(&values, "v1_ROC_trapezoidal", measure("auc", 1, 200, labels, p, w, n, 64), 1e-6);
         expect(&values, "v1_PR_trapezoidal", measure("auc_precision_recall", 1, 200, labels, p, w, n, 64), 1e-6);
-        expect(&values, "v1_PR_careful_interpolation", measure("auc_precision_recall_careful", 1, 200, labels, p, w, n, 64), 1e-6);
+        expect(&values, "v1_PR_careful_interpolation", measure("auc_precision_recall_careful", 1, 200, labels, p, w, n, 64),
+               1e-6);
     }
     golden_close(&golden);
     assert_int_equal(count, 2);
@@ -140,7 +141,8 @@ static void tensorflow_cases(void **state)
     }
     struct json_value cases = golden_get(&golden.root, "cases");
     for (struct json_walk walk = json_children(&cases); json_next(&walk, NULL, &item);) {
-        bool keras = slice_is(golden_get(&item, "metric").text, "tf.keras.metrics.AUC"), pr = slice_is(golden_get(&item, "curve").text, "PR");
+        bool keras = slice_is(golden_get(&item, "metric").text, "tf.keras.metrics.AUC"),
+             pr = slice_is(golden_get(&item, "curve").text, "PR");
         struct slice sum = golden_get(&item, "summation").text;
         bool own = json_get(&item, "thresholds", &thresholds) && thresholds.kind == JSON_LIST;
         if (own || slice_is(sum, "majoring") || slice_is(sum, "minoring"))
@@ -148,11 +150,14 @@ static void tensorflow_cases(void **state)
         int64_t n = floats_of(&item, "labels", labels);
         assert_int_equal(floats_of(&item, "predictions", p), n);
         const float *w = floats_of(&item, "weights", weights) ? weights : NULL;
-        const char *kind = !pr ? "auc" : slice_is(sum, "careful_interpolation") ? "auc_precision_recall_careful" : "auc_precision_recall";
+        const char *kind = !pr                                      ? "auc"
+                           : slice_is(sum, "careful_interpolation") ? "auc_precision_recall_careful"
+                                                                    : "auc_precision_recall";
         double got = measure(kind, keras ? 2 : 1, (int64_t)golden_get(&item, "num_thresholds").number, labels, p, w, n, 3);
         double want = golden_get(&item, "expected").number;
         if (!(fabs(got - want) <= golden_get(&item, "tol").number))
-            fail_msg("%.*s: got %.9g, want %.9g", (int)golden_get(&item, "src").text.size, golden_get(&item, "src").text.data, got, want);
+            fail_msg("%.*s: got %.9g, want %.9g", (int)golden_get(&item, "src").text.size, golden_get(&item, "src").text.data,
+                     got, want);
         count++;
     }
     golden_close(&golden);
@@ -241,8 +246,17 @@ static void rows_and_columns(void **state)
 static void empty_denominators(void **state)
 {
     (void)state;
-    static const char *const kinds[] = { "mean", "accuracy", "binary_accuracy", "precision", "recall", "auc",
-                                         "auc_precision_recall", "auc_precision_recall_careful", "mse", "rmse", "mae" };
+    static const char *const kinds[] = { "mean",
+                                         "accuracy",
+                                         "binary_accuracy",
+                                         "precision",
+                                         "recall",
+                                         "auc",
+                                         "auc_precision_recall",
+                                         "auc_precision_recall_careful",
+                                         "mse",
+                                         "rmse",
+                                         "mae" };
     const float values[] = { 0.2f, 0.7f }, zeros[] = { 0, 0 };
     for (size_t k = 0; k < COUNT_OF(kinds); k++) {
         assert_true(measure(kinds[k], 2, 0, zeros, values, NULL, 0, 1) == 0);
@@ -303,9 +317,11 @@ static void wrong_options(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tf_metrics),         cmocka_unit_test(curves_with_ties), cmocka_unit_test(tensorflow_cases),
-        cmocka_unit_test(histogram_is_comparison), cmocka_unit_test(rows_and_columns), cmocka_unit_test(empty_denominators),
-        cmocka_unit_test(strange_predictions), cmocka_unit_test(reset_and_batches), cmocka_unit_test(wrong_options),
+        cmocka_unit_test(tf_metrics),          cmocka_unit_test(curves_with_ties),
+        cmocka_unit_test(tensorflow_cases),    cmocka_unit_test(histogram_is_comparison),
+        cmocka_unit_test(rows_and_columns),    cmocka_unit_test(empty_denominators),
+        cmocka_unit_test(strange_predictions), cmocka_unit_test(reset_and_batches),
+        cmocka_unit_test(wrong_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

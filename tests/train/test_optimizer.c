@@ -39,7 +39,8 @@ static int tear_down(void **state)
     return 0;
 }
 
-static bool read_as(struct fixture *f, const char *text, const char *name, double rate, enum optimizer_flavour flavour, struct optimizer *out)
+static bool read_as(struct fixture *f, const char *text, const char *name, double rate, enum optimizer_flavour flavour,
+                    struct optimizer *out)
 {
     struct value *value = text ? values_parse(f->arena, text) : NULL;
     status_clear(&f->status);
@@ -102,7 +103,8 @@ static void wrong_arguments(void **state)
         pil_code code;
         const char *message;
     } cases[] = {
-        { "Adagard", FLAVOUR_KERAS_LEGACY, PIL_INVALID_ARGUMENT, "model.yaml:1:1: no optimizer is called 'Adagard'; did you mean 'adagrad'?" },
+        { "Adagard", FLAVOUR_KERAS_LEGACY, PIL_INVALID_ARGUMENT,
+          "model.yaml:1:1: no optimizer is called 'Adagard'; did you mean 'adagrad'?" },
         { "{nothing: {}}", FLAVOUR_KERAS_LEGACY, PIL_INVALID_ARGUMENT, "there are adagrad, adam, ftrl" },
         { "{nadam: {}}", FLAVOUR_V1, PIL_INVALID_ARGUMENT, "no optimizer of TensorFlow 1 is called 'nadam'" },
         { "{momentum: {}}", FLAVOUR_KERAS_LEGACY, PIL_INVALID_ARGUMENT, "no optimizer is called 'momentum'" },
@@ -111,13 +113,15 @@ static void wrong_arguments(void **state)
         { "{adam: {learning_rat: 0.1}}", FLAVOUR_KERAS_LEGACY, PIL_INVALID_ARGUMENT, "did you mean 'learning_rate'?" },
         { "{adam: {beta_1: 1}}", FLAVOUR_KERAS_LEGACY, PIL_INVALID_ARGUMENT, "beta_1 must be from 0" },
         { "{sgd: {momentum: 1.5}}", FLAVOUR_KERAS_LEGACY, PIL_INVALID_ARGUMENT, "momentum must be from 0 to 1" },
-        { "{ftrl: {learning_rate_power: 0.5}}", FLAVOUR_KERAS_LEGACY, PIL_INVALID_ARGUMENT, "learning_rate_power must be at most 0" },
+        { "{ftrl: {learning_rate_power: 0.5}}", FLAVOUR_KERAS_LEGACY, PIL_INVALID_ARGUMENT,
+          "learning_rate_power must be at most 0" },
         { "{adagrad: {}}", FLAVOUR_V1, PIL_INVALID_ARGUMENT, "adagrad of TensorFlow 1 needs a learning_rate" },
         { "{sgd: {clipnorm: 1.0}}", FLAVOUR_KERAS_LEGACY, PIL_UNSUPPORTED, "cannot clip gradients (clipnorm)" },
-        { "{sgd: {clipvalue: 1.0}}", FLAVOUR_KERAS_LEGACY, PIL_UNSUPPORTED, "model.yaml:1: SGD: this version cannot clip gradients (clipvalue)" },
+        { "{sgd: {clipvalue: 1.0}}", FLAVOUR_KERAS_LEGACY, PIL_UNSUPPORTED,
+          "model.yaml:1: SGD: this version cannot clip gradients (clipvalue)" },
         { "{sgd: {global_clipnorm: 1.0}}", FLAVOUR_KERAS, PIL_UNSUPPORTED, "cannot clip gradients (global_clipnorm)" },
-        { "{nadam: {learning_rate: {cosine_decay: {initial_learning_rate: 1, decay_steps: 9}}}}", FLAVOUR_KERAS_LEGACY, PIL_INVALID_ARGUMENT,
-          "Nadam takes no schedule" },
+        { "{nadam: {learning_rate: {cosine_decay: {initial_learning_rate: 1, decay_steps: 9}}}}", FLAVOUR_KERAS_LEGACY,
+          PIL_INVALID_ARGUMENT, "Nadam takes no schedule" },
         { "{adam: {decay: 0.1}}", FLAVOUR_KERAS, PIL_INVALID_ARGUMENT, "no argument 'decay'" },
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
@@ -155,19 +159,24 @@ static void printed_and_read(void **state)
         }
     for (int flavour = 0; flavour < 3; flavour++) {
         size_t count = 0;
-        for (const struct arg_table *table; (table = optimizer_arguments((enum optimizer_flavour)flavour, count)) != NULL; count++)
+        for (const struct arg_table *table; (table = optimizer_arguments((enum optimizer_flavour)flavour, count)) != NULL;
+             count++)
             assert_string_equal(table->name, names[flavour][count]);
         assert_null(names[flavour][count]);
     }
     struct text text = { 0 };
-    struct optimizer optimizer = must_read(f, "{ftrl: {learning_rate: {inverse_time_decay: {initial_learning_rate: 1, decay_steps: 9, "
-                                              "decay_rate: 0.5}}, l1_regularization_strength: 0.25}}", FLAVOUR_KERAS_LEGACY);
+    struct optimizer optimizer =
+        must_read(f,
+                  "{ftrl: {learning_rate: {inverse_time_decay: {initial_learning_rate: 1, decay_steps: 9, "
+                  "decay_rate: 0.5}}, l1_regularization_strength: 0.25}}",
+                  FLAVOUR_KERAS_LEGACY);
     optimizer_print(&optimizer, &text);
-    assert_string_equal(text.data, "{ftrl: {learning_rate: {inverse_time_decay: {initial_learning_rate: 1, decay_steps: 9, decay_rate: 0.5, "
-                                   "staircase: false, name: null}}, learning_rate_power: -0.5, initial_accumulator_value: 0.1, "
-                                   "l1_regularization_strength: 0.25, l2_regularization_strength: 0, name: null, "
-                                   "l2_shrinkage_regularization_strength: 0, beta: 0, clipnorm: null, clipvalue: null, "
-                                   "global_clipnorm: null, decay: 0}}");
+    assert_string_equal(text.data,
+                        "{ftrl: {learning_rate: {inverse_time_decay: {initial_learning_rate: 1, decay_steps: 9, decay_rate: 0.5, "
+                        "staircase: false, name: null}}, learning_rate_power: -0.5, initial_accumulator_value: 0.1, "
+                        "l1_regularization_strength: 0.25, l2_regularization_strength: 0, name: null, "
+                        "l2_shrinkage_regularization_strength: 0, beta: 0, clipnorm: null, clipvalue: null, "
+                        "global_clipnorm: null, decay: 0}}");
     text_free(&text);
 }
 
@@ -197,7 +206,8 @@ static void declared(void **state)
         { "{rmsprop: {}}", "v/rms decay learning_rate momentum rho ", FLAVOUR_KERAS_LEGACY },
         { "{rmsprop: {momentum: 0.5}}", "v/rms v/momentum decay learning_rate momentum rho ", FLAVOUR_KERAS_LEGACY },
         { "{rmsprop: {centered: true}}", "v/rms v/mg decay learning_rate momentum rho ", FLAVOUR_KERAS_LEGACY },
-        { "{rmsprop: {centered: true, momentum: 0.5}}", "v/rms v/mg v/momentum decay learning_rate momentum rho ", FLAVOUR_KERAS_LEGACY },
+        { "{rmsprop: {centered: true, momentum: 0.5}}", "v/rms v/mg v/momentum decay learning_rate momentum rho ",
+          FLAVOUR_KERAS_LEGACY },
         { "{sgd: {}}", "decay learning_rate momentum ", FLAVOUR_KERAS_LEGACY },
         { "{sgd: {momentum: 0.5}}", "v/momentum decay learning_rate momentum ", FLAVOUR_KERAS_LEGACY },
         { "{adamax: {}}", "v/m v/v beta_1 beta_2 decay learning_rate ", FLAVOUR_KERAS_LEGACY },
@@ -246,14 +256,19 @@ struct twin {
     } parts[2];
 };
 static const struct twin twins[] = {
-    { "wide_deep_classifier", { { "training/Ftrl", "{ftrl: {learning_rate: 0.1, l1_regularization_strength: 0.01}}", "linear/", true },
-                                { "training/Adam", "{adam: {learning_rate: 0.005}}", "dnn/", false } } },
-    { "wide_deep_regressor", { { "training/Ftrl", "{ftrl: {learning_rate: 0.005}}", "linear/", true },
-                               { "training/Adagrad", "{adagrad: {learning_rate: 0.001}}", "dnn/", false } } },
+    { "wide_deep_classifier",
+      { { "training/Ftrl", "{ftrl: {learning_rate: 0.1, l1_regularization_strength: 0.01}}", "linear/", true },
+        { "training/Adam", "{adam: {learning_rate: 0.005}}", "dnn/", false } } },
+    { "wide_deep_regressor",
+      { { "training/Ftrl", "{ftrl: {learning_rate: 0.005}}", "linear/", true },
+        { "training/Adagrad", "{adagrad: {learning_rate: 0.001}}", "dnn/", false } } },
     { "dnn_classifier_5", { { "training/RMSprop", "{rmsprop: {learning_rate: 0.002}}", "dnn/", false } } },
     { "dnn_regressor_batchnorm", { { "training/SGD", "{sgd: {learning_rate: 0.01, momentum: 0.9}}", "dnn/", false } } },
-    { "linear_classifier_ftrl", { { "training/Ftrl", "{ftrl: {learning_rate: 0.2, l1_regularization_strength: 0.05, "
-                                    "l2_regularization_strength: 0.01}}", "linear/", false } } },
+    { "linear_classifier_ftrl",
+      { { "training/Ftrl",
+          "{ftrl: {learning_rate: 0.2, l1_regularization_strength: 0.05, "
+          "l2_regularization_strength: 0.01}}",
+          "linear/", false } } },
 };
 
 static bool starts(const char *text, const char *prefix)

@@ -89,8 +89,17 @@ static void idle_formulas(void **state)
 {
     (void)state;
     for (int formula = 0; formula < UPDATE_COUNT; formula++) {
-        struct update update = { .formula = (enum update_formula)formula, .rate = 0.1f, .epsilon = 1e-3f, .momentum = 0.9f, .rho = 0.9f,
-                                 .beta_1 = 0.9f, .beta_2 = 0.99f, .l1 = 0.01f, .l2 = 0.1f, .power = -0.5f, .extra = { 0.4f, 0.5f, 0.2f } };
+        struct update update = { .formula = (enum update_formula)formula,
+                                 .rate = 0.1f,
+                                 .epsilon = 1e-3f,
+                                 .momentum = 0.9f,
+                                 .rho = 0.9f,
+                                 .beta_1 = 0.9f,
+                                 .beta_2 = 0.99f,
+                                 .l1 = 0.01f,
+                                 .l2 = 0.1f,
+                                 .power = -0.5f,
+                                 .extra = { 0.4f, 0.5f, 0.2f } };
         float w[16], slots[3][16], zero[16] = { 0 };
         for (int i = 0; i < 16; i++) {
             w[i] = 1;

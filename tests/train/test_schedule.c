@@ -58,8 +58,8 @@ static const struct {
       { 0.1f, 0.098002002f, 0.080020003f, 0.078021996f, 0.060040005f, 0.058042005f, 0.022078002f, 0.020079998f, 0.018082f,
         9.9999997e-05f } },
     { "{polynomial_decay: {initial_learning_rate: 0.1, decay_steps: 20, end_learning_rate: 0.01, power: 0.5, cycle: true}}",
-      { 0.1f, 0.097721152f, 0.073639609f, 0.070373833f, 0.0099999998f, 0.07202822f, 0.024230242f, 0.0099999998f,
-        0.060645834f, 0.0099999998f } },
+      { 0.1f, 0.097721152f, 0.073639609f, 0.070373833f, 0.0099999998f, 0.07202822f, 0.024230242f, 0.0099999998f, 0.060645834f,
+        0.0099999998f } },
     { "{inverse_time_decay: {initial_learning_rate: 0.1, decay_steps: 7, decay_rate: 0.5}}",
       { 0.1f, 0.093333341f, 0.058333334f, 0.056000002f, 0.041176472f, 0.039999999f, 0.026415095f, 0.025925925f, 0.025454545f,
         0.012280703f } },
@@ -69,8 +69,8 @@ static const struct {
       { 0.1f, 0.099861279f, 0.086819813f, 0.084225163f, 0.054999996f, 0.051469345f, 0.010138719f, 0.010000001f, 0.010000001f,
         0.010000001f } },
     { "{cosine_decay: {initial_learning_rate: 0.01, decay_steps: 40, warmup_target: 0.1, warmup_steps: 12}}",
-      { 0.0099999998f, 0.0175f, 0.085000001f, 0.092500001f, 0.090450846f, 0.088020302f, 0.023875067f, 0.02061074f,
-        0.01752759f, 0 } },
+      { 0.0099999998f, 0.0175f, 0.085000001f, 0.092500001f, 0.090450846f, 0.088020302f, 0.023875067f, 0.02061074f, 0.01752759f,
+        0 } },
 };
 static const int64_t steps[] = { 0, 1, 10, 11, 20, 21, 39, 40, 41, 100 };
 
@@ -113,7 +113,10 @@ static void numbers_and_null(void **state)
     static const struct {
         const char *text, *printed, *json;
         double rate;
-    } cases[] = { { "0.05", "0.05", "0.05", 0.05 }, { "null", "null", "null", -1 }, { "~", "null", "null", -1 }, { "0", "0", "0", 0 },
+    } cases[] = { { "0.05", "0.05", "0.05", 0.05 },
+                  { "null", "null", "null", -1 },
+                  { "~", "null", "null", -1 },
+                  { "0", "0", "0", 0 },
                   { "1e-4", "0.0001", "0.0001", 1e-4 } };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct schedule schedule;
@@ -144,7 +147,8 @@ static void wrong_arguments(void **state)
         { "{exponential_decay: {}, cosine_decay: {}}", "one schedule" },
         { "{exponentail_decay: {}}", "did you mean 'exponential_decay'?" },
         { "{exponential_decay: {initial_learning_rate: 0.1, decay_rate: 0.9}}", "exponential_decay needs 'decay_steps'" },
-        { "{exponential_decay: {initial_learning_rate: 0.1, decay_steps: 0, decay_rate: 0.9}}", "decay_steps must be at least 1" },
+        { "{exponential_decay: {initial_learning_rate: 0.1, decay_steps: 0, decay_rate: 0.9}}",
+          "decay_steps must be at least 1" },
         { "{exponential_decay: {initial_learning_rate: 0.1, decay_step: 5, decay_rate: 0.9}}", "did you mean 'decay_steps'?" },
         { "{piecewise_constant_decay: {boundaries: [1, 2], values: [1.0, 0.5]}}", "one value more than boundaries, not 2 and 2" },
         { "{piecewise_constant_decay: {boundaries: [2, 2], values: [1.0, 0.5, 0.1]}}", "must rise; number 2 does not" },
