@@ -41,7 +41,7 @@ bool reading_reserve(struct reading *r, pil_status *status)
 
 void reading_coefficients(struct reading *r, const struct kernels *kernels, int64_t first, int64_t count)
 {
-    struct sparse part = sparse_slice(&r->ids, first, count);
+    struct sparse part = sparse_slice(r->record->ids, first, count); /* not r->ids: they are being grouped meanwhile */
     float *out = r->coefficients + (part.offsets ? part.offsets[0] : first);
     kernels->coefficients(&(struct coefficients){ .ids = &part, .combiner = r->record->combiner, .out = out });
 }
