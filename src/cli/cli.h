@@ -36,7 +36,7 @@ struct arguments {
     const char *target; /* the first word: a model file, a model_dir */
     const char *model_dir, *checkpoint, *warm_start_from, *data, *format;
     int64_t threads, max_steps, rows, seed;
-    bool has_max_steps, dry_run, accept_changed_data, help, quiet;
+    bool has_max_steps, dry_run, profile, accept_changed_data, help, quiet;
     struct text_list sets, keep;
 };
 struct command {

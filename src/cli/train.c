@@ -37,11 +37,13 @@ static void override(struct model *model, const struct arguments *arguments)
 
 static bool train(struct model *model, const struct arguments *arguments, pil_status *status)
 {
+    struct text profile = { 0 };
     struct progress progress = { .model = model, .terminal = isatty(STDERR_FILENO) && !getenv("NO_PROGRESS") };
     struct estimator_options options = { .threads = (int)arguments->threads,
                                          .training = true,
                                          .stop = &stop,
                                          .warm_start_from = arguments->warm_start_from,
+                                         .profile = arguments->profile ? &profile : NULL,
                                          .look_only = arguments->dry_run,
                                          .accept_changed_data = arguments->accept_changed_data,
                                          .event = progress_event,
@@ -63,6 +65,8 @@ static bool train(struct model *model, const struct arguments *arguments, pil_st
             fprintf(stderr, "%s", head.data);
         text_free(&head);
         ok = estimator_train_and_evaluate(estimator, status);
+        if (profile.data)
+            fprintf(stderr, "%s", profile.data);
         const struct head_metrics *metrics = estimator_metrics(estimator);
         if (ok && metrics) {
             output_metrics(metrics, estimator_step(estimator), FORMAT_JSON, &out);
@@ -70,6 +74,7 @@ static bool train(struct model *model, const struct arguments *arguments, pil_st
         }
     }
     progress_end(&progress);
+    text_free(&profile);
     text_free(&out);
     estimator_free(estimator);
     return ok && output_flush(status);
@@ -98,6 +103,7 @@ static const struct option options[] = {
       offsetof(struct arguments, sets) },
     { "accept-changed-data", NULL, "resume although data or columns have changed; the input starts anew", OPTION_FLAG,
       offsetof(struct arguments, accept_changed_data) },
+    { "profile", NULL, "afterwards, a table of where the time went (on stderr)", OPTION_FLAG, offsetof(struct arguments, profile) },
     { "dry-run", NULL, "print the model with every default, its parameters and the schedule; train nothing", OPTION_FLAG,
       offsetof(struct arguments, dry_run) },
 };

@@ -375,6 +375,18 @@ static bool close_events(struct cycle *cycle, pil_status *status)
     return event_writer_close(cycle->eval_events, status) && ok;
 }
 
+/* Ops by their time on all workers; then the steps' parts by the clock: what the next batch's jobs take is in "run". */
+static void print_profile(const struct cycle *cycle, struct text *out)
+{
+    const struct loop *loop = &cycle->loop;
+    text_format(out, "ops, %d worker%s together\n", threads_count(cycle->estimator->threads),
+                threads_count(cycle->estimator->threads) == 1 ? "" : "s");
+    double sum = session_profile_text(loop->session, out);
+    text_format(out, "  %-28s %9.3f s\nsteps, by the clock\n", "all ops", sum);
+    text_format(out, "  %-28s %9.3f s\n  %-28s %9.3f s\n  %-28s %9.3f s\n", "waiting for input", loop->input_seconds,
+                "run (ops and the next input)", loop->run_seconds, "update", loop->update_seconds);
+}
+
 bool estimator_train_and_evaluate(struct estimator *estimator, pil_status *status)
 {
     const struct model *model = estimator->model;
@@ -387,9 +399,13 @@ bool estimator_train_and_evaluate(struct estimator *estimator, pil_status *statu
                  model->run.model_dir, (long long)cycle.start_step, (long long)cycle.loop.last_step);
         return true;
     }
-    bool ok = prepare(&cycle, status) && loop_run(&cycle.loop, status);
+    cycle.loop.profile = estimator->options.profile != NULL;
+    bool ok = prepare(&cycle, status) && (!cycle.loop.profile || session_profile(cycle.loop.session, status)) &&
+              loop_run(&cycle.loop, status);
     if (ok)
         tell(&cycle, EVENT_END, NULL);
+    if (ok && cycle.loop.profile)
+        print_profile(&cycle, estimator->options.profile);
     pil_status closing = { 0 };
     if (!close_events(&cycle, ok ? status : &closing))
         ok = false;

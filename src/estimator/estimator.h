@@ -168,6 +168,7 @@ struct estimator_options {
     int threads;                 /* 0: all */
     bool training;               /* with slots and hyper-parameters; false: evaluate and predict only */
     const char *checkpoint;      /* evaluate, predict: this prefix instead of the newest */
+    struct text *profile;        /* train: gets a table of where the time went; NULL: none */
     const char *warm_start_from; /* a checkpoint or a folder that a new model takes over from; NULL: the model file's */
     bool accept_changed_data;
     bool look_only;              /* with training: to describe the model; takes no lock, writes nothing */

@@ -130,6 +130,9 @@ struct session_record {
     float max_norm;
 };
 size_t session_records(const struct session *session, const struct session_record **records);
+/* From now on notes how long each op takes; the text has a line an op, longest first, and returns their sum in seconds. */
+bool session_profile(struct session *session, pil_status *status);
+double session_profile_text(const struct session *session, struct text *out);
 size_t session_bytes(const struct session *session);
 void session_free(struct session *session);
 

@@ -170,7 +170,9 @@ struct worker {
     struct op_run *runs;     /* by step */
     pil_status status;
     int64_t bad_row;         /* where the status is from */
+    double *seconds;         /* by step, when profiled; else NULL */
 };
+double profile_now(void);    /* profile.c */
 struct session {
     const struct plan *plan;
     struct threads *threads;

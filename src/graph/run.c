@@ -137,7 +137,13 @@ static void run_step(const struct session *session, struct worker *worker, int s
     run->rows = rows;
     run->batch_rows = session->rows;
     run->step = session->step;
+    if (!worker->seconds) {
+        step->row->run(run);
+        return;
+    }
+    double start = profile_now();
     step->row->run(run);
+    worker->seconds[s] += profile_now() - start;
 }
 
 static void run_tile(const struct session *session, struct worker *worker, int stage, int64_t first, int64_t rows, bool later_tile)

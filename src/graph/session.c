@@ -159,6 +159,7 @@ void session_free(struct session *session)
         mem_free(session->workers[w].arena);
         mem_free(session->workers[w].scratch);
         mem_free(session->workers[w].values);
+        mem_free(session->workers[w].seconds);
         mem_free(session->workers[w].runs);
     }
     map_free(session->input_names);

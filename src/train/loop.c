@@ -4,21 +4,39 @@
  * step before it, so that input and training share the workers.
  */
 #include <math.h>
+#include <time.h>
 
 #include "train/train.h"
 
 enum { MOST_JOBS = 4 };
 
+/* With a profile: adds the time since *last to *sum, and starts anew. */
+static void note_time(const struct loop *loop, double *sum, double *last)
+{
+    struct timespec time;
+    if (!loop->profile)
+        return;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    double now = (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+    if (sum)
+        *sum += now - *last;
+    *last = now;
+}
+
 /* One step; *end when the input has no more. */
 static bool take_step(struct loop *loop, bool *end, pil_status *status)
 {
     int64_t rows = 0;
+    double last = 0;
     struct job jobs[MOST_JOBS];
+    note_time(loop, NULL, &last);
     if (!loop->feed.next(loop->feed.context, &rows, end, status) || *end)
         return status_ok(status);
     size_t count = loop->feed.jobs ? loop->feed.jobs(loop->feed.context, jobs, MOST_JOBS) : 0;
+    note_time(loop, &loop->input_seconds, &last);
     if (!session_run(loop->session, rows, *loop->global_step, jobs, count, status))
         return false;
+    note_time(loop, &loop->run_seconds, &last);
     loop->loss = session_scalar(loop->session, loop->loss_fetch);
     if (!isfinite(loop->loss)) {
         status_fail(status, PIL_DIVERGED, "the loss of step %lld is %s", (long long)*loop->global_step + 1,
@@ -28,6 +46,7 @@ static bool take_step(struct loop *loop, bool *end, pil_status *status)
     }
     if (loop->updater && !updater_apply(loop->updater, loop->session, *loop->global_step, status))
         return false;
+    note_time(loop, &loop->update_seconds, &last);
     ++*loop->global_step;
     loop->steps++;
     loop->examples += rows;

@@ -140,6 +140,8 @@ struct loop {
     double loss; /* of the step taken last */
     int64_t steps, examples;
     bool stopping, input_ended;
+    bool profile;                /* note where the time goes, on the loop's own thread: */
+    double input_seconds, run_seconds, update_seconds;
 };
 bool hook_add(struct loop *loop, const struct hook *hook, pil_status *status);
 void loop_stop(struct loop *loop);
