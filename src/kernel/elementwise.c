@@ -190,7 +190,7 @@ static void column_sums(const float *x, int64_t ld, int64_t rows, int64_t cols, 
 }
 
 /* Eight vectors side by side hide each other's additions. */
-enum { SIDE_BY_SIDE = 8 };
+enum { SIDE_BY_SIDE = 8, FEW = 2 };
 #define EACH_VECTOR UNROLL for (int v = 0; v < SIDE_BY_SIDE; v++)
 
 static void bias_gradient(const float *x, int64_t ld, int64_t rows, int64_t cols, float *sum)
@@ -210,7 +210,14 @@ static void bias_gradient(const float *x, int64_t ld, int64_t rows, int64_t cols
             add += vload(x + r * ld + c);
         vstore(sum + c, add);
     }
-    if (c < cols) {
+    if (cols - c <= FEW) { /* a column or two (a last layer's bias): chains of scalars, the same additions */
+        for (; c < cols; c++) {
+            float add = sum[c];
+            for (int64_t r = 0; r < rows; r++)
+                add += x[r * ld + c];
+            sum[c] = add;
+        }
+    } else {
         const int64_t rest = cols - c;
         vf add = vload_part(sum + c, rest, 0);
         for (int64_t r = 0; r < rows; r++)

@@ -38,19 +38,23 @@ static void log_one_plus(const struct kernels *kernels, const float *e, float *o
 static void sigmoid_cross_entropy_run(struct op_run *run)
 {
     const struct tensor *x = &run->inputs[0].tensor, *z = &run->inputs[1].tensor, *out = &run->outputs[0].tensor;
-    bool flat = x->cols == 1 && x->ld == 1 && z->ld == 1 && out->ld == 1; /* one column: walk the rows */
-    int64_t lines = flat ? 1 : x->rows, length = flat ? x->rows : x->cols;
+    /* One column: walk down the rows, whose labels may be a view of a wider block. */
+    bool down = x->cols == 1;
+    int64_t lines = down ? 1 : x->rows, length = down ? x->rows : x->cols;
+    int64_t x_step = down ? x->ld : 1, z_step = down ? z->ld : 1, out_step = down ? out->ld : 1;
     for (int64_t r = 0; r < lines; r++)
         for (int64_t at = 0; at < length; at += CHUNK) {
             int64_t n = MIN(CHUNK, length - at);
-            const float *in = tensor_floats(x) + r * x->ld + at, *label = tensor_floats(z) + r * z->ld + at;
-            float *loss = tensor_floats(out) + r * out->ld + at, e[CHUNK], soft[CHUNK];
+            const float *in = tensor_floats(x) + r * x->ld + at * x_step, *label = tensor_floats(z) + r * z->ld + at * z_step;
+            float *loss = tensor_floats(out) + r * out->ld + at * out_step, e[CHUNK], soft[CHUNK];
             for (int64_t i = 0; i < n; i++)
-                e[i] = -fabsf(in[i]);
+                e[i] = -fabsf(in[i * x_step]);
             run->kernels->exp(e, e, n);
             log_one_plus(run->kernels, e, soft, n);
-            for (int64_t i = 0; i < n; i++)
-                loss[i] = (in[i] > 0 || in[i] != in[i] ? in[i] : 0) - in[i] * label[i] + soft[i];
+            for (int64_t i = 0; i < n; i++) {
+                float logit = in[i * x_step];
+                loss[i * out_step] = (logit > 0 || logit != logit ? logit : 0) - logit * label[i * z_step] + soft[i];
+            }
         }
 }
 
