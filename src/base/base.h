@@ -192,16 +192,19 @@ struct file_calls {
 void file_set_calls(const struct file_calls *calls); /* NULL: the system's */
 const struct file_calls *file_calls(void);
 
-/* A whole file in memory, read-only (mapped where possible). */
+/* "model/checkpoint: cannot write: No space left on device"; PIL_NOT_FOUND for ENOENT, else PIL_IO. */
+bool file_fail(pil_status *status, const char *path, const char *what, int error);
+
+/* A whole file in memory, read-only. Never a map: others may write to the file. */
 struct file_data {
     const char *data;
     size_t size;
-    bool mapped;
 };
 bool file_load(const char *path, struct file_data *out, pil_status *status);
 void file_unload(struct file_data *data);
 bool file_exists(const char *path);
 bool file_is_folder(const char *path);
+bool file_is_regular(const char *path); /* neither a folder nor a pipe or the like */
 bool file_size(const char *path, int64_t *size, pil_status *status);
 bool file_remove(const char *path, pil_status *status);      /* absent is fine */
 bool file_make_folder(const char *path, pil_status *status); /* with its parents; existing is fine */
@@ -224,6 +227,29 @@ bool file_replace(const char *path, const void *data, size_t size, pil_status *s
 /* An exclusive lock that the kernel frees when the process dies. NULL with PIL_BUSY when somebody holds it. */
 struct file_lock *file_lock_new(const char *path, pil_status *status);
 void file_lock_free(struct file_lock *lock);
+
+/* ---- reader.c ------------------------------------------------------------------------------------------------ */
+
+/* A regular file that is read at any place while others may write to it: what was there when it was opened, `size` bytes of
+ * it. A file that has become shorter is an error, never a signal. One thread at a time. */
+struct file_stamp {
+    uint64_t device, inode;
+    int64_t size, seconds, nanoseconds;
+};
+struct file_reader {
+    const char *path; /* the caller's; must outlive the reader */
+    int fd;           /* -1: paused */
+    int64_t size;
+    struct file_stamp stamp;
+};
+bool file_reader_open(struct file_reader *reader, const char *path, pil_status *status);
+bool file_read_at(struct file_reader *reader, int64_t offset, void *data, size_t size, pil_status *status); /* all of it */
+/* Has anybody written to the file, or put another in its place, since it was opened or this was asked last? That it has become
+ * shorter is an error at once. */
+bool file_reader_touched(struct file_reader *reader, bool *touched, pil_status *status);
+bool file_reader_changed(const struct file_reader *reader, pil_status *status); /* that error, for those who find it out */
+/* Gives the descriptor back; the next read opens the path again. A reader that is not used any more ends with it. */
+void file_reader_pause(struct file_reader *reader);
 
 /* ---- args.c -------------------------------------------------------------------------------------------------- */
 

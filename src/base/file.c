@@ -23,14 +23,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum {
     WRITE_BUFFER = 1 << 20,
-    READ_START = 4096,   /* for files that do not tell their size: pipes, /proc */
-    MAP_FROM = 256 << 10 /* below, a read is cheaper than page faults */
+    READ_START = 4096 /* for files that do not tell their size: pipes, /proc */
 };
 
 /* ---- the table ----------------------------------------------------------------------------------------------- */
@@ -98,8 +96,7 @@ static const char *error_text(int error, char *buffer, size_t size)
 #endif
 }
 
-/* "model/checkpoint: cannot write: No space left on device" */
-static bool io_fail(pil_status *status, const char *path, const char *what, int error)
+bool file_fail(pil_status *status, const char *path, const char *what, int error)
 {
     char buffer[128];
     pil_code code = error == ENOENT ? PIL_NOT_FOUND : PIL_IO;
@@ -165,7 +162,7 @@ static bool read_all(int fd, const char *path, size_t expected, struct file_data
         if (got > 0)
             size += (size_t)got;
         else if (errno != EINTR) {
-            io_fail(status, path, "read", errno);
+            file_fail(status, path, "read", errno);
             goto failed;
         }
     }
@@ -185,33 +182,22 @@ bool file_load(const char *path, struct file_data *out, pil_status *status)
     *out = (struct file_data){ .data = "" };
     int fd = open_file(path, O_RDONLY, 0);
     if (fd < 0)
-        return io_fail(status, path, "open", errno);
+        return file_fail(status, path, "open", errno);
     struct stat info;
     bool done = false;
     if (fstat(fd, &info) != 0)
-        io_fail(status, path, "read", errno);
+        file_fail(status, path, "read", errno);
     else if (S_ISDIR(info.st_mode))
         status_fail(status, PIL_IO, "%s: is a folder, not a file", path);
-    else {
-        /* A replaced table means that its reads count, so the map stays out of the way. */
-        bool map = current == &system_calls && S_ISREG(info.st_mode) && info.st_size >= MAP_FROM;
-        void *mapped = map ? mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
-        if (mapped != MAP_FAILED) {
-            *out = (struct file_data){ .data = mapped, .size = (size_t)info.st_size, .mapped = true };
-            done = true;
-        } else {
-            done = read_all(fd, path, S_ISREG(info.st_mode) ? (size_t)info.st_size : 0, out, status);
-        }
-    }
+    else
+        done = read_all(fd, path, S_ISREG(info.st_mode) ? (size_t)info.st_size : 0, out, status);
     current->close(fd); /* opened for reading: a failure loses nothing */
     return done;
 }
 
 void file_unload(struct file_data *data)
 {
-    if (data->mapped)
-        munmap((void *)(uintptr_t)data->data, data->size);
-    else if (data->size > 0)
+    if (data->size > 0)
         mem_free((void *)(uintptr_t)data->data);
     *data = (struct file_data){ .data = "" };
 }
@@ -230,11 +216,17 @@ bool file_is_folder(const char *path)
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+bool file_is_regular(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISREG(info.st_mode);
+}
+
 bool file_size(const char *path, int64_t *size, pil_status *status)
 {
     struct stat info;
     if (stat(path, &info) != 0)
-        return io_fail(status, path, "read", errno);
+        return file_fail(status, path, "read", errno);
     *size = info.st_size;
     return true;
 }
@@ -243,7 +235,7 @@ bool file_remove(const char *path, pil_status *status)
 {
     if (current->unlink(path) == 0 || errno == ENOENT)
         return true;
-    return io_fail(status, path, "remove", errno);
+    return file_fail(status, path, "remove", errno);
 }
 
 /* ---- folders ------------------------------------------------------------------------------------------------- */
@@ -267,7 +259,7 @@ static bool sync_folder_of(const char *path, pil_status *status)
     if (fd >= 0)
         current->close(fd);
     if (error != 0)
-        io_fail(status, folder, "sync the folder", error);
+        file_fail(status, folder, "sync the folder", error);
     mem_free(folder);
     return error == 0;
 }
@@ -283,7 +275,7 @@ static bool make_one_folder(const char *path, pil_status *status)
         return true;
     if (error == EEXIST || error == ENOTDIR)
         return status_fail(status, PIL_IO, "%s: cannot make the folder: a file is in the way", path);
-    return io_fail(status, path, "make the folder", error);
+    return file_fail(status, path, "make the folder", error);
 }
 
 bool file_make_folder(const char *path, pil_status *status)
@@ -329,12 +321,12 @@ bool file_list(const char *folder, struct arena *arena, char ***names, size_t *c
     bool done = false;
     DIR *stream = opendir(folder);
     if (stream == NULL)
-        return io_fail(status, folder, "list", errno);
+        return file_fail(status, folder, "list", errno);
     for (;;) {
         errno = 0;
         const struct dirent *entry = readdir(stream);
         if (entry == NULL && errno != 0) {
-            io_fail(status, folder, "list", errno);
+            file_fail(status, folder, "list", errno);
             goto done;
         }
         if (entry == NULL)
@@ -370,7 +362,7 @@ bool file_glob(const char *pattern, struct arena *arena, char ***paths, size_t *
         goto done;
     }
     if (result != 0) {
-        io_fail(status, pattern, "look for files", result == GLOB_NOSPACE ? ENOMEM : EIO);
+        file_fail(status, pattern, "look for files", result == GLOB_NOSPACE ? ENOMEM : EIO);
         goto done;
     }
     list = mem_array(size, sizeof(*list), status);
@@ -436,7 +428,7 @@ struct file_writer *file_writer_new(const char *path, pil_status *status)
     snprintf(writer->temporary, size, "%s.tmp-%ld", path, (long)getpid());
     writer->fd = open_file(writer->temporary, O_WRONLY | O_CREAT | O_TRUNC, 0666);
     if (writer->fd < 0) {
-        io_fail(status, path, "write", errno);
+        file_fail(status, path, "write", errno);
         goto failed;
     }
     return writer;
@@ -454,7 +446,7 @@ static bool pass_error(const struct file_writer *writer, pil_status *status)
 static bool flush(struct file_writer *writer)
 {
     if (!write_all(writer->fd, writer->buffer, writer->buffered))
-        return io_fail(&writer->error, writer->path, "write", errno);
+        return file_fail(&writer->error, writer->path, "write", errno);
     writer->buffered = 0;
     return true;
 }
@@ -469,7 +461,7 @@ bool file_write(struct file_writer *writer, const void *data, size_t size, pil_s
             return pass_error(writer, status);
         if (size >= WRITE_BUFFER) { /* nothing to gain from a copy */
             if (!write_all(writer->fd, data, size)) {
-                io_fail(&writer->error, writer->path, "write", errno);
+                file_fail(&writer->error, writer->path, "write", errno);
                 return pass_error(writer, status);
             }
             return true;
@@ -492,11 +484,11 @@ bool file_writer_finish(struct file_writer *writer, pil_status *status)
     if (status_ok(error))
         flush(writer);
     if (status_ok(error) && sync_file(writer->fd) != 0)
-        io_fail(error, writer->path, "sync", errno);
+        file_fail(error, writer->path, "sync", errno);
     if (close_file(writer->fd) != 0)
-        io_fail(error, writer->path, "close", errno);
+        file_fail(error, writer->path, "close", errno);
     if (status_ok(error) && current->rename(writer->temporary, writer->path) != 0)
-        io_fail(error, writer->path, "replace", errno);
+        file_fail(error, writer->path, "replace", errno);
     if (status_ok(error))
         sync_folder_of(writer->path, error);
     else
@@ -551,7 +543,7 @@ struct file_lock *file_lock_new(const char *path, pil_status *status)
         return NULL;
     lock->fd = open_file(path, O_RDWR | O_CREAT, 0666);
     if (lock->fd < 0) {
-        io_fail(status, path, "open", errno);
+        file_fail(status, path, "open", errno);
         goto failed;
     }
     int result;
@@ -562,7 +554,7 @@ struct file_lock *file_lock_new(const char *path, pil_status *status)
         if (errno == EWOULDBLOCK)
             fail_busy(lock->fd, path, status);
         else
-            io_fail(status, path, "lock", errno);
+            file_fail(status, path, "lock", errno);
         current->close(lock->fd);
         goto failed;
     }

@@ -14,15 +14,15 @@
 #include "tensor/tensor.h"
 
 /* ---- source.c ---- */
-/* A run of whole records of one file. Plain files are mapped and a block is a slice of the map; gzip (known by its magic) and
- * standard input come through buffers, which block_release gives back. A block may outlive the next source_next, not the
- * source. source_next, source_rewind and block_release of one source belong to one thread at a time. */
+/* A run of whole records of one file, a slice of a buffer that block_release gives back. A block may outlive the next
+ * source_next, not the source. source_next, source_rewind and block_release of one source belong to one thread at a time.
+ * gzip is known by its magic. A file that is written over or cut off while it is read is an error of source_next. */
 struct block {
     const char *data;
     size_t size;
     const char *path;    /* of the file; lives as long as the source */
     int64_t first_line;  /* of the file, from 1 */
-    void *memory;        /* what block_release gives back */
+    void *memory;        /* its buffer, for block_release */
 };
 struct source_options {
     const char *const *paths; /* paths or globs, read in the order given, a glob in the order of its names; "-": standard input */

@@ -9,16 +9,39 @@
 #include "kernel/kernel.h"
 
 /* ---- stream.c: bytes that can only be read in order ---- */
-/* A gzip file in memory, or a descriptor with gzip or plain bytes. One stream serves one file after the other. */
+/* One stream serves one file after the other. What it reads from must outlive its use. */
 struct stream;
 struct stream *stream_new(pil_status *status);
-bool stream_is_gzip(const char *data, size_t size);                                        /* by the magic */
-void stream_start(struct stream *stream, const char *path, const char *data, size_t size); /* of a gzip file */
+bool stream_is_gzip(const char *data, size_t size); /* by the magic */
+bool stream_start_memory(struct stream *stream, const char *path, const struct file_data *data, pil_status *status);
+bool stream_start_file(struct stream *stream, struct file_reader *file, bool gzip, pil_status *status);
 bool stream_start_descriptor(struct stream *stream, const char *path, int fd, pil_status *status);
 /* Up to `size` bytes; *got 0: the end. From a descriptor: what is there, at least one byte. */
 bool stream_read(struct stream *stream, char *out, size_t size, size_t *got, pil_status *status);
-size_t stream_left(const struct stream *stream); /* compressed bytes of a file in memory not yet read */
+size_t stream_left(const struct stream *stream); /* raw bytes (of gzip: compressed ones) not used yet; not of a descriptor */
 void stream_free(struct stream *stream);
+
+/* ---- datafile.c: one file of an input ---- */
+enum { DATAFILE_SCRATCH = 64 << 10 }; /* bytes of memory that some calls need; and how much of a file's ends is compared */
+struct datafile_ends {
+    uint64_t first, last;
+    bool gzip;
+};
+struct datafile {
+    const char *path; /* the caller's */
+    enum { DATAFILE_REGULAR, DATAFILE_MEMORY, DATAFILE_DESCRIPTOR } kind;
+    struct file_reader reader; /* REGULAR; may be paused */
+    struct file_data data;     /* MEMORY */
+    size_t size;               /* not of a descriptor */
+    struct datafile_ends ends;
+};
+bool datafile_open(struct datafile *file, const char *path, char *scratch, pil_status *status); /* an empty one is an error */
+void datafile_descriptor(struct datafile *file, const char *path);                              /* standard input */
+bool datafile_start(struct datafile *file, struct stream *stream, pil_status *status);
+/* Is the file what it was when it was opened? To be asked before and behind each reading. */
+bool datafile_check(struct datafile *file, char *scratch, pil_status *status);
+uint64_t datafile_fingerprint(const struct datafile *file, uint64_t hash); /* folded into the hash of the files before it */
+void datafile_close(struct datafile *file);
 
 /* ---- rows.c: what the parsers share ---- */
 bool split_check(const struct row_split *split, pil_status *status); /* share within 0 .. 1 */

@@ -3,13 +3,13 @@
  * From files to blocks of whole records. Nothing is parsed here but where records end, so that one thread can cut blocks
  * for many that parse them.
  *
- * All files are opened at the start: a missing or empty one is told before an hour of training, not after it. Plain files
- * stay mapped as long as the source lives and a block is a slice of the map. gzip and standard input come through buffers:
+ * All files are opened at the start: a missing or empty one is told before an hour of training, not after it. Everything is
+ * read into buffers, never mapped: a file may be cut off while it is read.
  *
- *     buffer   [ given out | begin .. end: read, not yet cut | free ]
+ *     buffer   [ blocks given out | begin .. end: read, not yet cut | free ]
  *
- * A block takes the whole buffer with it; what lies behind its last record is copied into the next one. block_release brings
- * the buffer back for use again.
+ * Blocks are slices of a buffer. When its end is reached, what is left behind the last block moves to the front, or to the
+ * front of another buffer while a block of this one is still in use; block_release brings it back when none is.
  *
  * Where a record ends is a question of quotes. A quote opens only behind a delimiter or a newline; anywhere else it is a
  * character (5'10" and 37.8"N are common). A block ends behind the first record end at or after block_bytes. Files without
@@ -19,36 +19,31 @@
 #include "kernel/kernel.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
 enum {
     BLOCK_BYTES = 256 << 10,
     SLACK = 16 << 10,        /* looked at beyond a block's size before anything grows: ordinary records end in it */
     RECORD_LIMIT = 64 << 20, /* of a record; more is a quote left open, or no text at all */
-    FINGERPRINT_BYTES = 64 << 10,
-    INTERACTIVE = 64 << 10 /* fewer waiting bytes of a descriptor than this: every byte more is looked at */
+    INTERACTIVE = 64 << 10,  /* fewer waiting bytes of a descriptor than this: every byte more is looked at */
+    KEEP_OPEN = 64           /* files; others are opened again when their turn comes, for descriptors are few */
 };
 #define NONE SIZE_MAX
 
 static const char STANDARD_INPUT[] = "standard input";
-
-struct file {
-    const char *path;
-    struct file_data data; /* not of standard input */
-    bool gzip, descriptor;
-};
 
 struct buffer {
     struct source *source;
     struct buffer *next, *next_spare;
     char *bytes;
     size_t capacity;
+    size_t users; /* blocks that lie in it */
 };
 
 struct source {
     struct source_options options;
     struct arena *arena;
-    struct file *files;
+    struct datafile *files;
+    char *scratch; /* of datafile_open and datafile_check */
     size_t count;
     struct slice header;
     bool has_header, lines, rewindable;
@@ -57,40 +52,75 @@ struct source {
     bool started;
     int64_t line;
     double passed_bytes, total_bytes; /* of the files before the current one; of all */
-    const char *at;                   /* a plain file: what is left of it */
-    size_t left;
-    struct stream *stream; /* any other */
+    struct stream *stream;
     struct buffer *buffer;
     size_t begin, end;
-    bool ended; /* the stream has no byte behind `end` */
+    bool ended;  /* the stream has no byte behind `end` */
+    size_t room; /* of a buffer: what the longest record has needed */
     struct buffer *all, *spare;
 };
 
 /* ---- buffers ------------------------------------------------------------------------------------------------- */
 
+static void buffer_give(struct buffer *buffer)
+{
+    buffer->next_spare = buffer->source->spare;
+    buffer->source->spare = buffer;
+}
+
+/* One that nobody uses, with source->room bytes. */
 static struct buffer *buffer_take(struct source *source, pil_status *status)
 {
     struct buffer *buffer = source->spare;
     if (buffer != NULL) {
         source->spare = buffer->next_spare;
-        return buffer;
+    } else {
+        buffer = mem_new(sizeof(*buffer), status);
+        if (buffer == NULL)
+            return NULL;
+        *buffer = (struct buffer){ .source = source, .next = source->all };
+        source->all = buffer;
     }
-    buffer = mem_new(sizeof(*buffer), status);
-    if (buffer == NULL)
-        return NULL;
-    *buffer = (struct buffer){ .source = source, .next = source->all };
-    source->all = buffer;
-    return buffer;
+    if (mem_grow(&buffer->bytes, &buffer->capacity, source->room, 1, status))
+        return buffer;
+    buffer_give(buffer);
+    return NULL;
 }
 
 void block_release(struct block *block)
 {
     struct buffer *buffer = block->memory;
     block->memory = NULL;
-    if (buffer == NULL)
-        return;
-    buffer->next_spare = buffer->source->spare;
-    buffer->source->spare = buffer;
+    if (buffer != NULL && --buffer->users == 0 && buffer != buffer->source->buffer)
+        buffer_give(buffer);
+}
+
+/* Makes room to read on until `want` bytes can be seen. */
+static bool make_room(struct source *source, size_t want, pil_status *status)
+{
+    struct buffer *buffer = source->buffer;
+    const size_t have = source->end - source->begin;
+    if (buffer != NULL && source->begin + want <= buffer->capacity && source->end + SLACK <= buffer->capacity)
+        return true;
+    source->room = MAX(source->room, MAX(want, have + SLACK));
+    if (buffer == NULL || buffer->users > 0) {
+        struct buffer *fresh = buffer_take(source, status);
+        if (fresh == NULL)
+            return false;
+        if (have > 0)
+            memcpy(fresh->bytes, buffer->bytes + source->begin, have);
+        source->buffer = fresh;
+    } else {
+        memmove(buffer->bytes, buffer->bytes + source->begin, have);
+        if (!mem_grow(&buffer->bytes, &buffer->capacity, source->room, 1, status)) {
+            source->begin = 0;
+            source->end = have;
+            return false;
+        }
+    }
+    source->begin = 0;
+    source->end = have;
+    return true;
 }
 
 /* ---- what lies ahead ----------------------------------------------------------------------------------------- */
@@ -101,33 +131,20 @@ struct view {
     bool all; /* nothing follows */
 };
 
-static bool is_plain(const struct source *source)
-{
-    const struct file *file = &source->files[source->file];
-    return !file->gzip && !file->descriptor;
-}
-
 /* At least `want` bytes from here, or all there are. The view lasts until the next look. */
 static bool look(struct source *source, size_t want, struct view *view, pil_status *status)
 {
-    if (is_plain(source)) {
-        *view = (struct view){ source->at, source->left, true };
-        return true;
-    }
-    if (source->buffer == NULL && (source->buffer = buffer_take(source, status)) == NULL)
-        return false;
-    struct buffer *buffer = source->buffer;
     while (source->end - source->begin < want && !source->ended) {
-        size_t room = source->options.block_bytes + 2 * SLACK;
-        if (!mem_grow(&buffer->bytes, &buffer->capacity, MAX(room, source->begin + want), 1, status))
+        if (!make_room(source, want, status))
             return false;
+        struct buffer *buffer = source->buffer;
         size_t got;
         if (!stream_read(source->stream, buffer->bytes + source->end, buffer->capacity - source->end, &got, status))
             return false;
         source->end += got;
         source->ended = got == 0;
     }
-    *view = (struct view){ source->begin < source->end ? buffer->bytes + source->begin : "", source->end - source->begin,
+    *view = (struct view){ source->begin < source->end ? source->buffer->bytes + source->begin : "", source->end - source->begin,
                            source->ended };
     return true;
 }
@@ -141,12 +158,7 @@ static int64_t count_lines(const char *data, size_t size)
 static void pass(struct source *source, const struct view *view, size_t size)
 {
     source->line += count_lines(view->data, size);
-    if (is_plain(source)) {
-        source->at += size;
-        source->left -= size;
-    } else {
-        source->begin += size;
-    }
+    source->begin += size;
 }
 
 /* ---- where records end --------------------------------------------------------------------------------------- */
@@ -238,7 +250,7 @@ static bool long_record_fail(const struct source *source, const struct view *vie
 /* How long the next run of whole records is: the first that has `target` bytes, or what is left. 0: the end of the file. */
 static bool cut(struct source *source, size_t target, struct view *view, size_t *size, pil_status *status)
 {
-    const bool descriptor = source->files[source->file].descriptor;
+    const bool descriptor = source->files[source->file].kind == DATAFILE_DESCRIPTOR;
     size_t want = descriptor ? 1 : target + SLACK, window = target + SLACK;
     for (;;) {
         if (!look(source, want, view, status))
@@ -333,18 +345,14 @@ static bool detect_lines(struct source *source, pil_status *status)
 
 static bool start_file(struct source *source, pil_status *status)
 {
-    const struct file *file = &source->files[source->file];
+    struct datafile *file = &source->files[source->file];
     source->started = true;
     source->line = 1;
-    source->at = file->data.data;
-    source->left = file->data.size;
-    source->begin = source->end = 0;
+    source->begin = source->end; /* what lies before belongs to blocks */
     source->ended = false;
-    if ((file->gzip || file->descriptor) && source->stream == NULL && (source->stream = stream_new(status)) == NULL)
+    if (source->stream == NULL && (source->stream = stream_new(status)) == NULL)
         return false;
-    if (file->gzip)
-        stream_start(source->stream, file->path, file->data.data, file->data.size);
-    else if (file->descriptor && !stream_start_descriptor(source->stream, file->path, 0, status))
+    if (!datafile_check(file, source->scratch, status) || !datafile_start(file, source->stream, status))
         return false;
     struct view view;
     if (!look(source, 3, &view, status))
@@ -366,20 +374,18 @@ static bool add_file(struct source *source, size_t *capacity, const char *path, 
 {
     if (!mem_grow(&source->files, capacity, source->count + 1, sizeof(*source->files), status))
         return false;
-    struct file *file = &source->files[source->count];
-    *file = (struct file){ .path = path, .descriptor = path == STANDARD_INPUT };
-    if (file->descriptor) {
+    struct datafile *file = &source->files[source->count++];
+    if (path == STANDARD_INPUT) {
+        datafile_descriptor(file, path);
         source->rewindable = false;
-    } else {
-        if (!file_load(path, &file->data, status))
-            return false;
-        file->gzip = stream_is_gzip(file->data.data, file->data.size);
-        if (file->data.mapped)
-            posix_madvise((void *)(uintptr_t)file->data.data, file->data.size, POSIX_MADV_SEQUENTIAL);
-        source->total_bytes += (double)file->data.size;
+        return true;
     }
-    source->count++;
-    return file->descriptor || file->data.size > 0 || status_fail(status, PIL_BAD_DATA, "%s: is empty", path);
+    if (!datafile_open(file, path, source->scratch, status))
+        return false;
+    if (source->count > KEEP_OPEN)
+        file_reader_pause(&file->reader);
+    source->total_bytes += (double)file->size;
+    return true;
 }
 
 static bool add_paths(struct source *source, const struct source_options *options, pil_status *status)
@@ -408,8 +414,10 @@ struct source *source_open(const struct source_options *options, pil_status *sta
     source->options.block_bytes = options->block_bytes > 0 ? MIN(options->block_bytes, (size_t)RECORD_LIMIT) : BLOCK_BYTES;
     source->options.delimiter = options->delimiter != 0 ? options->delimiter : ',';
     source->rewindable = true;
+    source->room = MAX(source->options.block_bytes, (size_t)BLOCK_BYTES) + 2 * SLACK;
     source->arena = arena_new(status);
-    if (source->arena != NULL && add_paths(source, options, status) && start_file(source, status))
+    source->scratch = mem_array(DATAFILE_SCRATCH, 1, status);
+    if (source->arena != NULL && source->scratch != NULL && add_paths(source, options, status) && start_file(source, status))
         return source;
     source_close(source);
     return NULL;
@@ -440,7 +448,7 @@ void source_close(struct source *source)
     if (source == NULL)
         return;
     for (size_t i = 0; i < source->count; i++)
-        file_unload(&source->files[i].data);
+        datafile_close(&source->files[i]);
     while (source->all != NULL) {
         struct buffer *buffer = source->all;
         source->all = buffer->next;
@@ -449,29 +457,24 @@ void source_close(struct source *source)
     }
     stream_free(source->stream);
     mem_free(source->files);
+    mem_free(source->scratch);
     arena_free(source->arena);
     mem_free(source);
 }
 
 /* ---- blocks -------------------------------------------------------------------------------------------------- */
 
-/* The block takes the buffer; a fresh one gets what lies behind. */
-static bool take_buffer(struct source *source, size_t size, struct block *block, pil_status *status)
+/* Behind a file's last record. */
+static bool end_file(struct source *source, pil_status *status)
 {
-    struct buffer *full = source->buffer, *fresh = buffer_take(source, status);
-    if (fresh == NULL)
+    struct datafile *file = &source->files[source->file];
+    if (!datafile_check(file, source->scratch, status))
         return false;
-    size_t rest = source->end - source->begin - size;
-    if (!mem_grow(&fresh->bytes, &fresh->capacity, MAX(full->capacity, rest), 1, status)) {
-        fresh->next_spare = source->spare;
-        source->spare = fresh;
-        return false;
-    }
-    memcpy(fresh->bytes, full->bytes + source->begin + size, rest);
-    block->memory = full;
-    source->buffer = fresh;
-    source->begin = 0;
-    source->end = rest;
+    if (source->file >= KEEP_OPEN)
+        file_reader_pause(&file->reader);
+    source->passed_bytes += (double)file->size;
+    source->file++;
+    source->started = false;
     return true;
 }
 
@@ -487,20 +490,18 @@ bool source_next(struct source *source, struct block *block, bool *end, pil_stat
         if (!cut(source, source->options.block_bytes, &view, &size, status))
             return false;
         if (size == 0) {
-            source->passed_bytes += (double)source->files[source->file].data.size;
-            source->file++;
-            source->started = false;
+            if (!end_file(source, status))
+                return false;
             continue;
         }
-        *block = (struct block){
-            .data = view.data, .size = size, .path = source->files[source->file].path, .first_line = source->line
-        };
-        if (is_plain(source)) {
-            pass(source, &view, size);
-            return true;
-        }
-        source->line += count_lines(view.data, size);
-        return take_buffer(source, size, block, status);
+        *block = (struct block){ .data = view.data,
+                                 .size = size,
+                                 .path = source->files[source->file].path,
+                                 .first_line = source->line,
+                                 .memory = source->buffer };
+        source->buffer->users++;
+        pass(source, &view, size);
+        return true;
     }
     *end = true;
     return true;
@@ -523,15 +524,8 @@ bool source_rewind(struct source *source, pil_status *status)
 uint64_t source_fingerprint(const struct source *source)
 {
     uint64_t hash = 0;
-    for (size_t i = 0; i < source->count; i++) {
-        const struct file_data *data = &source->files[i].data;
-        size_t part = MIN(data->size, (size_t)FINGERPRINT_BYTES);
-        if (source->files[i].descriptor)
-            continue;
-        hash = fingerprint_cat64(hash, (uint64_t)data->size);
-        hash = fingerprint_cat64(hash, fingerprint64(data->data, part));
-        hash = fingerprint_cat64(hash, fingerprint64(data->data + data->size - part, part));
-    }
+    for (size_t i = 0; i < source->count; i++)
+        hash = datafile_fingerprint(&source->files[i], hash);
     return hash;
 }
 
@@ -543,7 +537,7 @@ double source_progress(const struct source *source)
         return 1;
     if (!source->started)
         return source->passed_bytes / source->total_bytes;
-    const struct file *file = &source->files[source->file];
-    size_t left = file->gzip ? stream_left(source->stream) : source->left;
-    return (source->passed_bytes + (double)(file->data.size - left)) / source->total_bytes;
+    const struct datafile *file = &source->files[source->file];
+    size_t left = stream_left(source->stream) + (file->ends.gzip ? 0 : source->end - source->begin);
+    return (source->passed_bytes + (double)(file->size - left)) / source->total_bytes;
 }

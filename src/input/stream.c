@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Bytes that can only be read in order: gzip files (mapped, inflated by zlib) and descriptors, whose bytes may be gzip too.
+ * The bytes of one file after the other, in order: of regular files, of descriptors, of what is in memory already. Each may be
+ * compressed by gzip; zlib inflates it.
  *
  * A gzip file is a list of members, each with a checksum and a length of its own; `cat a.gz b.gz` makes two. Zero bytes
  * behind a member are padding (tapes and some copiers leave them). A member that ends early, or whose checksum is wrong, is
@@ -17,12 +18,14 @@ enum { CHUNK = 64 << 10, GZIP_WINDOW = 15 + 16 }; /* the window's bits; 16 more:
 
 struct stream {
     const char *path;
-    int fd;                     /* -1: all input is in memory */
+    struct file_reader *file;   /* raw bytes come from here, */
+    int64_t at;                 /* the next of them from this place; */
+    int fd;                     /* or from here; neither (NULL, -1): all are in `input` */
     const unsigned char *input; /* raw bytes not used yet */
     size_t left;
     bool input_ended; /* no raw byte follows `input` */
     bool gzip, in_member;
-    unsigned char *chunk; /* [CHUNK] of a descriptor */
+    unsigned char *chunk; /* [CHUNK] of raw bytes on their way to zlib */
     z_stream z;
     bool z_made;
 };
@@ -62,27 +65,59 @@ bool stream_is_gzip(const char *data, size_t size)
     return size >= 2 && memcmp(data, "\x1f\x8b", 2) == 0;
 }
 
-void stream_start(struct stream *stream, const char *path, const char *data, size_t size)
+static bool start(struct stream *stream, const char *path, bool needs_chunk, pil_status *status)
 {
+    if (needs_chunk && stream->chunk == NULL && (stream->chunk = mem_new(CHUNK, status)) == NULL)
+        return false;
     stream->path = path;
+    stream->file = NULL;
     stream->fd = -1;
-    stream->input = (const unsigned char *)data;
-    stream->left = size;
-    stream->input_ended = true;
-    stream->gzip = true;
-    stream->in_member = false;
+    stream->input = (const unsigned char *)"";
+    stream->left = 0;
+    stream->input_ended = stream->gzip = stream->in_member = false;
+    return true;
 }
 
-/* One read of raw bytes behind `have` bytes that the chunk holds already. */
+bool stream_start_memory(struct stream *stream, const char *path, const struct file_data *data, pil_status *status)
+{
+    if (!start(stream, path, false, status))
+        return false;
+    stream->input = (const unsigned char *)data->data;
+    stream->left = data->size;
+    stream->input_ended = true;
+    stream->gzip = stream_is_gzip(data->data, data->size);
+    return true;
+}
+
+bool stream_start_file(struct stream *stream, struct file_reader *file, bool gzip, pil_status *status)
+{
+    if (!start(stream, file->path, gzip, status))
+        return false;
+    stream->file = file;
+    stream->at = 0;
+    stream->gzip = gzip;
+    return true;
+}
+
+/* Some raw bytes; *got 0: there are no more. */
 static bool read_raw(struct stream *stream, unsigned char *out, size_t size, size_t *got, pil_status *status)
 {
     int64_t result;
     *got = 0;
+    if (stream->file != NULL) {
+        size = MIN(size, (size_t)(stream->file->size - stream->at));
+        if (!file_read_at(stream->file, stream->at, out, size, status))
+            return false;
+        *got = size;
+        stream->at += (int64_t)size;
+        stream->input_ended = stream->at == stream->file->size;
+        return true;
+    }
     do
         result = file_calls()->read(stream->fd, out, size);
     while (result < 0 && errno == EINTR);
     if (result < 0)
-        return status_fail(status, PIL_IO, "%s: cannot read: error %d", stream->path, errno);
+        return file_fail(status, stream->path, "read", errno);
     *got = (size_t)result;
     stream->input_ended = result == 0;
     return true;
@@ -91,13 +126,10 @@ static bool read_raw(struct stream *stream, unsigned char *out, size_t size, siz
 /* The magic has two bytes, and a pipe may bring them one by one. */
 bool stream_start_descriptor(struct stream *stream, const char *path, int fd, pil_status *status)
 {
-    if (stream->chunk == NULL && (stream->chunk = mem_new(CHUNK, status)) == NULL)
+    if (!start(stream, path, true, status))
         return false;
-    stream->path = path;
     stream->fd = fd;
     stream->input = stream->chunk;
-    stream->left = 0;
-    stream->input_ended = false;
     while (stream->left < 2 && !stream->input_ended) {
         size_t got = 0;
         if (!read_raw(stream, stream->chunk + stream->left, CHUNK - stream->left, &got, status))
@@ -105,7 +137,6 @@ bool stream_start_descriptor(struct stream *stream, const char *path, int fd, pi
         stream->left += got;
     }
     stream->gzip = stream_is_gzip((const char *)stream->chunk, stream->left);
-    stream->in_member = false;
     return true;
 }
 
@@ -198,7 +229,7 @@ bool stream_read(struct stream *stream, char *out, size_t size, size_t *got, pil
 
 size_t stream_left(const struct stream *stream)
 {
-    return stream->left;
+    return stream->left + (stream->file != NULL ? (size_t)(stream->file->size - stream->at) : 0);
 }
 
 void stream_free(struct stream *stream)

@@ -6,9 +6,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -312,7 +315,7 @@ static void bad_gzip(void **unused)
     expect_failure(write_bytes("nothing.gz", packed, size), csv, PIL_BAD_DATA, "is empty");
 }
 
-/* 70 MB without a newline, of which a mapped file and a gzip file are refused alike. */
+/* 70 MB without a newline, which plain and compressed are refused alike. */
 static void long_records(void **unused)
 {
     (void)unused;
@@ -467,6 +470,189 @@ static void second_pass_allocates_nothing(void **unused)
     source_close(source);
 }
 
+/* ---- files that others write to ------------------------------------------------------------------------------ */
+
+enum { LONG = 1000000 };
+static char long_text[LONG + 1];
+
+static void fill_long_text(void)
+{
+    size_t size = (size_t)sprintf(long_text, "a,b\n");
+    for (uint32_t i = 0; size + 40 < LONG; i++)
+        size += (size_t)sprintf(long_text + size, "%u,%u\n", i, i * 2654435761u);
+    memset(long_text + size, '\n', LONG - size);
+}
+
+/* The clock of a file system may stand still between two writes; here it does not. */
+static void set_time(const char *path, int64_t seconds)
+{
+    const struct timespec times[2] = { { .tv_sec = seconds }, { .tv_sec = seconds } };
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static void expect_changed(struct source *source, const char *name)
+{
+    struct block block;
+    bool end = false;
+    pil_status status = { 0 };
+    while (source_next(source, &block, &end, &status)) {
+        assert_false(end);
+        block_release(&block);
+    }
+    assert_int_equal(status.code, PIL_BAD_DATA);
+    assert_non_null(strstr(status.message, name));
+    assert_non_null(strstr(status.message, "changed while it was read"));
+}
+
+/* Cut off when it has been opened: at once, or when some blocks have been read, which stay what they were. */
+static void file_is_cut_off(void **unused)
+{
+    (void)unused;
+    const struct source_options options = { .block_bytes = 10000, .quotes = true, .header = true };
+    unsigned char *packed = malloc(LONG);
+    assert_non_null(packed);
+    fill_long_text();
+    size_t packed_size = compress_member(long_text, LONG, packed, 0, LONG);
+    for (int gzip = 0; gzip < 2; gzip++) {
+        const char *name = gzip ? "cut.csv.gz" : "cut.csv";
+        for (int blocks = 0; blocks < 3; blocks++) {
+            const char *path = write_bytes(name, gzip ? (const void *)packed : long_text, gzip ? packed_size : LONG);
+            struct source *source = open_one(path, &options);
+            struct block block[2];
+            bool end;
+            pil_status status = { 0 };
+            for (int i = 0; i < blocks; i++)
+                assert_true(source_next(source, &block[i], &end, &status) && !end);
+            assert_int_equal(truncate(path, blocks == 2 ? 0 : (off_t)packed_size / 2), 0);
+            expect_changed(source, name);
+            const char *at = long_text + 4;
+            for (int i = 0; i < blocks; i++) {
+                assert_memory_equal(block[i].data, at, block[i].size);
+                at += block[i].size;
+                block_release(&block[i]);
+            }
+            source_close(source);
+        }
+    }
+    free(packed);
+}
+
+/* An input is what was there when it was opened. */
+static void appended_rows_are_not_read(void **unused)
+{
+    (void)unused;
+    fill_long_text();
+    const char *path = write_bytes("grow.csv", long_text, LONG);
+    struct source *source = open_one(path, &(struct source_options){ .block_bytes = 10000, .quotes = true });
+    uint64_t before = source_fingerprint(source);
+    for (int pass = 0; pass < 3; pass++) {
+        FILE *file = fopen(path, "ab");
+        assert_non_null(file);
+        assert_true(fputs("1,2\n", file) >= 0 && fclose(file) == 0);
+        pil_status status = { 0 };
+        check_blocks(source, long_text, 0);
+        assert_true(source_rewind(source, &status));
+    }
+    assert_true(source_fingerprint(source) == before);
+    source_close(source);
+}
+
+/* Other bytes at the start or the end are seen before or behind the pass in which they are read. */
+static void file_is_written_over(void **unused)
+{
+    (void)unused;
+    const struct source_options options = { .block_bytes = 10000, .quotes = true };
+    const size_t places[] = { 7, LONG - 3 };
+    fill_long_text();
+    for (size_t i = 0; i < COUNT_OF(places); i++) {
+        for (int blocks = 0; blocks < 2; blocks++) {
+            const char *path = write_bytes("over.csv", long_text, LONG);
+            set_time(path, 1000);
+            struct source *source = open_one(path, &options);
+            struct block block;
+            bool end;
+            pil_status status = { 0 };
+            if (blocks > 0)
+                assert_true(source_next(source, &block, &end, &status));
+            int fd = open(path, O_WRONLY);
+            assert_true(fd >= 0 && pwrite(fd, "x", 1, (off_t)places[i]) == 1 && close(fd) == 0);
+            set_time(path, 1001);
+            expect_changed(source, "over.csv");
+            source_close(source);
+        }
+    }
+    /* Written again with the same bytes it is the same. */
+    const char *path = write_bytes("over.csv", long_text, LONG);
+    set_time(path, 1000);
+    struct source *source = open_one(path, &options);
+    int fd = open(path, O_WRONLY);
+    assert_true(fd >= 0 && pwrite(fd, long_text, LONG, 0) == LONG && close(fd) == 0);
+    set_time(path, 1001);
+    check_blocks(source, long_text, 0);
+    source_close(source);
+}
+
+/* More files than are kept open: each is found again, and one that was replaced meanwhile is known. */
+static void many_files(void **unused)
+{
+    (void)unused;
+    enum { FILES = 100 };
+    char name[32], text[32];
+    for (int i = 0; i < FILES; i++) {
+        snprintf(name, sizeof(name), "many-%03d.csv", i);
+        snprintf(text, sizeof(text), "a\n%03d\n", i);
+        write_text(name, text);
+    }
+    const char *pattern = path_of("many-*");
+    const struct source_options options = { .paths = &pattern, .path_count = 1, .header = true };
+    pil_status status = { 0 };
+    struct source *source = source_open(&options, &status);
+    assert_non_null(source);
+    for (int pass = 0; pass < 2; pass++) {
+        struct block block;
+        bool end;
+        for (int i = 0; i < FILES; i++) {
+            assert_true(source_next(source, &block, &end, &status) && !end);
+            snprintf(text, sizeof(text), "%03d\n", i);
+            assert_true(slice_is(slice_of(block.data, block.size), text));
+            block_release(&block);
+        }
+        assert_true(source_next(source, &block, &end, &status) && end);
+        assert_true(source_rewind(source, &status));
+    }
+    write_text("many-099.csv", "a\n098\n");
+    expect_changed(source, "many-099.csv");
+    source_close(source);
+}
+
+/* A pipe with a name can be read but once, and is there for every pass. */
+static void named_pipe(void **unused)
+{
+    (void)unused;
+    fill_long_text();
+    const char *path = path_of("pipe");
+    assert_int_equal(mkfifo(path, 0600), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        int fd = open(path, O_WRONLY);
+        for (size_t at = 0; at < LONG;) {
+            ssize_t written = write(fd, long_text + at, LONG - at);
+            at += written > 0 ? (size_t)written : 0;
+        }
+        _exit(0);
+    }
+    struct source *source = open_one(path, &(struct source_options){ .block_bytes = 10000, .quotes = true });
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    for (int pass = 0; pass < 2; pass++) {
+        pil_status status = { 0 };
+        check_blocks(source, long_text, 0);
+        assert_true(source_progress(source) == 1);
+        assert_true(source_rewind(source, &status));
+    }
+    source_close(source);
+}
+
 /* Each allocation fails once: an error, no leak, no crash. */
 static void memory_runs_out(void **unused)
 {
@@ -511,6 +697,11 @@ int main(void)
         cmocka_unit_test(standard_input),
         cmocka_unit_test(json_lines_are_known),
         cmocka_unit_test(fingerprint_sees_changes),
+        cmocka_unit_test(file_is_cut_off),
+        cmocka_unit_test(appended_rows_are_not_read),
+        cmocka_unit_test(file_is_written_over),
+        cmocka_unit_test(many_files),
+        cmocka_unit_test(named_pipe),
         cmocka_unit_test(memory_runs_out),
         cmocka_unit_test(second_pass_allocates_nothing),
     };
