@@ -8,7 +8,7 @@
  *                                     name            everything else
  *
  * So the tensors are the table's tail, and entry i stands in row first + i. The whole index is checked when it is opened;
- * data files are mapped when first needed and a tensor's checksum is verified whenever its values are taken.
+ * a tensor's checksum is verified whenever its values are taken from the data files (shards.c).
  */
 #include "format/internal.h"
 
@@ -17,11 +17,6 @@
 
 #include "kernel/kernel.h"
 
-struct shard {
-    const char *path;
-    struct file_data file;
-    bool loaded;
-};
 struct bundle {
     struct arena *arena; /* prefix, paths */
     const char *prefix;
@@ -30,7 +25,7 @@ struct bundle {
     struct table *table;
     struct bundle_entry *entries;
     size_t count, first; /* first: the table's row of entry 0 */
-    struct shard *shards;
+    struct shards *shards;
     int shard_count;
 };
 
@@ -182,7 +177,7 @@ static bool parse_header(struct bundle *bundle, pil_status *status)
         return status_fail(status, PIL_UNSUPPORTED, "%s: written in version %" PRIu64 " of the format; version %d is read",
                            bundle->path, min_consumer, BUNDLE_VERSION);
     bundle->shard_count = (int)shards;
-    bundle->shards = mem_array((size_t)shards, sizeof *bundle->shards, status);
+    bundle->shards = shards_new(bundle->prefix, (int)shards, status);
     return bundle->shards != NULL;
 }
 
@@ -252,11 +247,7 @@ void bundle_close(struct bundle *bundle)
 {
     if (bundle == NULL)
         return;
-    for (int i = 0; bundle->shards != NULL && i < bundle->shard_count; i++) {
-        if (bundle->shards[i].loaded)
-            file_unload(&bundle->shards[i].file);
-    }
-    mem_free(bundle->shards);
+    shards_free(bundle->shards);
     mem_free(bundle->entries);
     table_close(bundle->table);
     file_unload(&bundle->index);
@@ -296,48 +287,6 @@ const struct bundle_entry *bundle_find(const struct bundle *bundle, const char *
 
 /* ---- values -------------------------------------------------------------------------------------------------- */
 
-static struct shard *open_shard(struct bundle *bundle, int number, pil_status *status)
-{
-    struct shard *shard = &bundle->shards[number];
-    if (shard->path == NULL)
-        shard->path = arena_format(bundle->arena, status, "%s.data-%05d-of-%05d", bundle->prefix, number, bundle->shard_count);
-    if (shard->path == NULL)
-        return NULL;
-    if (!shard->loaded)
-        shard->loaded = file_load(shard->path, &shard->file, status);
-    return shard->loaded ? shard : NULL;
-}
-
-/* Where an entry's bytes lie; not yet its checksum. */
-static bool find_bytes(struct bundle *bundle, const struct bundle_entry *entry, struct slice *out, pil_status *status)
-{
-    *out = slice_of("", 0);
-    if (entry->bytes == 0)
-        return true;
-    struct shard *shard = open_shard(bundle, entry->shard, status);
-    if (shard == NULL)
-        return false;
-    if ((uint64_t)entry->offset + (uint64_t)entry->bytes > shard->file.size)
-        return status_fail(status, PIL_BAD_DATA, "%s: cut off: '%s' ends at byte %" PRId64 ", the file at %zu", shard->path,
-                           entry->name, entry->offset + entry->bytes, shard->file.size);
-    *out = slice_of(shard->file.data + entry->offset, (size_t)entry->bytes);
-    return true;
-}
-
-static bool damaged_values(const struct bundle *bundle, const struct bundle_entry *entry, pil_status *status)
-{
-    const char *path = bundle->shards[entry->shard].path;
-    return status_fail(status, PIL_BAD_DATA, "%s: the values of '%s' are damaged (checksum)",
-                       path != NULL ? path : bundle->prefix, entry->name);
-}
-
-static bool take_bytes(struct bundle *bundle, const struct bundle_entry *entry, struct slice *out, pil_status *status)
-{
-    if (!find_bytes(bundle, entry, out, status))
-        return false;
-    return crc32c_mask(crc32c(0, out->data, out->size)) == entry->crc || damaged_values(bundle, entry, status);
-}
-
 static bool is_number(const struct bundle *bundle, const struct bundle_entry *entry, pil_status *status)
 {
     if (element_bytes(entry->dtype) > 0)
@@ -346,20 +295,6 @@ static bool is_number(const struct bundle *bundle, const struct bundle_entry *en
         return status_fail(status, PIL_INVALID_ARGUMENT, "%s: '%s' holds strings, not numbers", bundle->prefix, entry->name);
     return status_fail(status, PIL_UNSUPPORTED, "%s: '%s' is of TensorFlow's type %d, which is not read", bundle->prefix,
                        entry->name, (int)entry->dtype);
-}
-
-bool bundle_map(struct bundle *bundle, const struct bundle_entry *entry, const void **data, pil_status *status)
-{
-    struct slice bytes;
-    if (!is_number(bundle, entry, status))
-        return false;
-    if (entry->partitioned)
-        return status_fail(status, PIL_INVALID_ARGUMENT, "%s: '%s' is partitioned and lies nowhere in one piece", bundle->prefix,
-                           entry->name);
-    if (!take_bytes(bundle, entry, &bytes, status))
-        return false;
-    *data = bytes.data;
-    return true;
 }
 
 /* The list of an entry's parts, which must lie within the whole and not overlap. */
@@ -399,7 +334,7 @@ static bool read_part(struct bundle *bundle, const struct bundle_entry *whole, c
 {
     struct text key = { 0 };
     struct bundle_entry entry;
-    struct slice bytes;
+    void *values = NULL;
     part_key(&key, whole->name, part);
     bool fine = text_ok(&key, status);
     size_t row = fine ? find_row(bundle->table, slice_of(key.data, key.size)) : 0;
@@ -410,10 +345,12 @@ static bool read_part(struct bundle *bundle, const struct bundle_entry *whole, c
         fine = damaged_entry(bundle, whole->name, "a part is of another shape", status);
     if (fine) {
         entry.name = whole->name;
-        fine = take_bytes(bundle, &entry, &bytes, status);
+        fine = shards_place(bundle->shards, &entry, status) && (values = mem_block((size_t)entry.bytes, status)) != NULL &&
+               shards_read(bundle->shards, &entry, values, status);
     }
     if (fine)
-        part_copy(part, whole->shape, element_bytes(whole->dtype), bytes.data, out);
+        part_copy(part, whole->shape, element_bytes(whole->dtype), values, out);
+    mem_free(values);
     text_free(&key);
     return fine;
 }
@@ -442,20 +379,31 @@ bool bundle_read(struct bundle *bundle, const struct bundle_entry *entry, void *
 {
     if (!is_number(bundle, entry, status))
         return false;
-    if (!entry->partitioned) {
-        struct slice bytes;
-        if (!take_bytes(bundle, entry, &bytes, status))
-            return false;
-        if (bytes.size > 0)
-            memcpy(out, bytes.data, bytes.size);
-        return true;
-    }
+    if (!entry->partitioned)
+        return shards_read(bundle->shards, entry, out, status);
     int64_t elements, all = shape_elements(entry->shape);
     if (!bundle_read_parts(bundle, entry, out, &elements, status))
         return false;
     return elements == all ||
            status_fail(status, PIL_BAD_DATA, "%s: the parts of '%s' cover %" PRId64 " of its %" PRId64 " values", bundle->path,
                        entry->name, elements, all);
+}
+
+bool bundle_read_tensor(struct bundle *bundle, const struct bundle_entry *entry, const struct tensor *out, pil_status *status)
+{
+    if (!is_number(bundle, entry, status))
+        return false;
+    if (entry->dtype != out->dtype || !shape_equal(entry->shape, out->shape))
+        return status_fail(status, PIL_INVALID_ARGUMENT, "%s: '%s' is of another type or shape than asked for", bundle->prefix,
+                           entry->name);
+    if (!entry->partitioned)
+        return shards_read_tensor(bundle->shards, entry, out, status);
+    void *whole = mem_block((size_t)entry->bytes, status);
+    bool fine = whole != NULL && bundle_read(bundle, entry, whole, status);
+    if (fine)
+        tensor_unpack(whole, out);
+    mem_free(whole);
+    return fine;
 }
 
 /* ---- strings ------------------------------------------------------------------------------------------------- */
@@ -469,75 +417,96 @@ uint32_t strings_crc_length(uint32_t crc, uint64_t length)
     return crc32c(crc, bytes, size);
 }
 
-/* Checks a string tensor's bytes: the lengths, their checksum, the strings. `strings` is what remains: the strings. */
-static bool check_strings(struct bundle *bundle, const struct bundle_entry *entry, struct slice *lengths, struct slice *strings,
-                          pil_status *status)
+static bool is_string(const struct bundle *bundle, const struct bundle_entry *entry, pil_status *status)
 {
-    struct slice bytes;
     if (entry->dtype != DTYPE_STRING)
         return status_fail(status, PIL_INVALID_ARGUMENT, "%s: '%s' holds numbers, not strings", bundle->prefix, entry->name);
-    if (entry->partitioned)
-        return status_fail(status, PIL_UNSUPPORTED, "%s: '%s' holds strings in parts, which are not read", bundle->prefix,
-                           entry->name);
-    if (!find_bytes(bundle, entry, &bytes, status))
-        return false;
-    *lengths = bytes;
+    return !entry->partitioned || status_fail(status, PIL_UNSUPPORTED, "%s: '%s' holds strings in parts, which are not read",
+                                              bundle->prefix, entry->name);
+}
+
+/* Checks a string tensor's bytes: the lengths, their checksum, the strings. `strings` is what remains: the strings. */
+static bool parse_strings(const struct bundle *bundle, const struct bundle_entry *entry, struct slice bytes,
+                          struct slice *strings, pil_status *status)
+{
     uint32_t crc = 0;
     uint64_t total = 0;
     for (int64_t i = 0; i < shape_elements(entry->shape); i++) {
         uint64_t length;
         if (!wire_varint(&bytes, &length) || length > (uint64_t)entry->bytes || total + length > (uint64_t)entry->bytes)
-            return damaged_values(bundle, entry, status);
+            return shards_damaged(bundle->shards, entry, status);
         crc = strings_crc_length(crc, length);
         total += length;
     }
     if (bytes.size < 4 || bytes.size - 4 != total)
-        return damaged_values(bundle, entry, status);
+        return shards_damaged(bundle->shards, entry, status);
     uint32_t masked = crc32c_mask(crc);
     for (int i = 0; i < 4; i++) {
         if ((unsigned char)bytes.data[i] != (unsigned char)(masked >> (8 * i)))
-            return damaged_values(bundle, entry, status);
+            return shards_damaged(bundle->shards, entry, status);
     }
     crc = crc32c(crc, bytes.data, bytes.size);
     *strings = slice_of(bytes.data + 4, bytes.size - 4);
-    return crc32c_mask(crc) == entry->crc || damaged_values(bundle, entry, status);
+    return crc32c_mask(crc) == entry->crc || shards_damaged(bundle->shards, entry, status);
+}
+
+/* A string tensor's bytes, checked, to be freed with mem_free: the lengths, and behind them `strings`. NULL: it failed. */
+static char *load_strings(struct bundle *bundle, const struct bundle_entry *entry, struct slice *strings, pil_status *status)
+{
+    uint32_t crc; /* of other bytes than the file's */
+    if (!is_string(bundle, entry, status) || !shards_place(bundle->shards, entry, status))
+        return NULL;
+    char *bytes = mem_array((size_t)entry->bytes + 1, 1, status); /* at most the file's size */
+    if (bytes != NULL && shards_fetch(bundle->shards, entry, bytes, &crc, status) &&
+        parse_strings(bundle, entry, slice_of(bytes, (size_t)entry->bytes), strings, status))
+        return bytes;
+    mem_free(bytes);
+    return NULL;
 }
 
 bool bundle_read_strings(struct bundle *bundle, const struct bundle_entry *entry, struct arena *arena, struct slice **out,
                          pil_status *status)
 {
-    struct slice lengths, strings;
-    if (!check_strings(bundle, entry, &lengths, &strings, status))
+    struct slice strings;
+    char *bytes = load_strings(bundle, entry, &strings, status);
+    if (bytes == NULL)
         return false;
+    struct slice lengths = slice_of(bytes, (size_t)entry->bytes);
     size_t count = (size_t)shape_elements(entry->shape); /* at most a length's byte each: within the file's size */
     *out = arena_alloc(arena, count * sizeof **out, status);
-    if (*out == NULL)
-        return false;
-    for (size_t i = 0; i < count; i++) {
+    bool fine = *out != NULL;
+    for (size_t i = 0; fine && i < count; i++) {
         uint64_t length = 0;
         wire_varint(&lengths, &length);
         char *copy = arena_text(arena, strings.data, (size_t)length, status);
-        if (copy == NULL)
-            return false;
+        fine = copy != NULL;
         (*out)[i] = slice_of(copy, (size_t)length);
         strings = slice_of(strings.data + length, strings.size - (size_t)length);
     }
-    return true;
+    mem_free(bytes);
+    return fine;
+}
+
+bool bundle_check(struct bundle *bundle, const struct bundle_entry *entry, pil_status *status)
+{
+    if (entry->partitioned)
+        return true; /* its parts have rows of their own */
+    if (entry->dtype == DTYPE_STRING) {
+        struct slice strings;
+        char *bytes = load_strings(bundle, entry, &strings, status);
+        mem_free(bytes);
+        return bytes != NULL;
+    }
+    /* What a type that is not known sums up is not known either. */
+    return element_bytes(entry->dtype) > 0 ? shards_check(bundle->shards, entry, status)
+                                           : shards_place(bundle->shards, entry, status);
 }
 
 bool bundle_verify(struct bundle *bundle, pil_status *status)
 {
     for (size_t row = 1; row < table_count(bundle->table); row++) {
         struct bundle_entry entry;
-        struct slice a, b;
-        if (!parse_entry(bundle, row, &entry, status))
-            return false;
-        if (entry.partitioned)
-            continue; /* its parts have rows of their own */
-        bool fine = entry.dtype == DTYPE_STRING      ? check_strings(bundle, &entry, &a, &b, status)
-                    : element_bytes(entry.dtype) > 0 ? take_bytes(bundle, &entry, &a, status)
-                                                     : find_bytes(bundle, &entry, &a, status);
-        if (!fine)
+        if (!parse_entry(bundle, row, &entry, status) || !bundle_check(bundle, &entry, status))
             return false;
     }
     return true;

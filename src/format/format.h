@@ -62,7 +62,7 @@ struct bundle_entry {
     uint32_t crc;     /* as stored (masked) */
 };
 struct bundle;
-/* Opens and checks the index; data files are mapped when first needed. `prefix` as TensorFlow names it: folder/model.ckpt-20. */
+/* Opens and checks the index; data files are opened when first needed and read in pieces. `prefix` as TensorFlow names it: folder/model.ckpt-20. */
 struct bundle *bundle_open(const char *prefix, pil_status *status);
 size_t bundle_count(const struct bundle *bundle);
 const struct bundle_entry *bundle_at(const struct bundle *bundle, size_t i); /* ascending by name */
@@ -74,9 +74,11 @@ bool bundle_read(struct bundle *bundle, const struct bundle_entry *entry, void *
 bool bundle_read_parts(struct bundle *bundle, const struct bundle_entry *entry, void *out, int64_t *elements, pil_status *status);
 /* A string tensor's elements in the arena. */
 bool bundle_read_strings(struct bundle *bundle, const struct bundle_entry *entry, struct arena *arena, struct slice **out, pil_status *status);
-/* The same values in place (no copy), checksum verified; not for partitioned entries. */
-bool bundle_map(struct bundle *bundle, const struct bundle_entry *entry, const void **data, pil_status *status);
-bool bundle_verify(struct bundle *bundle, pil_status *status); /* every checksum of every tensor */
+/* The same values into a tensor of the entry's type and shape, whatever its strides: no memory is needed but for a piece (of a
+ * partitioned entry: for the whole). Where the checksum is wrong, values have been written all the same. */
+bool bundle_read_tensor(struct bundle *bundle, const struct bundle_entry *entry, const struct tensor *out, pil_status *status);
+bool bundle_check(struct bundle *bundle, const struct bundle_entry *entry, pil_status *status); /* of one (but not of a partitioned one) */
+bool bundle_verify(struct bundle *bundle, pil_status *status);                                  /* of every tensor */
 void bundle_close(struct bundle *bundle);
 
 /* Writing: names ascend by bytes. Data are given in pieces, so a table of any size needs one block of memory. Nothing is

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* format, private: what bundle.c, part.c and bundle_write.c share. */
+/* format, private: what bundle.c, shards.c, part.c and bundle_write.c share. */
 #ifndef PILASTER_FORMAT_INTERNAL_H
 #define PILASTER_FORMAT_INTERNAL_H
 
@@ -14,6 +14,20 @@ enum { SHAPE_DIM = 2, DIM_SIZE = 1 };
 /* The checksum of a string tensor goes over its lengths, as uint32 where they fit and as uint64 where they do not, then
  * over the masked checksum of the lengths as it lies in the file, then over the bytes. */
 uint32_t strings_crc_length(uint32_t crc, uint64_t length);
+
+/* ---- shards.c: the data files of a bundle ---- */
+struct shards;
+struct shards *shards_new(const char *prefix, int count, pil_status *status);
+/* Do the entry's bytes lie within its file? */
+bool shards_place(struct shards *shards, const struct bundle_entry *entry, pil_status *status);
+/* The entry's bytes and their checksum (not masked), which is not compared; out NULL: the checksum only. */
+bool shards_fetch(struct shards *shards, const struct bundle_entry *entry, void *out, uint32_t *crc, pil_status *status);
+/* With a checksum that is compared: one behind the other; into a tensor of the entry's shape and type; nowhere. */
+bool shards_read(struct shards *shards, const struct bundle_entry *entry, void *out, pil_status *status);
+bool shards_read_tensor(struct shards *shards, const struct bundle_entry *entry, const struct tensor *to, pil_status *status);
+bool shards_check(struct shards *shards, const struct bundle_entry *entry, pil_status *status);
+bool shards_damaged(const struct shards *shards, const struct bundle_entry *entry, pil_status *status); /* that error */
+void shards_free(struct shards *shards);
 
 /* ---- snappy.c ---- */
 /* The uncompressed size a stream claims; false when no stream of its length could be so large. */

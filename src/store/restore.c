@@ -183,15 +183,11 @@ static bool load_parts(const struct restore *restore, const struct bundle_entry 
 static bool load(const struct restore *restore, const char *name, const struct tensor *values, pil_status *status)
 {
     const struct bundle_entry *entry = bundle_find(restore->bundle, name);
-    const void *data;
     if (entry == NULL)
         return true; /* not needed, or compare would have said so */
     if (entry->partitioned)
         return load_parts(restore, entry, values, status);
-    if (!bundle_map(restore->bundle, entry, &data, status))
-        return false;
-    tensor_unpack(data, values);
-    return true;
+    return bundle_read_tensor(restore->bundle, entry, values, status);
 }
 
 /* TensorFlow goes on with the rates of the checkpoint; we take the model's and say where they differ. */
@@ -237,8 +233,7 @@ static bool check_own(const struct restore *restore, pil_status *status)
     bool fine = true;
     for (size_t i = 0; fine && i < bundle_count(restore->bundle); i++) {
         const struct bundle_entry *entry = bundle_at(restore->bundle, i);
-        const void *data;
-        fine = !starts_with(entry->name, "pilaster/") || entry->partitioned || bundle_map(restore->bundle, entry, &data, status);
+        fine = !starts_with(entry->name, "pilaster/") || bundle_check(restore->bundle, entry, status);
     }
     return fine;
 }
@@ -302,13 +297,12 @@ bool checkpoint_extra(const char *prefix, const char *name, struct arena *arena,
         status_fail(status, PIL_BAD_DATA, "%s: '%s' is not bytes", prefix, name);
         goto done;
     }
-    const void *data;
-    char *copy = NULL;
-    if (bundle_map(bundle, entry, &data, status))
-        copy = arena_text(arena, data, (size_t)entry->bytes, status);
-    if (copy != NULL)
+    if (!bundle_check(bundle, entry, status)) /* first: the size may be as wrong as the rest */
+        goto done;
+    char *copy = arena_alloc(arena, (size_t)entry->bytes + 1, status);
+    fine = copy != NULL && bundle_read(bundle, entry, copy, status);
+    if (fine)
         *out = slice_of(copy, (size_t)entry->bytes);
-    fine = copy != NULL;
 done:
     bundle_close(bundle);
     return fine;

@@ -82,24 +82,6 @@ static const struct bundle_entry *find_tensor(const struct source *source, const
     return NULL;
 }
 
-static bool read_values(const struct source *source, const struct bundle_entry *entry, const struct variable *variable,
-                        pil_status *status)
-{
-    const void *data;
-    if (!entry->partitioned) {
-        if (!bundle_map(source->bundle, entry, &data, status))
-            return false;
-        tensor_unpack(data, &variable->value);
-        return true;
-    }
-    void *whole = mem_block((size_t)entry->bytes, status);
-    bool fine = whole != NULL && bundle_read(source->bundle, entry, whole, status);
-    if (fine)
-        tensor_unpack(whole, &variable->value);
-    mem_free(whole);
-    return fine;
-}
-
 static bool follow(const struct variable *variable, struct source *source, struct arena *arena, pil_status *status)
 {
     const char *tensor = variable->note.tensor != NULL ? variable->note.tensor : variable->name;
@@ -115,7 +97,7 @@ static bool follow(const struct variable *variable, struct source *source, struc
     if (!shape_equal(entry->shape, variable->shape))
         return status_fail(status, PIL_INVALID_ARGUMENT, "%s: '%s' has the shape %s, but '%s' has %s", source->prefix, tensor,
                            shape_text(entry->shape, there), variable->name, shape_text(variable->shape, here));
-    return read_values(source, entry, variable, status);
+    return bundle_read_tensor(source->bundle, entry, &variable->value, status);
 }
 
 bool transfer_apply(struct store *store, pil_status *status)
@@ -144,7 +126,7 @@ static bool take_over(const struct source *source, const struct variable *variab
     shape_text(variable->shape, here);
     if (entry != NULL && entry->dtype == variable->dtype && shape_equal(entry->shape, variable->shape)) {
         ++*taken;
-        return read_values(source, entry, variable, status);
+        return bundle_read_tensor(source->bundle, entry, &variable->value, status);
     }
     if (entry != NULL)
         log_line(LOG_WARNING, "%s: %s is %s %s there, %s %s here, and starts anew", source->prefix, variable->name,

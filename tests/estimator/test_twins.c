@@ -119,18 +119,21 @@ static void check_variables(const struct twin *twin, const struct estimator *est
             fail_msg("%s: the checkpoint lacks %s", twin->name, want->name);
         assert_int_equal(want->dtype, have->dtype);
         assert_int_equal(want->bytes, have->bytes);
-        const void *a, *b;
-        assert_true(bundle_map(theirs, want, &a, &status) && bundle_map(ours, have, &b, &status));
+        char *a = malloc((size_t)want->bytes), *b = malloc((size_t)want->bytes);
+        assert_true(a != NULL && b != NULL);
+        assert_true(bundle_read(theirs, want, a, &status) && bundle_read(ours, have, b, &status));
         for (int64_t k = 0; want->dtype == DTYPE_FLOAT32 && k < want->bytes / 4; k++) {
             char what[512];
             float theirs_k, ours_k;
-            memcpy(&theirs_k, (const char *)a + 4 * k, 4);
-            memcpy(&ours_k, (const char *)b + 4 * k, 4);
+            memcpy(&theirs_k, a + 4 * k, 4);
+            memcpy(&ours_k, b + 4 * k, 4);
             snprintf(what, sizeof what, "%s: %s, element %lld", twin->name, want->name, (long long)k);
             assert_near(what, (double)ours_k, (double)theirs_k, 1e-3, twin->norm ? 2e-3 : 1e-4);
         }
         if (want->dtype == DTYPE_INT64)
             assert_memory_equal(a, b, (size_t)want->bytes);
+        free(a);
+        free(b);
     }
     bundle_close(theirs);
     bundle_close(ours);
