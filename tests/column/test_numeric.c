@@ -205,18 +205,22 @@ static void many_boundaries(void **state)
         print_float(texts[r], (float)r - 30.125f);
         cells[r] = texts[r];
     }
-    pil_columns *c = pil_columns_new();
-    pil_column *column = pil_bucketized_column(c, pil_numeric_column(c, name), boundaries, 37);
-    struct ran ran = run_rows(program_of(&column, 1, NULL), &name, 1, cells, 200);
-    ASSERT_OK(ran.status);
-    for (int r = 0; r < 200; r++) {
-        int want = 0;
-        for (int i = 0; i < 37; i++)
-            want += boundaries[i] <= (float)r - 30.125f;
-        assert_int_equal(id_of(&ran, 0, r), want);
+    /* few are counted, many are halved; more rows than are counted at once */
+    static const int counts[] = { 9, 32, 33, 37 };
+    for (size_t k = 0; k < COUNT_OF(counts); k++) {
+        pil_columns *c = pil_columns_new();
+        pil_column *column = pil_bucketized_column(c, pil_numeric_column(c, name), boundaries, (size_t)counts[k]);
+        struct ran ran = run_rows(program_of(&column, 1, NULL), &name, 1, cells, 200);
+        ASSERT_OK(ran.status);
+        for (int r = 0; r < 200; r++) {
+            int want = 0;
+            for (int i = 0; i < counts[k]; i++)
+                want += boundaries[i] <= (float)r - 30.125f;
+            assert_int_equal(id_of(&ran, 0, r), want);
+        }
+        ran_free(&ran);
+        pil_columns_free(c);
     }
-    ran_free(&ran);
-    pil_columns_free(c);
 }
 
 static void bucketized_errors(void **state)
