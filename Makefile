@@ -4,7 +4,7 @@
 #   make            the program and the library, in build/
 #   make demo       train, evaluate and ask a model of 263,149 flights
 #   make test       all tests, of a release build and of one with the address and undefined-behaviour sanitizers
-#   make bench      the benchmarks of bench/, or BENCH="flights columns" alone
+#   make bench      the workloads of bench/README.md, or BENCH="a kernel_gemm" alone
 #   make install    into /usr/local; PREFIX=/usr and DESTDIR=/somewhere are honoured
 #   make format     lay out the changed sources by .clang-format
 #   make lint       compile with clang too, and check layout, layers and scripts
@@ -56,8 +56,8 @@ test-run: $(BUILD)/with-tests $(SANITIZED)/build.ninja
 	tools/run-tests $(BUILD) $(SANITIZED)
 
 bench: setup $(BUILD)/build.ninja
-	ninja -C $(BUILD) src/cli/pilaster
-	tools/bench $(BUILD) $(BENCH)
+	ninja -C $(BUILD) src/cli/pilaster bench-programs
+	bench/run $(BUILD) $(BENCH)
 
 install: setup $(BUILD)/build.ninja
 	ninja -C $(BUILD)

@@ -12,92 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "kernel/kernel.h"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* ---- the probe: independent chains in registers; returns the flops done ---- */
-
-enum { PROBE_STEPS = 2000 };
-static volatile float one = 1.0f, sink; /* volatile: nothing about the chains is known beforehand */
-
-#if defined(__x86_64__)
-__attribute__((target("avx512f"))) static double probe_avx512(void)
-{
-    __m512 sum[20], x = _mm512_set1_ps(one);
-#pragma GCC unroll 20
-    for (int i = 0; i < 20; i++)
-        sum[i] = _mm512_set1_ps((float)i);
-    for (int step = 0; step < PROBE_STEPS; step++) {
-#pragma GCC unroll 20
-        for (int i = 0; i < 20; i++)
-            sum[i] = _mm512_fmadd_ps(x, x, sum[i]);
-    }
-    for (int i = 1; i < 20; i++)
-        sum[0] = _mm512_add_ps(sum[0], sum[i]);
-    sink = _mm512_cvtss_f32(sum[0]);
-    return 2.0 * 16 * 20 * PROBE_STEPS;
-}
-
-__attribute__((target("avx2,fma"))) static double probe_avx2(void)
-{
-    __m256 sum[12], x = _mm256_set1_ps(one);
-#pragma GCC unroll 12
-    for (int i = 0; i < 12; i++)
-        sum[i] = _mm256_set1_ps((float)i);
-    for (int step = 0; step < PROBE_STEPS; step++) {
-#pragma GCC unroll 12
-        for (int i = 0; i < 12; i++)
-            sum[i] = _mm256_fmadd_ps(x, x, sum[i]);
-    }
-    for (int i = 1; i < 12; i++)
-        sum[0] = _mm256_add_ps(sum[0], sum[i]);
-    sink = _mm256_cvtss_f32(sum[0]);
-    return 2.0 * 8 * 12 * PROBE_STEPS;
-}
-#endif
-
-/* What four lanes can do with the multiplication and the addition apart. */
-static double probe_c(void)
-{
-    typedef float v4 __attribute__((vector_size(16)));
-    v4 sum[12], x = one - (v4){ 0 };
-#pragma GCC unroll 12
-    for (int i = 0; i < 12; i++)
-        sum[i] = (float)i - (v4){ 0 };
-    for (int step = 0; step < PROBE_STEPS; step++) {
-#pragma GCC unroll 12
-        for (int i = 0; i < 12; i++)
-            sum[i] = sum[i] * x + x;
-    }
-    for (int i = 1; i < 12; i++)
-        sum[0] += sum[i];
-    sink = sum[0][0];
-    return 2.0 * 4 * 12 * PROBE_STEPS;
-}
-
-static double (*probe_of(const char *level))(void)
-{
-#if defined(__x86_64__)
-    if (strcmp(level, "avx512") == 0)
-        return probe_avx512;
-    if (strcmp(level, "avx2") == 0)
-        return probe_avx2;
-#endif
-    (void)level;
-    return probe_c;
-}
+#include "probe.h"
 
 /* ---- cells ---- */
 
@@ -189,21 +105,11 @@ static double least(const struct kernels *kernels, const struct gemm *call, doub
 {
     double best = 1e9, flops = 2.0 * (double)(call->m * call->n * call->k);
     int repeat = (int)(1e6 / flops) + 1; /* some 20 us or one call */
-    for (double start = now(); now() - start < seconds;) {
-        double begin = now();
+    for (double start = bench_seconds(); bench_seconds() - start < seconds;) {
+        double begin = bench_seconds();
         for (int i = 0; i < repeat; i++)
             kernels->gemm(call);
-        best = MIN(best, (now() - begin) / repeat);
-    }
-    return best;
-}
-
-static double probe_peak(double (*probe)(void), double seconds)
-{
-    double best = 0;
-    for (double start = now(); now() - start < seconds;) {
-        double begin = now(), flops = probe();
-        best = MAX(best, flops / (now() - begin));
+        best = MIN(best, (bench_seconds() - begin) / repeat);
     }
     return best;
 }
@@ -300,7 +206,7 @@ int main(int count, char **words)
     double peak = 0;
     for (int round = 0; round < ROUNDS; round++)
         for (size_t i = 0; i < CELLS; i++) {
-            peak = MAX(peak, probe_peak(probe_of(kernels->level), seconds / 5));
+            peak = MAX(peak, bench_peak(kernels->level, seconds / 5));
             measure(kernels, &cells[i], seconds / ROUNDS);
         }
     print_table(kernels, cells, 1e-9 * peak);
