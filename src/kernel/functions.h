@@ -175,4 +175,99 @@ INLINE vf vgelu_gradient(vf x)
     return vfma(inside * vset(0.398942292f), density, below);
 }
 
+/* ---- activation functions by kind ----
+ * Where a derivative has a kink it follows TensorFlow: ReLU's is 0 at 0, leaky ReLU's is the slope there, ELU's is the right
+ * hand one. */
+
+#define SELU_SCALE 1.05070099f
+#define SELU_SCALE_ALPHA 1.75809933f /* times alpha, 1.67326324 */
+#define LEAKY_SLOPE 0.2f
+
+INLINE vf positive(vf x)
+{
+    return (vf)((vi)x & ~(x <= vset(0.0f))); /* NaN stays NaN */
+}
+
+/* f(x). `kind` is a constant wherever this is called. */
+INLINE vf vactivation(const enum activation kind, vf x)
+{
+    const vf zero = vset(0.0f), one = vset(1.0f);
+    switch (kind) {
+    case ACTIVATION_RELU:
+        return positive(x);
+    case ACTIVATION_SIGMOID:
+        return vsigmoid(x);
+    case ACTIVATION_TANH:
+        return vtanh(x);
+    case ACTIVATION_ELU:
+        return vselect(x > zero, x, vexpm1_negative(x));
+    case ACTIVATION_SELU:
+        return vselect(x > zero, vset(SELU_SCALE) * x, vset(SELU_SCALE_ALPHA) * vexpm1_negative(x));
+    case ACTIVATION_SOFTPLUS:
+        return vsoftplus(x);
+    case ACTIVATION_SOFTSIGN:
+        return x / (one + vabs(x));
+    case ACTIVATION_EXPONENTIAL:
+        return vexp(x);
+    case ACTIVATION_GELU:
+        return vgelu(x);
+    case ACTIVATION_SWISH:
+        return x * vsigmoid(x);
+    case ACTIVATION_HARD_SIGMOID:
+        return vlower(one, vhigher(zero, vset(0.2f) * x + vset(0.5f))); /* rounded twice, as in TensorFlow */
+    case ACTIVATION_LEAKY_RELU:
+        return vselect(x > zero, x, vset(LEAKY_SLOPE) * x);
+    case ACTIVATION_RELU6:
+        return vlower(vset(6.0f), positive(x));
+    default:
+        return x;
+    }
+}
+
+/* Whose derivative is told by x, not by y. */
+INLINE bool activation_from_input(const enum activation kind)
+{
+    return kind == ACTIVATION_SOFTPLUS || kind == ACTIVATION_GELU || kind == ACTIVATION_SWISH;
+}
+
+/* f'(x) dy; `at` is x for the kinds above, else y. */
+INLINE vf vactivation_gradient(const enum activation kind, vf dy, vf at)
+{
+    const vf zero = vset(0.0f), one = vset(1.0f);
+    switch (kind) {
+    case ACTIVATION_RELU:
+        return (vf)((vi)dy & (at > zero));
+    case ACTIVATION_SIGMOID:
+        return dy * (at * (one - at));
+    case ACTIVATION_TANH:
+        return dy * vfma(-at, at, one);
+    case ACTIVATION_ELU:
+        return vselect(at < zero, dy * (at + one), dy);
+    case ACTIVATION_SELU:
+        return dy * vselect(at < zero, at + vset(SELU_SCALE_ALPHA), vset(SELU_SCALE));
+    case ACTIVATION_SOFTPLUS:
+        return dy * vsigmoid(at);
+    case ACTIVATION_SOFTSIGN: { /* 1 / (1 + |x|) = 1 - |y| */
+        vf rest = one - vabs(at);
+        return dy * (rest * rest);
+    }
+    case ACTIVATION_EXPONENTIAL:
+        return dy * at;
+    case ACTIVATION_GELU:
+        return dy * vgelu_gradient(at);
+    case ACTIVATION_SWISH: { /* x s(x): s (1 + x (1 - s)) */
+        vf s = vsigmoid(at);
+        return dy * (s * vfma(at, one - s, one));
+    }
+    case ACTIVATION_HARD_SIGMOID:
+        return (vf)((vi)(vset(0.2f) * dy) & (at > zero) & (at < one));
+    case ACTIVATION_LEAKY_RELU:
+        return vselect(at > zero, dy, vset(LEAKY_SLOPE) * dy);
+    case ACTIVATION_RELU6:
+        return (vf)((vi)dy & (at > zero) & (at < vset(6.0f)));
+    default:
+        return dy;
+    }
+}
+
 #endif

@@ -154,6 +154,76 @@ struct update_rows {
 /* Element-wise: rows x cols, each operand with its own ld. Pads of out are not written unless the function maps 0 to 0. */
 enum binary { BINARY_ADD, BINARY_SUB, BINARY_MUL, BINARY_DIV, BINARY_MAX, BINARY_MIN, BINARY_COUNT };
 
+/* ---- lstm.c: the element-wise part of one step of a recurrent cell, [rows, hidden]; the products are gemm's ----
+ * Every matrix has its own ld. `ended`: NULL, or a flag a row: such a row keeps its state and gets no gradient of its own.
+ * Formulas: Hochreiter & Schmidhuber 1997 with Gers's forget gate, as TensorFlow's BasicLSTMCell (gates i, j, f, o) and Keras's
+ * LSTM (i, f, c, o) have them; Cho et al. 2014 as Keras's GRU (z, r, h) and TensorFlow's GRUCell (r, u, c). `activation` and
+ * `recurrent` are of the kinds whose derivative follows from their value. */
+struct lstm_step {
+    int64_t rows, hidden;
+    enum activation activation, recurrent;
+    bool keras_order;   /* i, f, c, o instead of i, j, f, o */
+    float forget_bias;  /* added to f before its activation */
+    const bool *ended;
+    float *gates;       /* [rows, 4 hidden] in: sums of the products; out: i, j, f, o after their activations, in the same order */
+    int64_t gates_ld;
+    const float *c_before;
+    int64_t c_before_ld;
+    const float *h_before; /* read where a row has ended */
+    int64_t h_before_ld;
+    float *c;              /* c' = f c + i j; may be c_before */
+    int64_t c_ld;
+    float *c_activated;    /* activation(c') */
+    int64_t c_activated_ld;
+    float *h;              /* h' = o activation(c'); may be h_before */
+    int64_t h_ld;
+};
+/* The way back: gates, c_before and c_activated as the step left them. */
+struct lstm_step_gradient {
+    const struct lstm_step *step;
+    const float *dh; /* the loss by h' */
+    int64_t dh_ld;
+    float *dc;       /* in: the loss by c' other than through h'; out: the loss by c */
+    int64_t dc_ld;
+    float *dgates;   /* [rows, 4 hidden] by the sums of the products; zeros where a row has ended. May be step->gates */
+    int64_t dgates_ld;
+};
+/* z = recurrent(z), r = recurrent(r), each of gates + inner; h' = z h + (1 - z) g with the candidate
+ *   reset_after   g = activation(gates + r inner); inner = h R + its bias
+ *   otherwise     in two calls: `first_half` gives z, r and reset = r h (inner = h R); the second takes inner = reset R and
+ *                 gives g = activation(gates + inner) and h'. */
+struct gru_step {
+    int64_t rows, hidden;
+    enum activation activation, recurrent;
+    bool reset_first; /* columns r, z, g instead of z, r, g */
+    bool reset_after, first_half;
+    const bool *ended;
+    float *gates;     /* [rows, 3 hidden] in: sums of the products; out: z, r, g after their activations */
+    int64_t gates_ld;
+    const float *inner; /* [rows, 3 hidden] */
+    int64_t inner_ld;
+    float *reset;       /* without reset_after: [rows, hidden] */
+    int64_t reset_ld;
+    const float *h_before;
+    int64_t h_before_ld;
+    float *h;           /* may be h_before */
+    int64_t h_ld;
+};
+/* The way back. reset_after: one call gives dgates, dinner (inner as the step had it) and dh (what of the loss reaches h other
+ * than through a product). Otherwise two: first_half gives dz, dg and dh's part; with dreset = dg R^T the second gives dr and
+ * adds dreset r to dh. */
+struct gru_step_gradient {
+    const struct gru_step *step;
+    float *dh;     /* in: the loss by h'; out: by h. Rows that have ended keep theirs */
+    int64_t dh_ld;
+    float *dgates; /* [rows, 3 hidden]; zeros where a row has ended */
+    int64_t dgates_ld;
+    float *dinner; /* reset_after: likewise */
+    int64_t dinner_ld;
+    const float *dreset; /* otherwise: [rows, hidden], read in the second call */
+    int64_t dreset_ld;
+};
+
 struct kernels {
     const char *level; /* "c", "avx2", "avx512" */
     int lanes;
@@ -190,6 +260,11 @@ struct kernels {
     void (*column_sums)(const float *x, int64_t ld, int64_t rows, int64_t cols, double *sum, double *square);
     /* Column sums in floats, rows in order: sum[c] += sum_r x[r, c] (a bias's gradient). */
     void (*bias_gradient)(const float *x, int64_t ld, int64_t rows, int64_t cols, float *sum);
+
+    void (*lstm_step)(const struct lstm_step *step);
+    void (*lstm_step_gradient)(const struct lstm_step_gradient *call);
+    void (*gru_step)(const struct gru_step *step);
+    void (*gru_step_gradient)(const struct gru_step_gradient *call);
 };
 
 /* The best level this processor has, or the one PILASTER_CPU forces; the same pointer ever after. */

@@ -212,4 +212,30 @@ struct op_reshape_args {
 struct op_cast_args {
     enum dtype dtype;
 };
+enum rnn_cell { RNN_LSTM, RNN_GRU, RNN_SIMPLE };
+enum rnn_ends {
+    RNN_ENDS_NEVER,
+    RNN_ENDS_LENGTHS, /* [batch, 1]: steps of the sequence, in the order of time */
+    RNN_ENDS_MASK     /* [batch, time]: 0 where a step is left out */
+};
+/* One recurrent layer over time; G gates: LSTM 4, GRU 3, simple 1. Inputs in this order, those in brackets as the fields say:
+ *   x [batch, time, features], kernel [features, G hidden], recurrent kernel [hidden, G hidden] (joined: kernel
+ *   [features + hidden, G hidden] alone), [bias [G hidden]; of a GRU with reset_after [2, 3 hidden]: for x, for h],
+ *   [initial h [batch, hidden], for an LSTM c too], [lengths or mask].
+ * Outputs: the sequence [batch, time, hidden] in the order of the steps, or the last step's [batch, hidden]; final h; LSTM:
+ * final c; then, unless forward_only, what the gradient needs. */
+struct op_rnn_args {
+    enum rnn_cell cell;
+    int64_t hidden;
+    enum activation activation, recurrent; /* TANH and SIGMOID in the originals; those whose derivative follows from their value */
+    bool keras_order;   /* LSTM: gates i, f, c, o, else i, j, f, o. GRU: z, r, h, else r, z, h (GRUCell's r, u, c) */
+    bool reset_after;   /* GRU: the reset gate works on h R + b, else on h */
+    float forget_bias;  /* LSTM */
+    bool joined, bias, initial_state;
+    enum rnn_ends ends;
+    bool zero_output;   /* a step left out gives zeros (static_rnn), else the output before it (Keras; at first zeros) */
+    bool sequence;
+    bool backwards;     /* the steps go from the last to the first */
+    bool forward_only;  /* saves nothing: no gradient flows through */
+};
 #endif
