@@ -14,10 +14,11 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 
 /* ---- options.c: command lines by table ---- */
 enum option_kind {
-    OPTION_FLAG,  /* bool */
-    OPTION_TEXT,  /* const char * */
-    OPTION_COUNT, /* int64_t, at least 0 */
-    OPTION_LIST   /* struct text_list: given any number of times */
+    OPTION_FLAG,     /* bool */
+    OPTION_TEXT,     /* const char *, not empty */
+    OPTION_COUNT,    /* int64_t, at least 0 */
+    OPTION_POSITIVE, /* int64_t, at least 1: where the library reads 0 as "no limit" */
+    OPTION_LIST      /* struct text_list: given any number of times, not empty */
 };
 struct option {
     const char *name;  /* without the dashes */

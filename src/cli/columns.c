@@ -99,7 +99,7 @@ static int run(struct arguments *arguments)
 
 static const struct option options[] = {
     { "data", "F", "the rows to look at; '-' is standard input; default: the training files", OPTION_TEXT, offsetof(struct arguments, data) },
-    { "rows", "N", "only the first N rows", OPTION_COUNT, offsetof(struct arguments, rows) },
+    { "rows", "N", "only the first N rows", OPTION_POSITIVE, offsetof(struct arguments, rows) },
     { "format", "FORMAT", "json (an object a row) or table", OPTION_TEXT, offsetof(struct arguments, format) },
     { "set", "KEY=VALUE", "override a value of the model file", OPTION_LIST, offsetof(struct arguments, sets) },
 };

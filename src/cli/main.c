@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of commands. */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -56,6 +57,7 @@ static int printed(void)
 int main(int count, char **words)
 {
     occupy_descriptors();
+    signal(SIGXFSZ, SIG_IGN); /* a file beyond ulimit -f is an error of that write, and what was begun is cleaned up */
     log_set(log_to_stderr, NULL);
     if (count < 2) {
         print_usage(stderr);

@@ -30,12 +30,18 @@ static int unknown_option(const struct command *command, struct slice name)
 static int set_value(const struct command *command, const struct option *option, const char *value, struct arguments *out)
 {
     char *field = (char *)out + option->offset;
+    /* An empty text is a variable of a script that was not set. As a folder it would be the root of all. */
+    if (!*value) {
+        fprintf(stderr, "pilaster: %s: --%s needs a value: --%s %s\n", command->name, option->name, option->name, option->value);
+        return EXIT_USAGE;
+    }
     if (option->kind == OPTION_TEXT) {
         *(const char **)(void *)field = value;
-    } else if (option->kind == OPTION_COUNT) {
-        int64_t number;
-        if (!parse_int64(slice_text(value), &number) || number < 0) {
-            fprintf(stderr, "pilaster: %s: --%s needs a whole number from 0 on, not '%s'\n", command->name, option->name, value);
+    } else if (option->kind == OPTION_COUNT || option->kind == OPTION_POSITIVE) {
+        int64_t number, least = option->kind == OPTION_POSITIVE;
+        if (!parse_int64(slice_text(value), &number) || number < least) {
+            fprintf(stderr, "pilaster: %s: --%s needs a whole number from %d on, not '%s'\n", command->name, option->name,
+                    (int)least, value);
             return EXIT_USAGE;
         }
         *(int64_t *)(void *)field = number;

@@ -14,6 +14,24 @@ struct predictions {
     bool headed;
 };
 
+/* Takes a field once. An object of JSON with two members of one name would lose one of them to most readers. */
+static bool keep_field(struct predictions *predictions, const char *name, pil_status *status)
+{
+    static const char *const own[] = { "predictions", "logits", "logistic", "probabilities",
+                                       "class_ids", "classes", "all_class_ids", "all_classes" };
+    for (size_t i = 0; predictions->format == FORMAT_JSON && i < COUNT_OF(own); i++) {
+        if (strcmp(own[i], name) != 0)
+            continue;
+        status_fail(status, PIL_INVALID_ARGUMENT, "--keep %s: a prediction has a member '%s' of its own", name, name);
+        return status_hint(status, "rename the field in the data, or write --format csv");
+    }
+    for (size_t i = 0; i < predictions->keep_count; i++)
+        if (strcmp(predictions->keep[i].name, name) == 0)
+            return true;
+    predictions->keep[predictions->keep_count++] = (struct field_spec){ .name = name, .type = FIELD_STRING, .required = true };
+    return true;
+}
+
 /* --keep a,b --keep c: what the model does not read itself is read as text. */
 static bool read_keep(struct predictions *predictions, const struct text_list *list, struct arena *arena, pil_status *status)
 {
@@ -25,8 +43,8 @@ static bool read_keep(struct predictions *predictions, const struct text_list *l
             const char *name = arena_text(arena, at, (size_t)(end - at), status);
             if (!name)
                 return false;
-            predictions->keep[predictions->keep_count++] =
-                (struct field_spec){ .name = name, .type = FIELD_STRING, .required = true };
+            if (!keep_field(predictions, name, status))
+                return false;
         }
     }
     return true;

@@ -95,7 +95,8 @@ static int run(struct arguments *arguments)
 static const struct option options[] = {
     { "model-dir", "D", "where checkpoints, events and model.yaml go; a second train goes on there", OPTION_TEXT,
       offsetof(struct arguments, model_dir) },
-    { "max-steps", "N", "stop when the model has been trained N steps in all", OPTION_COUNT, offsetof(struct arguments, max_steps) },
+    { "max-steps", "N", "stop when the model has been trained N steps in all", OPTION_POSITIVE,
+      offsetof(struct arguments, max_steps) },
     { "threads", "N", "workers; 0: one a processor. The result has the same bits for any N", OPTION_COUNT, offsetof(struct arguments, threads) },
     { "warm-start-from", "CKPT", "a new model takes over the variables that fit from a checkpoint or a model's folder", OPTION_TEXT,
       offsetof(struct arguments, warm_start_from) },

@@ -209,12 +209,27 @@ static bool parse_entries(struct bundle *bundle, pil_status *status)
     return true;
 }
 
+/* Where the ending of "model.ckpt-7.index" or "model.ckpt-7.data-00000-of-00001" begins: names that shells complete. */
+static const char *part_of_checkpoint(const char *path)
+{
+    size_t size = strlen(path);
+    if (size > 6 && strcmp(path + size - 6, ".index") == 0)
+        return path + size - 6;
+    const char *slash = strrchr(path, '/');
+    return strstr(slash ? slash : path, ".data-");
+}
+
 /* The index file; what is missing is said in words of checkpoints. */
 static bool load_index(struct bundle *bundle, pil_status *status)
 {
     if (file_exists(bundle->path))
         return file_load(bundle->path, &bundle->index, status);
     if (file_exists(bundle->prefix) && !file_is_folder(bundle->prefix)) {
+        const char *part = part_of_checkpoint(bundle->prefix);
+        if (part) {
+            status_fail(status, PIL_NOT_FOUND, "%s: one file of a checkpoint, not its name", bundle->prefix);
+            return status_hint(status, "leave out '%s': %.*s", part, (int)(part - bundle->prefix), bundle->prefix);
+        }
         status_fail(status, PIL_UNSUPPORTED, "%s: a checkpoint of TensorFlow's first format (one file), which is not read",
                     bundle->prefix);
         return status_hint(status, "save it with tf.compat.v1.train.Saver, which writes the second format");
