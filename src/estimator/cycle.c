@@ -14,6 +14,7 @@
 #include "estimator/internal.h"
 
 struct cycle {
+    char *model_file; /* model.yaml of the model_dir */
     struct estimator *estimator;
     struct feed *feed;
     const struct batch *first;     /* read before anything was written */
@@ -90,6 +91,16 @@ static void put_definitions(const struct program *program, struct text *out)
         text_format(out, "%016llx %s\n", (unsigned long long)hashes[i], names[i]);
 }
 
+/* The model as trained, beside its checkpoints; without it they are no model. */
+static bool write_model_file(struct cycle *cycle, pil_status *status)
+{
+    struct text yaml = { 0 };
+    modelfile_print(cycle->estimator->model, &yaml);
+    bool ok = text_ok(&yaml, status) && file_replace(cycle->model_file, yaml.data, yaml.size, status);
+    text_free(&yaml);
+    return ok;
+}
+
 static bool save(struct cycle *cycle, pil_status *status)
 {
     struct estimator *estimator = cycle->estimator;
@@ -107,6 +118,9 @@ static bool save(struct cycle *cycle, pil_status *status)
     bool ok = text_ok(&definitions, status) &&
               checkpoint_save(estimator->store, run->model_dir, step, run->keep_checkpoint_max, extras, extra_count, status);
     text_free(&definitions);
+    /* Somebody may move or remove the folder at any time; the next checkpoint makes it anew. */
+    if (ok && !file_exists(cycle->model_file))
+        ok = file_make_folder(run->model_dir, status) && write_model_file(cycle, status);
     cycle->saved_step = step;
     cycle->last_save = now_seconds();
     if (ok) {
@@ -264,11 +278,8 @@ static bool begin(void *context, struct loop *loop, pil_status *status)
     struct cycle *cycle = context;
     struct estimator *estimator = cycle->estimator;
     (void)loop;
-    struct text yaml = { 0 };
-    modelfile_print(estimator->model, &yaml);
-    char *path = path_join(estimator->arena, estimator->model->run.model_dir, "model.yaml", status);
-    bool ok = path && text_ok(&yaml, status) && file_replace(path, yaml.data, yaml.size, status);
-    text_free(&yaml);
+    cycle->model_file = path_join(estimator->arena, estimator->model->run.model_dir, "model.yaml", status);
+    bool ok = cycle->model_file && write_model_file(cycle, status);
     cycle->events = ok ? event_writer_new(estimator->model->run.model_dir, NULL, now_seconds(), status) : NULL;
     if (!cycle->events || !event_session_start(cycle->events, now_seconds(), cycle->start_step, status))
         return false;

@@ -100,13 +100,17 @@ void estimator_headline(struct estimator *estimator, struct text *out)
 void estimator_describe(struct estimator *estimator, struct text *out)
 {
     pil_status status = { 0 };
-    text_format(out, "\n# ");
-    size_t at = out->size;
-    estimator_headline(estimator, out);
-    /* A comment in the YAML that stands above: every line starts with "# ". */
-    for (size_t i = at; i + 1 < out->size; i++)
-        if (out->data[i] == '\n')
-            out->data[i] = ';';
+    struct text headline = { 0 };
+    estimator_headline(estimator, &headline);
+    /* A comment below the YAML: every line starts with "# ". */
+    text_format(out, "\n");
+    for (size_t at = 0, end; at < headline.size; at = end) {
+        for (end = at; end < headline.size && headline.data[end++] != '\n';)
+            ;
+        text_format(out, "# %.*s", (int)(end - at), headline.data + at);
+    }
+    out->failed = out->failed || headline.failed;
+    text_free(&headline);
     text_format(out, "#\n# %-84s %-16s %12s %12s\n", "variable", "shape", "parameters", "bytes");
     for (size_t i = 0; i < store_count(estimator->store); i++) {
         const struct variable *variable = store_at(estimator->store, i);

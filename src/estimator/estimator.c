@@ -351,7 +351,7 @@ bool estimator_evaluate_live(struct estimator *estimator, const char *data, pil_
         ok = status_fail(status, PIL_BAD_DATA, "%s: there are no rows to evaluate",
                          data           ? data
                          : files->count ? files->items[0]
-                                        : "-");
+                                        : "eval.split");
     }
     if (ok && !estimator->skipped_told)
         estimator_tell_skipped(feed, "evaluation");
