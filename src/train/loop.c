@@ -41,7 +41,10 @@ static bool take_step(struct loop *loop, bool *end, pil_status *status)
     if (!isfinite(loop->loss)) {
         status_fail(status, PIL_DIVERGED, "the loss of step %lld is %s", (long long)*loop->global_step + 1,
                     isnan(loop->loss) ? "not a number" : "infinite");
-        status_hint(status, "a smaller learning rate, clipped gradients or scaled inputs may help; the last checkpoint is kept");
+        /* Before anything was learned the numbers of the data are the likelier reason. */
+        status_hint(status, *loop->global_step == 0
+                                ? "the data may hold nan, or numbers beyond a float: pilaster columns MODEL.yaml shows what is read"
+                                : "a smaller learning rate, clipped gradients or scaled inputs may help; the last checkpoint is kept");
         return false;
     }
     if (loop->updater && !updater_apply(loop->updater, loop->session, *loop->global_step, status))
