@@ -37,7 +37,14 @@ struct row_ref {
     int64_t row;                   /* of records */
     const int32_t *tail;
 };
-struct row_ref records_row(const struct records *records, const struct row_shape *shape, int64_t row);
+/* Fills *ref field by field: a struct that is returned and copied waits for its own stores, most of the time of planning. */
+static inline void records_row(const struct records *records, const struct row_shape *shape, int64_t row, struct row_ref *ref)
+{
+    ref->words = shape->words > 0 ? records->words + (size_t)row * shape->words : NULL;
+    ref->records = records;
+    ref->row = row;
+    ref->tail = NULL;
+}
 int64_t row_list_size(const struct row_ref *ref, size_t list);
 /* The list's ids and weights (NULL where the feature has none). */
 void row_list(const struct row_shape *shape, const struct row_ref *ref, size_t list, const int32_t **ids, const float **weights);
@@ -53,7 +60,10 @@ struct cache {
 };
 bool cache_append(struct cache *cache, const struct program *program, const struct row_shape *shape, const struct records *from,
                   pil_status *status);
-struct row_ref cache_row(const struct cache *cache, const struct row_shape *shape, int64_t row);
+static inline void cache_row(const struct cache *cache, const struct row_shape *shape, int64_t row, struct row_ref *ref)
+{
+    records_row(cache->chunks[row / CACHE_ROWS], shape, row % CACHE_ROWS, ref);
+}
 void cache_free(struct cache *cache);
 
 /* Rows by slot. Lists have a tail of a power of two of words; tails of one size are used again. */

@@ -28,10 +28,10 @@ static int64_t line_of(const struct feed *feed, const struct order_row *row)
     return (row->epoch - feed->first_epoch) * feed->rows + row->row;
 }
 
-static struct row_ref piece_row(const struct feed *feed, int64_t line, struct piece **hint)
+static void piece_row(const struct feed *feed, int64_t line, struct piece **hint, struct row_ref *ref)
 {
     *hint = feed_piece(feed, line, *hint);
-    return records_row(&(*hint)->records, &feed->shape, line - (*hint)->first);
+    records_row(&(*hint)->records, &feed->shape, line - (*hint)->first, ref);
 }
 
 /* Without a cache: rows from slots or pieces, and what the slots hold afterwards. */
@@ -42,7 +42,7 @@ static void find_rows(const struct feed *feed, struct work *work, int64_t count)
     for (int64_t i = 0; i < count; i++) {
         int64_t line = line_of(feed, &feed->dealt[i]), slot = feed->dealt[i].slot, replaced = first + i + hold;
         if (line >= first + hold) {
-            work->refs[i] = piece_row(feed, line, &at);
+            piece_row(feed, line, &at, &work->refs[i]);
             work->roots[i] = hold > 0 ? work->roots[line - first - hold] : (int32_t)i;
         } else {
             work->refs[i] = slots_row(&feed->slots, &feed->shape, slot);
@@ -56,7 +56,7 @@ static void find_rows(const struct feed *feed, struct work *work, int64_t count)
     }
     for (int64_t i = 0; hold > 0 && i < count; i++)
         if (work->loads[i].line >= 0)
-            work->loads[i].from = piece_row(feed, work->loads[i].line, &next);
+            piece_row(feed, work->loads[i].line, &next, &work->loads[i].from);
 }
 
 /* Tails for the rows that enter slots. The rows that leave are in refs already, with the tails of now. */
@@ -183,7 +183,7 @@ bool feed_plan_rows(struct feed *feed, struct work *work, int64_t count, pil_sta
         return false;
     if (feed->options.cache) {
         for (int64_t i = 0; i < count; i++)
-            work->refs[i] = cache_row(&feed->cache, &feed->shape, feed->dealt[i].row);
+            cache_row(&feed->cache, &feed->shape, feed->dealt[i].row, &work->refs[i]);
     } else {
         find_rows(feed, work, count);
     }

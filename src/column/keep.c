@@ -39,12 +39,6 @@ void row_list(const struct row_shape *shape, const struct row_ref *ref, size_t l
     *weights = shape->weighted[list] ? (const float *)(at + ref->tail[list]) : NULL;
 }
 
-struct row_ref records_row(const struct records *records, const struct row_shape *shape, int64_t row)
-{
-    const int32_t *words = shape->words > 0 ? records->words + (size_t)row * shape->words : NULL;
-    return (struct row_ref){ .words = words, .records = records, .row = row };
-}
-
 /* ---- the cache ----------------------------------------------------------------------------------------------- */
 
 static struct records *add_chunk(struct cache *cache, const struct program *program, pil_status *status)
@@ -121,11 +115,6 @@ bool cache_append(struct cache *cache, const struct program *program, const stru
         first += count;
     }
     return true;
-}
-
-struct row_ref cache_row(const struct cache *cache, const struct row_shape *shape, int64_t row)
-{
-    return records_row(cache->chunks[row / CACHE_ROWS], shape, row % CACHE_ROWS);
 }
 
 void cache_free(struct cache *cache)

@@ -281,8 +281,9 @@ static bool fill_slots(struct feed *feed, const struct piece *piece, pil_status 
     if (!slots_reserve(&feed->slots, &feed->shape, end, status))
         return false;
     for (; feed->slots_filled < end; feed->slots_filled++) {
-        struct row_ref from = records_row(&piece->records, &feed->shape, feed->slots_filled - piece->first);
+        struct row_ref from;
         struct tail old;
+        records_row(&piece->records, &feed->shape, feed->slots_filled - piece->first, &from);
         if (!slots_take(&feed->slots, &feed->shape, feed->slots_filled, &from, &old, status))
             return false;
         slots_write(&feed->slots, &feed->shape, feed->slots_filled, &from);
