@@ -92,9 +92,9 @@ def processor_seconds():
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("data")
-    parser.add_argument("--intra", type=int, default=2)
+    parser.add_argument("--intra", type=int, default=1)
     parser.add_argument("--inter", type=int, default=2)
-    parser.add_argument("--parse", type=int, default=2)
+    parser.add_argument("--parse", type=int, default=1)
     parser.add_argument("--rows", type=int, help="train on the first so many rows")
     parser.add_argument("--no-evaluation", action="store_true")
     arguments = parser.parse_args()
