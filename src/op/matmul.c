@@ -138,6 +138,8 @@ static void matmul_gradient(struct op_gradient *g)
     const struct op_matmul_args *args = g->args, plain = { 0 }, other = { .transpose_a = !args->transpose_a };
     struct pil_tensor *x = g->inputs[0], *w = g->inputs[1], *dp = g->output_gradients[0];
     struct op_type type = g->type(g->context, x);
+    if (args->gate)
+        dp = op_emit2(g, "activation_gradient", &(struct op_activation_args){ ACTIVATION_RELU }, dp, g->inputs[2 + args->bias]);
     if (args->activation != ACTIVATION_LINEAR)
         dp = op_emit2(g, "activation_gradient", &(struct op_activation_args){ args->activation }, dp, g->outputs[0]);
     if (g->wanted[0] && args->transpose_a)
