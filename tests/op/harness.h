@@ -245,7 +245,7 @@ static inline void check_types(const struct rig *rig)
     assert_int_equal(rig->results[0]->node->behaviour, trial->behaviour);
 }
 
-static inline void build(struct rig *rig)
+static inline void rig_build(struct rig *rig)
 {
     const struct trial *trial = rig->trial;
     struct pil_tensor *inputs[MOST_INPUTS], *fetches[MOST_OUTPUTS];
@@ -298,7 +298,7 @@ static inline void bind_rows(struct rig *rig, const char *name, struct shape sha
     session_input(rig->session, name, &(struct op_value){ .tensor = *lay(rig, own, true, values, rig->rows, columns, wide ? LEFT : 0) });
 }
 
-static inline void start(struct rig *rig, int threads)
+static inline void rig_start(struct rig *rig, int threads)
 {
     const struct trial *trial = rig->trial;
     char name[32];
@@ -332,7 +332,7 @@ static inline void start(struct rig *rig, int threads)
     assert_true(session_groups(rig->session, 0, rig->floats, &rig->status));
 }
 
-static inline void run(struct rig *rig)
+static inline void rig_run(struct rig *rig)
 {
     session_run(rig->session, rig->rows, 1, NULL, 0, &rig->status);
     assert_ok(rig->status);
@@ -341,7 +341,7 @@ static inline void run(struct rig *rig)
         fail_msg("%s: a pad of %s is not zero", rig->trial->op, dirty);
 }
 
-static inline void stop(struct rig *rig)
+static inline void rig_stop(struct rig *rig)
 {
     session_free(rig->session);
     threads_free(rig->threads);
@@ -496,23 +496,23 @@ static inline void try_at(const struct trial *trial, const struct kernels *kerne
     assert_non_null(rig);
     *rig = (struct rig){ .trial = trial, .kernels = kernels, .rows = rows, .wide = wide };
     draw(rig);
-    build(rig);
-    start(rig, 1);
-    run(rig);
+    rig_build(rig);
+    rig_start(rig, 1);
+    rig_run(rig);
     float *dense = sum_partials(rig);
     check_results(rig);
     if (!trial->no_gradient)
         check_gradients(rig, dense);
     size_t size = gather(rig, dense, &one);
-    stop(rig);
-    start(rig, 3);
+    rig_stop(rig);
+    rig_start(rig, 3);
     session_poison(rig->session);
-    run(rig);
-    run(rig);
+    rig_run(rig);
+    rig_run(rig);
     assert_int_equal(gather(rig, sum_partials(rig), &three), size);
     if (memcmp(one, three, size) != 0)
         fail_msg("%s, level %s, %lld rows: three threads and poisoned buffers give other bits", trial->op, kernels->level, (long long)rows);
-    stop(rig);
+    rig_stop(rig);
     free(one);
     free(three);
     for (int i = 0; i < trial->input_count; i++)
