@@ -183,6 +183,11 @@ struct pil_tensor *graph_scalar(struct pil_graph *graph, float value)
     return graph_constant(graph, SHAPE_SCALAR, &value);
 }
 
+static bool is_own(const struct pil_graph *graph, const struct node *node)
+{
+    return (size_t)node->number < graph->node_count && graph->nodes[node->number] == node;
+}
+
 /* Runs the shape rule, with the inputs' names for its errors. */
 static bool infer(struct pil_graph *graph, const struct op_row *row, const void *args, struct pil_tensor *const *inputs, int input_count,
                   struct op_infer *rule)
@@ -194,6 +199,10 @@ static bool infer(struct pil_graph *graph, const struct op_row *row, const void 
     for (int i = 0; i < input_count; i++) {
         types[i] = inputs[i]->type;
         names[i] = inputs[i]->node->name;
+        if (!is_own(graph, inputs[i]->node)) {
+            graph_fail(graph, "%s belongs to another graph", names[i]);
+            return false;
+        }
     }
     rule->args = args;
     rule->input_count = input_count;

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -110,7 +111,7 @@ static inline void rig_scatter(const struct session_record *record, float *table
 
 static inline void rig_free(struct rig *rig)
 {
-    for (size_t v = 0; v < graph_variable_count(rig->graph); v++)
+    for (size_t v = 0; v < MOST_VARIABLES; v++)
         tensor_free(&rig->values[v]);
     session_free(rig->session);
     threads_free(rig->threads);
