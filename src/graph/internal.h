@@ -191,6 +191,7 @@ struct session {
     struct op_value *inputs;
     struct map *input_names;       /* to numbers of inputs */
     struct group *groups;
+    size_t group_capacity;
     int group_count;
     struct buffer *buffers;        /* PLACE_BATCH */
     char *memory;                  /* PLACE_STATIC */

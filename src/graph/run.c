@@ -281,19 +281,26 @@ static bool reserve_batch(struct session *session, pil_status *status)
 
 /* ---- what must be there ---- */
 
+/* Whether a variable's gradient lies within its group's block. */
+static bool has_block(const struct session *session, const struct session_variable *where)
+{
+    int64_t floats = where->value.rows * pad_columns(where->value.cols);
+    return where->group >= 0 && where->group < session->group_count && where->block_offset >= 0 &&
+           where->block_offset + floats <= session->groups[where->group].floats;
+}
+
 static bool check_variable(const struct session *session, const struct plan_tensor *tensor, pil_status *status)
 {
     const char *name = graph_variable_at(session->plan->graph, (size_t)tensor->variable)->name;
     if (!session->bound[tensor->variable])
         return status_fail(status, PIL_INTERNAL, "the variable %s is not bound", name);
-    int group = session->variables[tensor->variable].group;
-    const struct tensor *value = &session->variables[tensor->variable].value;
+    const struct session_variable *where = &session->variables[tensor->variable];
+    const struct tensor *value = &where->value;
     /* A table's slots stand beside its rows, where other readers expect zeros. */
     if (tensor->place == PLACE_VARIABLE && !tensor->lookup_only && value->rows > 1 && value->ld != pad_columns(value->cols))
         return status_fail(status, PIL_INTERNAL, "the variable %s lies as a table, which only lookups can read, and is read otherwise", name);
-    if (tensor->place == PLACE_GRADIENT && (group < 0 || group >= session->group_count))
-        return status_fail(status, PIL_INTERNAL, "the gradient of %s has no block", name);
-    return true;
+    return tensor->place != PLACE_GRADIENT || has_block(session, where) ||
+           status_fail(status, PIL_INTERNAL, "the gradient of %s has no block", name);
 }
 
 static bool check_input(const struct session *session, const struct plan_tensor *tensor, pil_status *status)
@@ -339,7 +346,7 @@ static bool copy_gradients(struct session *session, pil_status *status)
         const struct session_variable *where = &session->variables[v];
         if (!gradient->dense_count || session->plan->tensors[plan_number(session->plan, gradient->dense[0])].place == PLACE_GRADIENT)
             continue;
-        if (where->group < 0 || where->group >= session->group_count || !session->bound[v])
+        if (!session->bound[v] || !has_block(session, where))
             return status_fail(status, PIL_INTERNAL, "the gradient of %s has no block", graph->variables[v]->variable.name);
         float *block = session->groups[where->group].partials[0] + where->block_offset;
         struct tensor to = tensor_view(block, DTYPE_FLOAT32, graph->variables[v]->variable.shape, false);

@@ -189,12 +189,11 @@ bool session_bind(struct session *session, const struct graph_variable *variable
 
 bool session_groups(struct session *session, int group, int64_t floats, pil_status *status)
 {
-    size_t capacity = (size_t)session->group_count;
-    if (group >= session->group_count) {
-        if (!mem_grow(&session->groups, &capacity, (size_t)group + 1, sizeof *session->groups, status))
-            return false;
-        session->group_count = (int)capacity;
-    }
+    if (group < 0 || floats < 0)
+        return status_fail(status, PIL_INTERNAL, "group %d cannot have %lld floats", group, (long long)floats);
+    if (!mem_grow(&session->groups, &session->group_capacity, (size_t)group + 1, sizeof *session->groups, status))
+        return false;
+    session->group_count = MAX(session->group_count, group + 1);
     session->groups[group].floats = floats;
     return true;
 }
