@@ -105,7 +105,8 @@ struct session *session_new(const struct plan *plan, struct threads *threads, co
 bool session_bind(struct session *session, const struct graph_variable *variable, const struct session_variable *where, pil_status *status);
 /* Floats of each group's gradient block. Before the first run. */
 bool session_groups(struct session *session, int group, int64_t floats, pil_status *status);
-/* The batch's values: views that stay valid during the run. Dense ones are padded as tensor_new pads them. */
+/* The batch's values: views that stay valid during the run. Dense ones are padded as tensor_new pads them; ids are below the rows of
+ * every table that is read by them, which whoever made them has checked. */
 bool session_input(struct session *session, const char *name, const struct op_value *value); /* false: the plan does not read it */
 /* Runs one batch. `jobs`, at most seven, are appended behind the first phase's shards (the next batch's input). */
 bool session_run(struct session *session, int64_t rows, int64_t step, const struct job *jobs, size_t job_count, pil_status *status);

@@ -159,7 +159,7 @@ static void what_must_be_bound(void **state)
     struct rig rig = rig_new();
     struct pil_graph *g = rig.graph;
     struct pil_tensor *ids = graph_input(g, "ids", DTYPE_INT32, SHAPE(BATCH_DIM), true), *x = graph_input(g, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, MODEL_COLUMNS), false);
-    struct pil_tensor *w = graph_variable(g, "w", SHAPE(MODEL_COLUMNS, 2), model_zeros, true), *table = graph_variable(g, "table", SHAPE(9, 2), model_zeros, true);
+    struct pil_tensor *w = graph_variable(g, "w", SHAPE(MODEL_COLUMNS, 2), model_zeros, true), *table = graph_variable(g, "table", SHAPE(MODEL_IDS, 2), model_zeros, true);
     struct pil_tensor *y = graph_op2(g, "add", NULL, graph_op2(g, "matmul", &(struct op_matmul_args){ 0 }, x, w), graph_op2(g, "lookup", &(struct op_lookup_args){ .pairs = 1 }, ids, table));
     struct pil_tensor *loss = graph_op1(g, "divide_by_rows", &(struct op_count_args){ 1 }, graph_op1(g, "sum_all", NULL, y));
     graph_gradients(g, loss);
@@ -188,9 +188,9 @@ static void what_must_be_bound(void **state)
     list.rows = ROWS;
     session_input(rig.session, "ids", &(struct op_value){ .sparse = list });
     assert_says(&rig, ROWS, "the variable w is not bound");
-    assert_true(tensor_new(&value, DTYPE_FLOAT32, SHAPE(9, 2), false, &rig.status));
+    assert_true(tensor_new(&value, DTYPE_FLOAT32, SHAPE(MODEL_IDS, 2), false, &rig.status));
     assert_false(session_bind(rig.session, graph_variable_at(g, 0), &(struct session_variable){ value, 0, 0 }, &rig.status));
-    assert_string_equal(rig.status.message, "w is [9, 2] in the store, [5, 2] in the graph");
+    assert_string_equal(rig.status.message, "w is [11, 2] in the store, [5, 2] in the graph");
     status_clear(&rig.status);
     assert_true(session_bind(rig.session, graph_variable_at(g, 1), &(struct session_variable){ value, -1, 0 }, &rig.status));
     assert_true(tensor_new(&rig.values[0], DTYPE_FLOAT32, SHAPE(MODEL_COLUMNS, 2), false, &rig.status));
