@@ -264,7 +264,7 @@ static struct pil_tensor *with_tables(struct pil_graph *g, struct pil_tensor *x,
 {
     struct pil_tensor *parts[32], *ids = graph_input(g, "ids", DTYPE_INT32, SHAPE(BATCH_DIM), true);
     for (int i = 0; i < tables; i++) {
-        char name[16];
+        char name[32];
         snprintf(name, sizeof name, "table%d", i);
         parts[i] = graph_op2(g, "lookup", &(struct op_lookup_args){ .pairs = 1 }, ids, graph_variable(g, name, SHAPE(100, 16), zeros, true));
     }
