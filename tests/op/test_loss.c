@@ -162,7 +162,8 @@ static void the_first_bad_row_is_told(void **state)
         struct threads *pool = threads_new(threads, &status);
         struct session *session = session_new(plan, pool, kernel_get(), 1, &status);
         struct tensor logits, labels;
-        assert_true(tensor_new(&logits, DTYPE_FLOAT32, SHAPE(BATCH, 4), true, &status) && tensor_new(&labels, DTYPE_FLOAT32, SHAPE(BATCH, 1), true, &status));
+        assert_true(tensor_new(&logits, DTYPE_FLOAT32, SHAPE(BATCH, 4), true, &status));
+        assert_true(tensor_new(&labels, DTYPE_FLOAT32, SHAPE(BATCH, 1), true, &status));
         tensor_floats(&labels)[700] = 9;
         tensor_floats(&labels)[2000] = 8;
         session_input(session, "x", &(struct op_value){ .tensor = logits });
