@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the two halves of a recurrent layer share: rnn.c goes forward through time, rnn_gradient.c back. Private to them. */
+#ifndef PILASTER_OP_RNN_H
+#define PILASTER_OP_RNN_H
+
+#include "op/internal.h"
+
+/* ---- sizes and blocks ---- */
+
+struct rnn_sizes {
+    int64_t time, features, hidden;
+    int64_t columns; /* of all gates */
+    int64_t width;   /* padded */
+};
+
+int64_t rnn_gate_count(enum rnn_cell cell);
+struct rnn_sizes rnn_sizes_of(const struct op_rnn_args *args, int64_t time, int64_t features);
+
+/* What a step leaves behind. */
+enum rnn_block {
+    BLOCK_JOINED, /* [x, h before] of step t; h of the last step follows as step `time` */
+    BLOCK_GATES,
+    BLOCK_CELL,  /* LSTM: c before step t; the last c follows */
+    BLOCK_SHOWN, /* LSTM: activation(c) */
+    BLOCK_INNER, /* GRU: h R + b */
+    BLOCK_RESET, /* GRU without reset_after: r h */
+    BLOCKS
+};
+struct rnn_blocks {
+    int64_t rows;
+    int64_t width[BLOCKS], steps[BLOCKS]; /* a block of one step serves all of them in turn */
+    float *data[BLOCKS];
+};
+
+/* Returns the floats a row needs. */
+int64_t rnn_find_blocks(const struct op_rnn_args *args, const struct rnn_sizes *s, bool keep, int64_t rows, float *data,
+                        struct rnn_blocks *out);
+float *rnn_block_at(const struct rnn_blocks *blocks, enum rnn_block b, int64_t step);
+/* Rows without pads, whatever they hold. */
+struct op_type rnn_private_rows(int64_t floats);
+/* A piece of scratch memory, on a cache line. */
+void *rnn_piece(char **scratch, int64_t bytes);
+char *rnn_scratch_begin(void *scratch);
+
+/* ---- which steps are left out ---- */
+
+struct rnn_ended {
+    bool *ended;    /* of the step at hand; NULL: none ever */
+    int64_t *first; /* the first step that is not left out, `time` when there is none */
+};
+
+size_t rnn_ends_scratch(int64_t rows);
+struct rnn_ended rnn_ends_begin(const struct op_rnn_args *args, const struct tensor *ends, int64_t rows, int64_t time,
+                                char **scratch);
+void rnn_ends_step(const struct op_rnn_args *args, const struct tensor *tensor, const struct rnn_ended *ends, int64_t rows,
+                   int64_t step, int64_t time);
+/* Whether a row's output at this step is not its state but zeros. */
+bool rnn_gives_zeros(const struct op_rnn_args *args, const struct rnn_ended *ends, int64_t row, int64_t step);
+
+/* ---- a layer ---- */
+
+/* The inputs by their role; -1 or NULL where there is none. */
+struct rnn_roles {
+    int kernel, recurrent, bias, h, c, ends, count;
+};
+
+struct rnn_roles rnn_roles_of(const struct op_rnn_args *args);
+
+/* One run of a layer over a tile. */
+struct rnn_layer {
+    const struct op_rnn_args *args;
+    const struct kernels *kernels;
+    struct rnn_sizes s;
+    struct rnn_blocks blocks;
+    struct rnn_ended ends;
+    const float *kernel, *recurrent; /* the rows for x, and for h */
+    int64_t kernel_ld, recurrent_ld;
+    const float *bias, *recurrent_bias;
+    int64_t rows;
+};
+
+void rnn_find_kernels(struct rnn_layer *layer, const struct tensor *kernel, const struct tensor *recurrent);
+/* Rows of a matrix, each `count` floats, from one stride to another; `from` NULL: zeros. */
+void rnn_copy_rows(const float *from, int64_t from_ld, float *to, int64_t to_ld, int64_t rows, int64_t count);
+void rnn_product(const struct rnn_layer *layer, const float *a, int64_t a_ld, int64_t k, const float *b, int64_t ldb,
+                 const float *bias, bool accumulate, float *c, int64_t ldc, int64_t n);
+struct lstm_step rnn_lstm_call(const struct rnn_layer *layer, int64_t step);
+struct gru_step rnn_gru_call(const struct rnn_layer *layer, int64_t step);
+double rnn_products_work(const struct op_rnn_args *args, int64_t time, int64_t features);
+
+void rnn_gradient(struct op_gradient *g); /* of the op rnn */
+
+#endif
