@@ -14,7 +14,7 @@
 #include "estimator/internal.h"
 
 struct cycle {
-    char *model_file; /* model.yaml of the model_dir */
+    char *model_file, *checkpoints; /* model.yaml of the model_dir, and the file that names its checkpoints */
     struct estimator *estimator;
     struct feed *feed;
     const struct batch *first;     /* read before anything was written */
@@ -22,9 +22,8 @@ struct cycle {
     struct event_writer *events, *eval_events;
     struct loop loop;
     int64_t start_step, saved_step, evaluated_step;
-    double started, training_seconds, last_save, last_evaluation, last_count;
+    double started, last_save, last_evaluation, last_count;
     int64_t last_count_step;
-    bool begun;
 };
 
 static double now_seconds(void)
@@ -279,11 +278,11 @@ static bool begin(void *context, struct loop *loop, pil_status *status)
     struct estimator *estimator = cycle->estimator;
     (void)loop;
     cycle->model_file = path_join(estimator->arena, estimator->model->run.model_dir, "model.yaml", status);
-    bool ok = cycle->model_file && write_model_file(cycle, status);
+    cycle->checkpoints = path_join(estimator->arena, estimator->model->run.model_dir, "checkpoint", status);
+    bool ok = cycle->model_file && cycle->checkpoints && write_model_file(cycle, status);
     cycle->events = ok ? event_writer_new(estimator->model->run.model_dir, NULL, now_seconds(), status) : NULL;
     if (!cycle->events || !event_session_start(cycle->events, now_seconds(), cycle->start_step, status))
         return false;
-    cycle->begun = true;
     cycle->saved_step = cycle->start_step;
     cycle->started = cycle->last_save = cycle->last_count = now_seconds();
     cycle->last_count_step = cycle->start_step;
@@ -330,9 +329,10 @@ static bool end(void *context, struct loop *loop, pil_status *status)
 {
     struct cycle *cycle = context;
     const struct model *model = cycle->estimator->model;
-    cycle->training_seconds = now_seconds() - cycle->started;
     bool stopped = loop->stop && *loop->stop;
-    if ((*loop->global_step != cycle->saved_step || loop->input_ended) && !save(cycle, status))
+    /* The folder may have been moved since the last save; what stands in its place must be a model too. */
+    bool saved = *loop->global_step == cycle->saved_step && file_exists(cycle->checkpoints);
+    if ((!saved || loop->input_ended) && !save(cycle, status))
         return false;
     if (!stopped && can_evaluate(model) && cycle->evaluated_step != *loop->global_step && !evaluate(cycle, status))
         return false;
