@@ -9,6 +9,13 @@
 
 #include "base/base.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -39,6 +46,21 @@ static inline int scratch_remove_one(const char *path, const struct stat *info, 
 static inline void scratch_remove(void)
 {
     nftw(scratch_folder, scratch_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* For a group of tests: cmocka's set-up and tear-down. */
+static inline int scratch_set_up(void **state)
+{
+    (void)state;
+    scratch_make();
+    return 0;
+}
+
+static inline int scratch_tear_down(void **state)
+{
+    (void)state;
+    scratch_remove();
+    return 0;
 }
 
 /* A path in the folder; the last 64 stay valid. */
@@ -74,6 +96,18 @@ static inline char *scratch_read(const char *path, size_t *size)
     data[*size] = '\0';
     fclose(file);
     return data;
+}
+
+static inline void scratch_expect_same(const char *a, const char *b)
+{
+    size_t a_size, b_size;
+    char *x = scratch_read(a, &a_size), *y = scratch_read(b, &b_size);
+    assert_non_null(x);
+    assert_non_null(y);
+    assert_int_equal(a_size, b_size);
+    assert_memory_equal(x, y, a_size);
+    free(x);
+    free(y);
 }
 
 static inline void scratch_copy(const char *from, const char *to)

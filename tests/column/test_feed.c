@@ -17,40 +17,15 @@
 
 #include "column/column.h"
 #include "failing.h"
+#include "scratch.h"
 
 /* ---- data: row n is a formula -------------------------------------------------------------------------------- */
 
 enum { X_WIDTH = 3, WORDS = 50, TAGS = 30 };
 
-static char folder[64];
-
-static int make_folder(void **unused)
-{
-    (void)unused;
-    strcpy(folder, "/tmp/pilaster-feed-XXXXXX");
-    return mkdtemp(folder) == NULL;
-}
-
-static int remove_folder(void **unused)
-{
-    (void)unused;
-    char command[128];
-    snprintf(command, sizeof(command), "rm -r %s", folder);
-    return system(command) != 0;
-}
-
-static const char *path_of(const char *name)
-{
-    static char paths[8][128];
-    static int next;
-    char *path = paths[next++ % 8];
-    snprintf(path, sizeof(paths[0]), "%s/%s", folder, name);
-    return path;
-}
-
 static const char *write_text(const char *name, const struct text *text)
 {
-    const char *path = path_of(name);
+    const char *path = scratch_path(name);
     pil_status status = { 0 };
     assert_true(file_replace(path, text->data, text->size, &status));
     return path;
@@ -521,7 +496,7 @@ static void errors(void **unused)
 {
     (void)unused;
     struct model model = new_model(false);
-    const char *path = path_of("missing.csv");
+    const char *path = scratch_path("missing.csv");
     struct feed_options options = in_order(&path, 10);
     expect_message(&model, &options, "missing.csv: no such file");
     options.format = "parquet";
@@ -772,5 +747,5 @@ int main(void)
         cmocka_unit_test(standard_input),
         cmocka_unit_test(split_into_two_parts),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, scratch_set_up, scratch_tear_down);
 }

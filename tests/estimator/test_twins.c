@@ -45,15 +45,6 @@ static void assert_near(const char *what, double got, double want, double relati
         fail_msg("%s: %.9g, TensorFlow has %.9g", what, got, want);
 }
 
-static void copy_file(const char *from, const char *to)
-{
-    pil_status status = { 0 };
-    struct file_data data;
-    assert_true(file_load(from, &data, &status));
-    scratch_write(to, data.data, data.size);
-    file_unload(&data);
-}
-
 /* A model_dir with the twin's first checkpoint. */
 static void start_folder(const struct twin *twin)
 {
@@ -61,7 +52,7 @@ static void start_folder(const struct twin *twin)
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         char path[512];
         snprintf(path, sizeof path, "tests/golden/twin/%s/step0/%s", twin->name, names[i]);
-        copy_file(path, scratch_path(names[i]));
+        scratch_copy(path, scratch_path(names[i]));
     }
 }
 

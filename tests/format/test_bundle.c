@@ -494,20 +494,6 @@ static void out_of_memory(void **state)
     }
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    scratch_make();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    scratch_remove();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -516,5 +502,5 @@ int main(void)
         cmocka_unit_test(flips_and_cuts),         cmocka_unit_test(hostile_index),
         cmocka_unit_test(what_is_wrong_is_named), cmocka_unit_test(out_of_memory),
     };
-    return cmocka_run_group_tests_name("format/bundle", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("format/bundle", tests, scratch_set_up, scratch_tear_down);
 }

@@ -44,18 +44,6 @@ static bool write_again(const char *from, const char *to, pil_status *status)
     return fine;
 }
 
-static void expect_same_file(const char *a, const char *b)
-{
-    size_t a_size, b_size;
-    char *x = scratch_read(a, &a_size), *y = scratch_read(b, &b_size);
-    assert_non_null(x);
-    assert_non_null(y);
-    assert_int_equal(a_size, b_size);
-    assert_memory_equal(x, y, a_size);
-    free(x);
-    free(y);
-}
-
 /* The checkpoints of the twins, step 0 and last: read, written again, the same bytes in both files. */
 static void twins_byte_for_byte(void **state)
 {
@@ -71,9 +59,9 @@ static void twins_byte_for_byte(void **state)
         snprintf(prefix, sizeof prefix, "%.*s", (int)(strlen(paths[i]) - strlen(".index")), paths[i]);
         assert_true(write_again(prefix, scratch_path("again"), &status));
         assert_string_equal(status.message, "");
-        expect_same_file(paths[i], scratch_path("again.index"));
+        scratch_expect_same(paths[i], scratch_path("again.index"));
         snprintf(data, sizeof data, "%s.data-00000-of-00001", prefix);
-        expect_same_file(data, scratch_path("again.data-00000-of-00001"));
+        scratch_expect_same(data, scratch_path("again.data-00000-of-00001"));
     }
     arena_free(arena);
 }
@@ -89,8 +77,8 @@ static void made_bundles_byte_for_byte(void **state)
         skip();
     }
     assert_true(write_again(many, scratch_path("again"), &status));
-    expect_same_file("../shared/conformance/tf_checkpoints/tf_made_bundles/many4000.index", scratch_path("again.index"));
-    expect_same_file("../shared/conformance/tf_checkpoints/tf_made_bundles/many4000.data-00000-of-00001",
+    scratch_expect_same("../shared/conformance/tf_checkpoints/tf_made_bundles/many4000.index", scratch_path("again.index"));
+    scratch_expect_same("../shared/conformance/tf_checkpoints/tf_made_bundles/many4000.data-00000-of-00001",
                      scratch_path("again.data-00000-of-00001"));
     assert_false(write_again("../shared/conformance/tf_checkpoints/tf_made_bundles/dtypes", scratch_path("dtypes"), &status));
     assert_non_null(strstr(status.message, "'dtype/c64' cannot be saved"));
@@ -236,20 +224,6 @@ static void out_of_memory(void **state)
     }
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    scratch_make();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    scratch_remove();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,5 +231,5 @@ int main(void)
         cmocka_unit_test(there_and_back),      cmocka_unit_test(misuse),
         cmocka_unit_test(broken_disk),         cmocka_unit_test(out_of_memory),
     };
-    return cmocka_run_group_tests_name("format/bundle_write", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("format/bundle_write", tests, scratch_set_up, scratch_tear_down);
 }

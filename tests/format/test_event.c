@@ -181,20 +181,6 @@ static void out_of_memory(void **state)
     }
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    scratch_make();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    scratch_remove();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,5 +189,5 @@ int main(void)
         cmocka_unit_test(full_disk),
         cmocka_unit_test(out_of_memory),
     };
-    return cmocka_run_group_tests_name("format/event", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("format/event", tests, scratch_set_up, scratch_tear_down);
 }

@@ -16,38 +16,12 @@
 #include <zlib.h>
 
 #include "failing.h"
+#include "scratch.h"
 #include "input/input.h"
-
-static char folder[64];
-
-static int make_folder(void **unused)
-{
-    (void)unused;
-    strcpy(folder, "/tmp/pilaster-source-XXXXXX");
-    return mkdtemp(folder) == NULL;
-}
-
-static int remove_folder(void **unused)
-{
-    (void)unused;
-    char command[128];
-    snprintf(command, sizeof(command), "rm -r %s", folder);
-    return system(command) != 0;
-}
-
-/* The path of a file in the folder; good for the next eight calls. */
-static const char *path_of(const char *name)
-{
-    static char paths[8][128];
-    static int next;
-    char *path = paths[next++ % 8];
-    snprintf(path, sizeof(paths[0]), "%s/%s", folder, name);
-    return path;
-}
 
 static const char *write_bytes(const char *name, const void *data, size_t size)
 {
-    const char *path = path_of(name);
+    const char *path = scratch_path(name);
     pil_status status = { 0 };
     assert_true(file_replace(path, data, size, &status));
     return path;
@@ -218,7 +192,7 @@ static void lists_and_globs(void **unused)
     write_text("part-2.csv", "a\n2\n");
     write_text("part-1.csv", "a\n1\n");
     write_text("z.csv", "a\n0");
-    const char *paths[] = { path_of("z.csv"), path_of("part-*.csv") };
+    const char *paths[] = { scratch_path("z.csv"), scratch_path("part-*.csv") };
     const struct source_options options = { .paths = paths, .path_count = 2, .header = true };
     pil_status status = { 0 };
     struct source *source = source_open(&options, &status);
@@ -275,7 +249,7 @@ static void bad_files(void **unused)
 {
     (void)unused;
     const struct source_options csv = { .quotes = true, .header = true };
-    expect_failure(path_of("missing.csv"), csv, PIL_NOT_FOUND, "no such file");
+    expect_failure(scratch_path("missing.csv"), csv, PIL_NOT_FOUND, "no such file");
     expect_failure(write_text("empty.csv", ""), csv, PIL_BAD_DATA, "is empty");
     expect_failure(write_text("mark.csv", "\xEF\xBB\xBF"), csv, PIL_BAD_DATA, "is empty");
     expect_failure(write_text("blank.csv", "\n\r\n\n"), csv, PIL_BAD_DATA, "is empty");
@@ -288,7 +262,7 @@ static void bad_files(void **unused)
 
     write_text("h1.csv", "a,b\n1,2\n");
     write_text("h2.csv", "b,a\n1,2\n");
-    expect_failure(path_of("h?.csv"), csv, PIL_BAD_DATA, "h2.csv: its header is not that of");
+    expect_failure(scratch_path("h?.csv"), csv, PIL_BAD_DATA, "h2.csv: its header is not that of");
 }
 
 static void bad_gzip(void **unused)
@@ -328,7 +302,7 @@ static void long_records(void **unused)
     memcpy(text, "a\n1\n\"", 5);
     const struct source_options csv = { .quotes = true, .header = true };
     expect_failure(write_bytes("long.csv", text, size), csv, PIL_BAD_DATA, "long.csv:3: a record is longer than 64 MB");
-    unlink(path_of("long.csv"));
+    unlink(scratch_path("long.csv"));
     size_t packed_size = compress_member(text, size, packed, 0, 1 << 20);
     expect_failure(write_bytes("long.gz", packed, packed_size), csv, PIL_BAD_DATA, "long.gz:3: a record is longer than 64 MB");
 
@@ -603,7 +577,7 @@ static void many_files(void **unused)
         snprintf(text, sizeof(text), "a\n%03d\n", i);
         write_text(name, text);
     }
-    const char *pattern = path_of("many-*");
+    const char *pattern = scratch_path("many-*");
     const struct source_options options = { .paths = &pattern, .path_count = 1, .header = true };
     pil_status status = { 0 };
     struct source *source = source_open(&options, &status);
@@ -630,7 +604,7 @@ static void named_pipe(void **unused)
 {
     (void)unused;
     fill_long_text();
-    const char *path = path_of("pipe");
+    const char *path = scratch_path("pipe");
     assert_int_equal(mkfifo(path, 0600), 0);
     pid_t child = fork();
     assert_true(child >= 0);
@@ -705,5 +679,5 @@ int main(void)
         cmocka_unit_test(memory_runs_out),
         cmocka_unit_test(second_pass_allocates_nothing),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, scratch_set_up, scratch_tear_down);
 }

@@ -279,20 +279,6 @@ static void lock(void **state)
     assert_int_equal(status.code, PIL_IO);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    scratch_make();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    scratch_remove();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -300,5 +286,5 @@ int main(void)
         cmocka_unit_test(broken_disk),    cmocka_unit_test(out_of_memory), cmocka_unit_test(names_may_not_repeat),
         cmocka_unit_test(lock),
     };
-    return cmocka_run_group_tests_name("store/checkpoint", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("store/checkpoint", tests, scratch_set_up, scratch_tear_down);
 }

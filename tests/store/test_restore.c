@@ -14,18 +14,6 @@ static bool is_table(const char *name)
            (strstr(name, "linear_model") != NULL && strstr(name, "/weights") != NULL);
 }
 
-static void expect_same_file(const char *a, const char *b)
-{
-    size_t a_size, b_size;
-    char *x = scratch_read(a, &a_size), *y = scratch_read(b, &b_size);
-    assert_non_null(x);
-    assert_non_null(y);
-    assert_int_equal(a_size, b_size);
-    assert_memory_equal(x, y, a_size);
-    free(x);
-    free(y);
-}
-
 /* The twins' checkpoints pass through the store, whose layouts are quite other, and come out byte for byte. */
 static void twins_there_and_back(void **state)
 {
@@ -53,12 +41,12 @@ static void twins_there_and_back(void **state)
         assert_true(checkpoint_save(store, scratch_path("twin"), step, 1, NULL, 0, &status));
         broken_stop();
         snprintf(back, sizeof back, "twin/model.ckpt-%d.index", (int)step);
-        expect_same_file(paths[i], scratch_path(back));
+        scratch_expect_same(paths[i], scratch_path(back));
         snprintf(data, sizeof data, "%s.data-00000-of-00001", prefix);
         snprintf(back, sizeof back, "twin/model.ckpt-%d.data-00000-of-00001", (int)step);
-        expect_same_file(data, scratch_path(back));
+        scratch_expect_same(data, scratch_path(back));
         snprintf(data, sizeof data, "%.*s/checkpoint", (int)(strrchr(prefix, '/') - prefix), prefix);
-        expect_same_file(data, scratch_path("twin/checkpoint"));
+        scratch_expect_same(data, scratch_path("twin/checkpoint"));
         store_free(store);
     }
     arena_free(arena);
@@ -395,20 +383,6 @@ static void out_of_memory(void **state)
     store_free(store);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    scratch_make();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    scratch_remove();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -416,5 +390,5 @@ int main(void)
         cmocka_unit_test(hyper_parameters),     cmocka_unit_test(missing_scalars), cmocka_unit_test(damaged),
         cmocka_unit_test(every_byte),           cmocka_unit_test(out_of_memory),
     };
-    return cmocka_run_group_tests_name("store/restore", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("store/restore", tests, scratch_set_up, scratch_tear_down);
 }

@@ -165,20 +165,6 @@ static void out_of_memory(void **state)
     }
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    scratch_make();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    scratch_remove();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,5 +173,5 @@ int main(void)
         cmocka_unit_test(warm_start),
         cmocka_unit_test(out_of_memory),
     };
-    return cmocka_run_group_tests_name("store/transfer", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("store/transfer", tests, scratch_set_up, scratch_tear_down);
 }

@@ -15,29 +15,8 @@
 #include "format/format.h"
 #include "train/internal.h"
 
+#include "reading.h"
 #include "values.h"
-
-struct fixture {
-    pil_status status;
-    struct arena *arena;
-    struct args_reader reader;
-};
-
-static int set_up(void **state)
-{
-    static struct fixture fixture;
-    fixture = (struct fixture){ 0 };
-    fixture.arena = arena_new(&fixture.status);
-    fixture.reader.arena = fixture.arena;
-    *state = &fixture;
-    return fixture.arena ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    arena_free(((struct fixture *)*state)->arena);
-    return 0;
-}
 
 static bool read_as(struct fixture *f, const char *text, const char *name, double rate, enum optimizer_flavour flavour,
                     struct optimizer *out)
