@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "graph/graph.h"
+#include "model.h"
 #include "probe.h"
 #include "store/store.h"
 #include "train/train.h"
@@ -107,35 +108,6 @@ static struct pil_tensor *build(struct pil_graph *graph, int64_t table_rows)
     return loss_reduce(graph, losses, NULL, REDUCTION_SUM_OVER_BATCH_SIZE);
 }
 
-static bool declare(struct store *store, const struct pil_graph *graph, const struct optimizer *optimizer, pil_status *status)
-{
-    for (size_t i = 0; i < graph_variable_count(graph); i++) {
-        const struct graph_variable *variable = graph_variable_at(graph, i);
-        struct variable *stored = store_declare(store, variable->name, DTYPE_FLOAT32, variable->shape,
-                                                variable->lookup_only ? STORE_TABLE : STORE_DENSE, status);
-        if (!stored)
-            return false;
-        stored->trainable = true;
-        stored->initializer = variable->initializer;
-        if (!optimizer_declare(optimizer, store, stored, "training/Adagrad", status))
-            return false;
-    }
-    return store_allocate(store, status);
-}
-
-static bool bind(struct session *session, const struct store *store, const struct pil_graph *graph, pil_status *status)
-{
-    for (size_t i = 0; i < graph_variable_count(graph); i++) {
-        const struct graph_variable *variable = graph_variable_at(graph, i);
-        const struct variable *stored = store_find(store, variable->name);
-        bool block = stored->layout == STORE_DENSE;
-        if (!session_bind(session, variable, &(struct session_variable){ stored->value, block ? 0 : -1, stored->block_offset },
-                          status))
-            return false;
-    }
-    return session_groups(session, 0, store_block(store, 0).floats, status);
-}
-
 /* ---- batches ---- */
 
 static void group_task(void *context, int64_t t, int worker)
@@ -211,14 +183,6 @@ static bool train(struct bench *bench, struct session *session, struct updater *
     return true;
 }
 
-static int64_t option(int count, char **words, const char *name, int64_t otherwise)
-{
-    for (int i = 1; i < count; i++)
-        if (strcmp(words[i], name) == 0)
-            return i + 1 < count ? strtoll(words[i + 1], NULL, 10) : 1;
-    return otherwise;
-}
-
 /* Products alone count as work: 6 flops a weight, less the first layer's dX for the numbers. */
 static void report(const struct bench *bench, bool skewed, int threads, int64_t steps, const struct result *result)
 {
@@ -240,9 +204,9 @@ static void report(const struct bench *bench, bool skewed, int threads, int64_t 
 
 static bool measure(struct bench *bench, int count, char **words, pil_status *status)
 {
-    bool skewed = option(count, words, "--skewed", 0) != 0 || (count > 1 && strcmp(words[count - 1], "--skewed") == 0);
-    int64_t steps = option(count, words, "--steps", 200);
-    struct threads *threads = threads_new((int)option(count, words, "--threads", 0), status);
+    bool skewed = bench_option(count, words, "--skewed", 0) != 0 || (count > 1 && strcmp(words[count - 1], "--skewed") == 0);
+    int64_t steps = bench_option(count, words, "--steps", 200);
+    struct threads *threads = threads_new((int)bench_option(count, words, "--threads", 0), status);
     struct pil_graph *graph = graph_new(status);
     struct store *store = store_new(status);
     struct updater_part part = { .group = 0 };
@@ -261,8 +225,9 @@ static bool measure(struct bench *bench, int count, char **words, pil_status *st
     struct session *session = plan ? session_new(plan, threads, kernel_get(), 7, status) : NULL;
     struct updater *updater = NULL;
     struct result result = { 0 };
-    bool ok = session && declare(store, graph, &part.optimizer, status) && store_initialize(store, 7, threads, status) &&
-              bind(session, store, graph, status) && (updater = updater_new(store, &part, 1, threads, kernel_get(), status)) &&
+    bool ok = session && bench_declare(store, graph, &part.optimizer, "training/Adagrad", status) &&
+              store_initialize(store, 7, threads, status) && bench_bind(session, store, graph, status) &&
+              (updater = updater_new(store, &part, 1, threads, kernel_get(), status)) &&
               train(bench, session, updater, threads, steps, &result, status);
     if (ok)
         report(bench, skewed, threads_count(threads), steps, &result);
@@ -279,8 +244,8 @@ int main(int count, char **words)
 {
     pil_status status = { 0 };
     static struct bench bench;
-    bench.data.rows = option(count, words, "--rows", 400 * BATCH);
-    bench.data.table_rows = option(count, words, "--table", 1000000);
+    bench.data.rows = bench_option(count, words, "--rows", 400 * BATCH);
+    bench.data.table_rows = bench_option(count, words, "--table", 1000000);
     if (!measure(&bench, count, words, &status)) {
         fprintf(stderr, "workload_b: %s\n", status.message);
         return 1;

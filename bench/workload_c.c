@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Workload C in memory: sine windows, BasicLSTMCell over (seq, 1), the last output to one unit; mean squared error, SGD 0.01; in three
- * sizes (seq, hidden, batch). Graph, store, session and updater as in `pilaster train`.
+ * Workload C in memory: sine windows, BasicLSTMCell over (seq, 1), the last output to one unit; mean squared error, SGD 0.01; in
+ * three sizes (seq, hidden, batch). Graph, store, session and updater as in `pilaster train`.
  *
  *     workload_c [--threads N] [--steps N] [--size 0..2]
  */
@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "graph/graph.h"
+#include "model.h"
 #include "probe.h"
 #include "store/store.h"
 #include "train/train.h"
@@ -47,11 +48,17 @@ static bool make_data(struct data *data, const struct size *size, pil_status *st
 static struct pil_tensor *build(struct pil_graph *graph, const struct size *size)
 {
     const struct initializer glorot = { INITIALIZER_GLOROT_UNIFORM, 0, 0 }, normal = { INITIALIZER_NORMAL, 0, 1 }, zeros = { 0 };
-    const struct op_rnn_args lstm = { .cell = RNN_LSTM, .hidden = size->hidden, .activation = ACTIVATION_TANH, .recurrent = ACTIVATION_SIGMOID,
-                                      .forget_bias = 1, .joined = true, .bias = true };
+    const struct op_rnn_args lstm = { .cell = RNN_LSTM,
+                                      .hidden = size->hidden,
+                                      .activation = ACTIVATION_TANH,
+                                      .recurrent = ACTIVATION_SIGMOID,
+                                      .forget_bias = 1,
+                                      .joined = true,
+                                      .bias = true };
     struct pil_tensor *x = graph_input(graph, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, size->time, INPUTS), false);
     struct pil_tensor *y = graph_input(graph, "y", DTYPE_FLOAT32, SHAPE(BATCH_DIM, 1), false);
-    struct pil_tensor *kernel = graph_variable(graph, "rnn/basic_lstm_cell/kernel", SHAPE(INPUTS + size->hidden, 4 * size->hidden), glorot, true);
+    struct pil_tensor *kernel =
+        graph_variable(graph, "rnn/basic_lstm_cell/kernel", SHAPE(INPUTS + size->hidden, 4 * size->hidden), glorot, true);
     struct pil_tensor *bias = graph_variable(graph, "rnn/basic_lstm_cell/bias", SHAPE(4 * size->hidden), zeros, true);
     struct pil_tensor *last = graph_op3(graph, "rnn", &lstm, x, kernel, bias);
     struct pil_tensor *out = graph_op3(graph, "matmul", &(struct op_matmul_args){ .bias = true }, last,
@@ -61,38 +68,12 @@ static struct pil_tensor *build(struct pil_graph *graph, const struct size *size
     return loss_reduce(graph, graph_op2(graph, "mul", NULL, error, error), NULL, REDUCTION_SUM_OVER_BATCH_SIZE);
 }
 
-static bool declare(struct store *store, const struct pil_graph *graph, const struct optimizer *optimizer, pil_status *status)
-{
-    for (size_t i = 0; i < graph_variable_count(graph); i++) {
-        const struct graph_variable *variable = graph_variable_at(graph, i);
-        struct variable *stored = store_declare(store, variable->name, DTYPE_FLOAT32, variable->shape, STORE_DENSE, status);
-        if (!stored)
-            return false;
-        stored->trainable = true;
-        stored->initializer = variable->initializer;
-        if (!optimizer_declare(optimizer, store, stored, "OptimizeLoss", status))
-            return false;
-    }
-    return store_allocate(store, status);
-}
-
-static bool bind(struct session *session, const struct store *store, const struct pil_graph *graph, pil_status *status)
-{
-    for (size_t i = 0; i < graph_variable_count(graph); i++) {
-        const struct graph_variable *variable = graph_variable_at(graph, i);
-        const struct variable *stored = store_find(store, variable->name);
-        if (!session_bind(session, variable, &(struct session_variable){ stored->value, 0, stored->block_offset }, status))
-            return false;
-    }
-    return session_groups(session, 0, store_block(store, 0).floats, status);
-}
-
 struct result {
     double rate, best, loss;
 };
 
-static bool train(const struct data *data, const struct size *size, int64_t steps, struct session *session, struct updater *updater,
-                  struct result *out, pil_status *status)
+static bool train(const struct data *data, const struct size *size, int64_t steps, struct session *session,
+                  struct updater *updater, struct result *out, pil_status *status)
 {
     const int64_t window_steps = MAX(steps / WINDOWS, 1);
     double start = bench_seconds(), window = start, sum = 0;
@@ -116,17 +97,21 @@ static bool train(const struct data *data, const struct size *size, int64_t step
 
 static void report(const struct size *size, int threads, const struct result *result)
 {
-    /* Products alone count, forward, by h and by the kernel: the loss by x is not wanted, and no h comes before the first step. */
+    /* Products alone count, forward, by h and by the kernel: the loss by x is not wanted, and no h comes before the first step.
+     */
     const double columns = 4 * (double)size->hidden, time = (double)size->time, h = (double)size->hidden;
-    const double flops = 2 * time * columns * (2 * (INPUTS + h) + h), peak = 1e-9 * bench_peak(kernel_get()->level, 0.3) * threads;
+    const double flops = 2 * time * columns * (2 * (INPUTS + h) + h),
+                 peak = 1e-9 * bench_peak(kernel_get()->level, 0.3) * threads;
     const double percent = 100 * result->best * flops * 1e-9 / peak;
-    printf("C in memory, seq %lld, hidden %lld, batch %lld, %d threads, level %s\n", (long long)size->time, (long long)size->hidden,
-           (long long)size->batch, threads, kernel_get()->level);
-    printf("  %.0f examples/s   best window %.0f   loss %.5f   best %.1f %% of %.0f GFLOP/s\n", result->rate, result->best, result->loss, percent,
-           peak);
-    printf("{\"workload\":\"C\",\"seq\":%lld,\"hidden\":%lld,\"batch\":%lld,\"threads\":%d,\"examples_s\":%.0f,\"best_examples_s\":%.0f,"
-           "\"loss\":%.5f,\"percent_of_peak\":%.1f}\n", (long long)size->time, (long long)size->hidden, (long long)size->batch, threads,
-           result->rate, result->best, result->loss, percent);
+    printf("C in memory, seq %lld, hidden %lld, batch %lld, %d threads, level %s\n", (long long)size->time,
+           (long long)size->hidden, (long long)size->batch, threads, kernel_get()->level);
+    printf("  %.0f examples/s   best window %.0f   loss %.5f   best %.1f %% of %.0f GFLOP/s\n", result->rate, result->best,
+           result->loss, percent, peak);
+    printf("{\"workload\":\"C\",\"seq\":%lld,\"hidden\":%lld,\"batch\":%lld,\"threads\":%d,\"examples_s\":%.0f,\"best_examples_"
+           "s\":%.0f,"
+           "\"loss\":%.5f,\"percent_of_peak\":%.1f}\n",
+           (long long)size->time, (long long)size->hidden, (long long)size->batch, threads, result->rate, result->best,
+           result->loss, percent);
 }
 
 static bool measure(const struct size *size, int64_t steps, struct threads *threads, pil_status *status)
@@ -135,7 +120,8 @@ static bool measure(const struct size *size, int64_t steps, struct threads *thre
     struct pil_graph *graph = graph_new(status);
     struct store *store = store_new(status);
     struct updater_part part = { .group = 0 };
-    if (!graph || !store || !optimizer_find("sgd", FLAVOUR_KERAS_LEGACY, &part.optimizer, status) || !make_data(&data, size, status))
+    if (!graph || !store || !optimizer_find("sgd", FLAVOUR_KERAS_LEGACY, &part.optimizer, status) ||
+        !make_data(&data, size, status))
         return false;
     part.optimizer.options.learning_rate.rate = 0.01;
     struct pil_tensor *loss = build(graph, size);
@@ -144,8 +130,9 @@ static bool measure(const struct size *size, int64_t steps, struct threads *thre
     struct session *session = plan ? session_new(plan, threads, kernel_get(), 7, status) : NULL;
     struct updater *updater = NULL;
     struct result result = { 0 };
-    bool ok = session && declare(store, graph, &part.optimizer, status) && store_initialize(store, 7, threads, status) &&
-              bind(session, store, graph, status) && (updater = updater_new(store, &part, 1, threads, kernel_get(), status)) &&
+    bool ok = session && bench_declare(store, graph, &part.optimizer, "OptimizeLoss", status) &&
+              store_initialize(store, 7, threads, status) && bench_bind(session, store, graph, status) &&
+              (updater = updater_new(store, &part, 1, threads, kernel_get(), status)) &&
               train(&data, size, steps ? steps : size->steps, session, updater, &result, status);
     if (ok)
         report(size, threads_count(threads), &result);
@@ -161,23 +148,15 @@ static bool measure(const struct size *size, int64_t steps, struct threads *thre
     return ok;
 }
 
-static int64_t option(int count, char **words, const char *name, int64_t otherwise)
-{
-    for (int i = 1; i + 1 < count; i++)
-        if (strcmp(words[i], name) == 0)
-            return strtoll(words[i + 1], NULL, 10);
-    return otherwise;
-}
-
 int main(int count, char **words)
 {
     pil_status status = { 0 };
-    struct threads *threads = threads_new((int)option(count, words, "--threads", 0), &status);
-    const int64_t only = option(count, words, "--size", -1);
+    struct threads *threads = threads_new((int)bench_option(count, words, "--threads", 0), &status);
+    const int64_t only = bench_option(count, words, "--size", -1);
     bool ok = threads != NULL;
     for (int64_t i = 0; ok && i < (int64_t)COUNT_OF(sizes); i++)
         if (only < 0 || only == i)
-            ok = measure(&sizes[i], option(count, words, "--steps", 0), threads, &status);
+            ok = measure(&sizes[i], bench_option(count, words, "--steps", 0), threads, &status);
     threads_free(threads);
     if (!ok)
         fprintf(stderr, "workload_c: %s\n", status.message);

@@ -303,4 +303,42 @@ static inline void check_ids(const struct ran *ran, int feature, const struct js
     }
 }
 
+/* One case of categorical_columns.json: what a column "k" makes of a field of lists. */
+static inline void golden_check_column(pil_column *column, bool is_integer, const struct json_value *item, struct arena *arena)
+{
+    struct program *program = program_of(&column, 1, NULL);
+    const char *name = "k";
+
+    state_field(program, "k", is_integer ? FIELD_INT64 : FIELD_STRING, '\t');
+    struct json_value value = golden_get(item, "input");
+    struct ran ran = run_rows(program, &name, 1, golden_cells(&value, '\t', arena), value.count);
+    ASSERT_OK(ran.status);
+    value = golden_get(item, "ids");
+    check_ids(&ran, 0, &value);
+    ran_free(&ran);
+}
+
+/* Every case of categorical_columns.json whose kind is one of two (which may be the same); how many there were. */
+static inline int golden_check_kinds(const char *kind, const char *other, void (*check)(const struct json_value *item, struct arena *arena))
+{
+    pil_status status = OK_STATUS;
+    struct arena *arena = arena_new(&status);
+    struct golden golden;
+    int seen = 0;
+
+    assert_true(golden_open("tests/golden/categorical_columns.json", &golden));
+    struct json_value cases = golden_get(&golden.root, "cases"), item;
+    struct json_walk walk = json_children(&cases);
+    while (json_next(&walk, NULL, &item)) {
+        struct json_value column = golden_get(&item, "column");
+        if (!slice_is(column.text, kind) && !slice_is(column.text, other))
+            continue;
+        check(&item, arena);
+        seen++;
+    }
+    golden_close(&golden);
+    arena_free(arena);
+    return seen;
+}
+
 #endif

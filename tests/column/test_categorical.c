@@ -4,7 +4,7 @@
 
 static void check_case(const struct json_value *item, struct arena *arena)
 {
-    struct json_value kind = golden_get(item, "column"), dtype, value;
+    struct json_value kind = golden_get(item, "column"), dtype;
     bool identity = slice_is(kind.text, "identity");
     bool is_integer = identity || (json_get(item, "dtype", &dtype) && slice_is(dtype.text, "int64"));
     pil_columns *c = pil_columns_new();
@@ -13,40 +13,14 @@ static void check_case(const struct json_value *item, struct arena *arena)
                                                                     .default_value = golden_integer(item, "default_value", -1))
                              : pil_categorical_column_with_hash_bucket(c, "k", golden_integer(item, "hash_bucket_size", 0),
                                                                        .dtype = is_integer ? "int64" : "string");
-    struct program *program = program_of(&column, 1, NULL);
-    const char *name = "k";
-
-    state_field(program, "k", is_integer ? FIELD_INT64 : FIELD_STRING, '\t');
-    value = golden_get(item, "input");
-    struct ran ran = run_rows(program, &name, 1, golden_cells(&value, '\t', arena), value.count);
-    ASSERT_OK(ran.status);
-    value = golden_get(item, "ids");
-    check_ids(&ran, 0, &value);
-    ran_free(&ran);
+    golden_check_column(column, is_integer, item, arena);
     pil_columns_free(c);
 }
 
 static void golden_ids(void **state)
 {
     (void)state;
-    pil_status status = OK_STATUS;
-    struct arena *arena = arena_new(&status);
-    struct golden golden;
-    int seen = 0;
-
-    assert_true(golden_open("tests/golden/categorical_columns.json", &golden));
-    struct json_value cases = golden_get(&golden.root, "cases"), item;
-    struct json_walk walk = json_children(&cases);
-    while (json_next(&walk, NULL, &item)) {
-        struct json_value column = golden_get(&item, "column");
-        if (!slice_is(column.text, "hash_bucket") && !slice_is(column.text, "identity"))
-            continue;
-        check_case(&item, arena);
-        seen++;
-    }
-    assert_int_equal(seen, 7);
-    golden_close(&golden);
-    arena_free(arena);
+    assert_int_equal(golden_check_kinds("hash_bucket", "identity", check_case), 7);
 }
 
 /* Strings of every length class in buckets of every size, one value a row: the path without lists. */

@@ -6,47 +6,21 @@
 /* One case of categorical_columns.json: a list column over a field of lists. */
 static void check_case(const struct json_value *item, struct arena *arena)
 {
-    struct json_value list = golden_get(item, "vocabulary_list"), dtype = { 0 }, value;
+    struct json_value list = golden_get(item, "vocabulary_list"), dtype = { 0 };
     bool is_integer = json_get(item, "dtype", &dtype) && slice_is(dtype.text, "int64");
     pil_columns *c = pil_columns_new();
     pil_column *column = pil_categorical_column_with_vocabulary_list(
         c, "k", golden_words(&list, arena), list.count, .dtype = is_integer ? "int64" : NULL,
         .default_value = golden_integer(item, "default_value", -1),
         .num_oov_buckets = golden_integer(item, "num_oov_buckets", 0));
-    struct program *program = program_of(&column, 1, NULL);
-    const char *name = "k";
-
-    state_field(program, "k", is_integer ? FIELD_INT64 : FIELD_STRING, '\t');
-    value = golden_get(item, "input");
-    struct ran ran = run_rows(program, &name, 1, golden_cells(&value, '\t', arena), value.count);
-    ASSERT_OK(ran.status);
-    value = golden_get(item, "ids");
-    check_ids(&ran, 0, &value);
-    ran_free(&ran);
+    golden_check_column(column, is_integer, item, arena);
     pil_columns_free(c);
 }
 
 static void golden_ids(void **state)
 {
     (void)state;
-    pil_status status = OK_STATUS;
-    struct arena *arena = arena_new(&status);
-    struct golden golden;
-    int seen = 0;
-
-    assert_true(golden_open("tests/golden/categorical_columns.json", &golden));
-    struct json_value cases = golden_get(&golden.root, "cases"), item;
-    struct json_walk walk = json_children(&cases);
-    while (json_next(&walk, NULL, &item)) {
-        struct json_value column = golden_get(&item, "column");
-        if (!slice_is(column.text, "vocabulary_list"))
-            continue;
-        check_case(&item, arena);
-        seen++;
-    }
-    assert_int_equal(seen, 5);
-    golden_close(&golden);
-    arena_free(arena);
+    assert_int_equal(golden_check_kinds("vocabulary_list", "vocabulary_list", check_case), 5);
 }
 
 /* TensorFlow's own unit tests, where they are at hand. */
