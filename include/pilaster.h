@@ -9,6 +9,8 @@
 #define PILASTER_H
 
 #include "pilaster/column.h"
+#include "pilaster/graph.h"
+#include "pilaster/options.h"
 #include "pilaster/status.h"
 
 #endif

@@ -30,14 +30,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "pilaster/options.h"
 #include "pilaster/status.h"
-
-/* An option given after its default is what these macros are for, so the warning about it is off from here on. */
-#if defined(__clang__)
-#pragma clang diagnostic ignored "-Winitializer-overrides"
-#elif defined(__GNUC__) && !defined(__cplusplus)
-#pragma GCC diagnostic ignored "-Woverride-init"
-#endif
 
 #ifdef __cplusplus
 extern "C" {
