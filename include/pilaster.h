@@ -10,6 +10,7 @@
 
 #include "pilaster/column.h"
 #include "pilaster/graph.h"
+#include "pilaster/op.h"
 #include "pilaster/options.h"
 #include "pilaster/status.h"
 
