@@ -158,10 +158,14 @@ PIL_API pil_tensor *pil_scalar(pil_graph *graph, float value);
 
 /* ---- named tensors ------------------------------------------------------------------------------------------- */
 
-/* Names and tensors, copied into the graph: PIL_DICT(g, {"predicted", y}, {"logits", logits}). */
+/* Names and tensors, copied into the graph with names and words: PIL_DICT(g, {"predicted", y}, {"class_ids", ids, .integer = true}).
+ * Numbers are shown as they are; as integers; or, number i, as the word words[i]. */
 typedef struct pil_named_tensor {
     const char *name;
     pil_tensor *tensor;
+    bool integer;
+    const char *const *words; /* NULL: none */
+    size_t word_count;
 } pil_named_tensor;
 typedef struct pil_dict {
     const pil_named_tensor *items;
