@@ -241,6 +241,11 @@ const char *column_name(const struct pil_column *column)
     return column && column->name ? column->name : "";
 }
 
+const pil_status *column_status(const struct pil_column *column)
+{
+    return &column->owner->status;
+}
+
 const char *column_key(const struct pil_column *column)
 {
     return column && column->key ? column->key : column_name(column);

@@ -24,6 +24,7 @@ const struct arg_table *column_kind_table(size_t number); /* a kind's name and a
 const char *column_kind(const struct pil_column *column);
 const char *column_name(const struct pil_column *column);      /* TensorFlow's name: "dayofweek_X_hourofday_embedding" */
 const char *column_key(const struct pil_column *column);       /* the model file's key, or the name */
+const pil_status *column_status(const struct pil_column *column); /* the first error of the set it was made in */
 bool column_is_categorical(const struct pil_column *column);
 bool column_is_dense(const struct pil_column *column);         /* numeric, embedding, indicator; bucketized is both */
 int64_t column_buckets(const struct pil_column *column);       /* categorical: number of ids */
@@ -169,6 +170,7 @@ struct pil_tensor *column_input_layer(const struct column_inputs *inputs, struct
 struct pil_tensor *column_linear_model(const struct column_inputs *inputs, struct pil_column *const *columns, size_t count,
                                        int64_t units, enum combiner sparse_combiner, const char *scope, pil_status *status);
 struct pil_tensor *column_target(const struct column_inputs *inputs, int first, int64_t width); /* label or weight columns */
+struct pil_tensor *column_ids(const struct column_inputs *inputs, const struct pil_column *categorical, pil_status *status); /* sparse */
 /* Binds a batch to a session whose graph was built with these inputs. */
 void column_bind(struct session *session, const struct batch *batch, size_t feature_count);
 

@@ -19,7 +19,7 @@ static void feature_name(int feature, char out[32])
     snprintf(out, 32, "feature_%d", feature);
 }
 
-static struct pil_tensor *feature_input(const struct column_inputs *inputs, const struct pil_column *categorical, pil_status *status)
+struct pil_tensor *column_ids(const struct column_inputs *inputs, const struct pil_column *categorical, pil_status *status)
 {
     int feature = program_feature(inputs->program, categorical, status);
     char name[32];
@@ -50,7 +50,7 @@ static struct pil_tensor *variable_of(const struct column_inputs *inputs, const 
 static struct pil_tensor *embedding_output(const struct column_inputs *inputs, const struct column_embedding *embedding,
                                            const char *scope, pil_status *status)
 {
-    struct pil_tensor *ids = feature_input(inputs, embedding->categorical, status);
+    struct pil_tensor *ids = column_ids(inputs, embedding->categorical, status);
     struct shape shape = SHAPE(column_buckets(embedding->categorical), embedding->dimension);
     struct pil_tensor *table = variable_of(inputs, embedding->shared ? "" : scope, embedding->variable, shape, embedding->initializer,
                                            embedding->trainable);
@@ -75,7 +75,7 @@ static struct pil_tensor *dense_output(const struct column_inputs *inputs, const
     }
     const struct pil_column *categorical = column_indicator(column) ? column_indicator(column) : column; /* bucketized: one hot */
     return graph_op1(inputs->graph, "indicator", &(struct op_indicator_args){ column_buckets(categorical) },
-                     feature_input(inputs, categorical, status));
+                     column_ids(inputs, categorical, status));
 }
 
 static int by_name(const void *a, const void *b)
@@ -152,7 +152,7 @@ struct pil_tensor *column_linear_model(const struct column_inputs *inputs, struc
         }
         char name[768];
         snprintf(name, sizeof name, "%s/weights", column_scope(list[i]));
-        pairs[2 * pair_count] = feature_input(inputs, list[i], status);
+        pairs[2 * pair_count] = column_ids(inputs, list[i], status);
         pairs[2 * pair_count + 1] = variable_of(inputs, scope, name, SHAPE(column_buckets(list[i]), units), (struct initializer){ 0 }, true);
         pair_count++;
     }

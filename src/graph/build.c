@@ -86,6 +86,11 @@ void graph_pop_scope(struct pil_graph *graph)
         graph->scope[graph->scope_starts[--graph->scope_depth]] = '\0';
 }
 
+const char *graph_scope(const struct pil_graph *graph)
+{
+    return graph->scope;
+}
+
 /* "dnn/matmul", "dnn/matmul_1", ... as TensorFlow makes names unique. Each name remembers how far its numbers are taken, so that
  * a thousand nodes of one op cost a thousand steps. */
 static const char *unique_name(struct pil_graph *graph, const char *name)
@@ -183,8 +188,9 @@ struct pil_tensor *graph_scalar(struct pil_graph *graph, float value)
     return graph_constant(graph, SHAPE_SCALAR, &value);
 }
 
-static bool is_own(const struct pil_graph *graph, const struct node *node)
+bool graph_owns(const struct pil_graph *graph, const struct pil_tensor *tensor)
 {
+    const struct node *node = tensor->node;
     return (size_t)node->number < graph->node_count && graph->nodes[node->number] == node;
 }
 
@@ -199,7 +205,7 @@ static bool infer(struct pil_graph *graph, const struct op_row *row, const void 
     for (int i = 0; i < input_count; i++) {
         types[i] = inputs[i]->type;
         names[i] = inputs[i]->node->name;
-        if (!is_own(graph, inputs[i]->node)) {
+        if (!graph_owns(graph, inputs[i])) {
             graph_fail(graph, "%s belongs to another graph", names[i]);
             return false;
         }

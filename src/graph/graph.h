@@ -51,6 +51,8 @@ struct arena *graph_arena(struct pil_graph *graph);
 /* Names of nodes and variables made until the matching pop are prefixed "scope/". */
 void graph_push_scope(struct pil_graph *graph, const char *scope);
 void graph_pop_scope(struct pil_graph *graph);
+const char *graph_scope(const struct pil_graph *graph); /* the open scopes, "a/b/" or "" */
+bool graph_owns(const struct pil_graph *graph, const struct pil_tensor *tensor);
 
 /* Dense rows input [batch, ...], or a sparse one (dtype and shape ignored). The same name again gives the same tensor; as another
  * type it is an error. */
