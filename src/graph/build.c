@@ -253,8 +253,8 @@ struct pil_tensor *graph_op(struct pil_graph *graph, const char *op, const void 
         graph_fail(graph, "there is no op '%s'", op);
     else if (status_ok(&graph->status) && row->args_size)
         copy = arena_alloc(graph->arena, row->args_size, &graph->status);
-    if (copy && args)
-        memcpy(copy, args, row->args_size);
+    if (copy && (args || row->defaults))
+        memcpy(copy, args ? args : row->defaults, row->args_size);
     if (status_ok(&graph->status) && infer(graph, row, copy, inputs, input_count, &rule))
         node = add_op(graph, row, copy, inputs, input_count, &rule);
     for (int i = 0; outputs && i < rule.output_count; i++)

@@ -147,10 +147,14 @@ static void log_softmax_gradient_run(struct op_run *run)
     each_line(run, log_softmax_line);
 }
 
+static const struct arg activation_arguments[] = {
+    { "activation", &ARG_CHOICE, offsetof(struct op_activation_args, activation), "which function", .extra = op_activation_words },
+};
+
 static const struct op_row rows[] = {
-    { .name = "activation", .help = "an activation function by its number", .args_size = sizeof(struct op_activation_args), .min_inputs = 1,
+    { .name = "activation", .help = "an activation function by its number", OP_ARGUMENTS(struct op_activation_args, activation_arguments), .min_inputs = 1,
       .max_inputs = 1, .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = activation_infer, .run = activation_run, .gradient = activation_backward },
-    { .name = "activation_gradient", .help = "dy times an activation's derivative", .args_size = sizeof(struct op_activation_args),
+    { .name = "activation_gradient", .help = "dy times an activation's derivative", OP_ARGUMENTS(struct op_activation_args, activation_arguments),
       .min_inputs = 2, .max_inputs = 3, .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = activation_gradient_infer,
       .run = activation_gradient_run },
     { .name = "softmax", .help = "exp(x) / sum exp(x) over the last axis", .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS,

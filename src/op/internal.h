@@ -14,6 +14,29 @@ struct op_rows {
     extern const struct op_rows op_##word##_rows;             \
     const struct op_rows op_##word##_rows = { rows, COUNT_OF(rows) }
 
+/* ---- arguments ----
+ *
+ *     static const struct arg axis_arguments[] = { { "axis", &OP_ARG_INT, offsetof(struct op_axis_args, axis), "which axis" } };
+ *     { .name = "concat", OP_ARGUMENTS(struct op_axis_args, axis_arguments), ...
+ *
+ * The base's ARG_BOOL, ARG_INT (of int64_t), ARG_FLOAT, ARG_TEXT and ARG_CHOICE (of an enum, by its words) serve as well. */
+#define OP_ARGUMENTS(type, table) .args_size = sizeof(type), .arguments = (table), .argument_count = COUNT_OF(table)
+extern const struct arg_type OP_ARG_INT;   /* int */
+extern const struct arg_type OP_ARG_DTYPE; /* enum dtype */
+extern const struct arg_type OP_ARG_LIST;  /* an array in the struct, with its count */
+struct op_list {
+    ptrdiff_t count; /* from the array to its count, an int */
+    int most;
+    bool wide; /* of int64_t, else of int */
+};
+/* A row of a table. Lists: of a field that is a struct shape, and of one that is a pil_axes. */
+#define OP_LIST_ARGUMENT(name, type, items, count, of_wide, help)                                                                \
+    { (name), &OP_ARG_LIST, offsetof(type, items), (help),                                                                       \
+      .extra = &(const struct op_list){ (ptrdiff_t)offsetof(type, count) - (ptrdiff_t)offsetof(type, items),                     \
+                                        (int)(sizeof(((type *)NULL)->items) / ((of_wide) ? sizeof(int64_t) : sizeof(int))), (of_wide) } }
+#define OP_SHAPE_ARGUMENT(name, type, field, help) OP_LIST_ARGUMENT(name, type, field.dims, field.rank, true, help)
+#define OP_AXES_ARGUMENT(name, type, field, help) OP_LIST_ARGUMENT(name, type, field.items, field.count, false, help)
+
 /* Shape rules return op_fail(...): fills the status with the reason; op_infer adds the op's name and its inputs. */
 bool op_fail(struct op_infer *infer, const char *format, ...) PRINTF_LIKE(2, 3);
 bool op_need_float(struct op_infer *infer); /* every input float32 and dense */

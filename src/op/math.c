@@ -412,6 +412,9 @@ static void copy_run(struct op_run *run)
     tensor_copy(&run->inputs[0].tensor, &run->outputs[0].tensor);
 }
 
+static const struct arg scalar_arguments[] = { { "value", &ARG_FLOAT, offsetof(struct op_scalar_args, value), "the number" } };
+static const struct arg cast_arguments[] = { { "dtype", &OP_ARG_DTYPE, offsetof(struct op_cast_args, dtype), "the type it becomes" } };
+
 #define BINARY(op, text)                                                                                                  \
     { .name = #op, .help = text, .min_inputs = 2, .max_inputs = 2, .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = binary_infer, \
       .run = op##_run, .gradient = op##_gradient }
@@ -430,9 +433,9 @@ static const struct op_row rows[] = {
       .infer = binary_infer, .run = greater_equal_run },
     { .name = "less_equal", .help = "1 where a <= b, else 0", .min_inputs = 2, .max_inputs = 2, .flags = OP_TAKES_VIEWS,
       .infer = binary_infer, .run = less_equal_run },
-    { .name = "scale", .help = "x times a number", .args_size = sizeof(struct op_scalar_args), .min_inputs = 1, .max_inputs = 1,
+    { .name = "scale", .help = "x times a number", OP_ARGUMENTS(struct op_scalar_args, scalar_arguments), .min_inputs = 1, .max_inputs = 1,
       .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = unary_infer, .run = scale_run, .gradient = scale_gradient },
-    { .name = "add_scalar", .help = "x plus a number", .args_size = sizeof(struct op_scalar_args), .min_inputs = 1, .max_inputs = 1,
+    { .name = "add_scalar", .help = "x plus a number", OP_ARGUMENTS(struct op_scalar_args, scalar_arguments), .min_inputs = 1, .max_inputs = 1,
       .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = unary_infer, .run = add_scalar_run, .gradient = pass_gradient },
     UNARY(square, "x^2"),
     UNARY(sqrt, "the square root of x"),
@@ -443,7 +446,7 @@ static const struct op_row rows[] = {
       .run = sign_run },
     { .name = "stop_gradient", .help = "x, through which no gradient flows", .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS,
       .infer = unary_infer, .run = copy_run },
-    { .name = "cast", .help = "the same numbers in another type", .args_size = sizeof(struct op_cast_args), .min_inputs = 1,
+    { .name = "cast", .help = "the same numbers in another type", OP_ARGUMENTS(struct op_cast_args, cast_arguments), .min_inputs = 1,
       .max_inputs = 1, .flags = OP_TAKES_VIEWS, .infer = cast_infer, .run = cast_run, .gradient = cast_gradient },
 };
 OP_ROWS_OF(math);

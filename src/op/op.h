@@ -141,6 +141,9 @@ struct op_row {
     const char *name;
     const char *help;
     size_t args_size;               /* of its options struct; 0: it has none */
+    const struct arg *arguments;    /* that struct, field by field: a graph is written and read by them (OP_ARGUMENTS in internal.h) */
+    size_t argument_count;
+    const void *defaults;           /* the struct that stands for none at all; NULL: zeros */
     int min_inputs, max_inputs;     /* max -1: any number */
     int outputs;                    /* 0: one */
     int flags;
@@ -151,6 +154,12 @@ struct op_row {
     /* Work of one row (ROW_BY_ROW, REDUCES) in floating-point operations, for shards and for `inspect`. NULL: counts elements. */
     double (*work)(const void *args, const struct op_type *inputs, const struct op_type *outputs);
 };
+
+/* A row's arguments as a table for args_parse and args_print. A tensor among the fields (what a public macro swallowed) is none:
+ * nodes have NULL there. */
+struct arg_table op_arguments(const struct op_row *row);
+extern const char *const op_activation_words[]; /* by their numbers, NULL-terminated: "linear", "relu", ... */
+extern const char *const op_combiner_words[];
 
 /* All rows of all families. */
 const struct op_row *op_find(const char *name);

@@ -149,8 +149,13 @@ bool initializer_fill(struct initializer initializer, struct random_key key, str
     return true;
 }
 
+static const struct arg dropout_arguments[] = {
+    { "rate", &ARG_FLOAT, offsetof(struct op_dropout_args, rate), "the part that is dropped" },
+    { "stream", &ARG_TEXT, offsetof(struct op_dropout_args, stream), "whose random numbers; null: the node's own" },
+};
+
 static const struct op_row rows[] = {
-    { .name = "dropout", .help = "drops elements at random, scales the others up", .args_size = sizeof(struct op_dropout_args),
+    { .name = "dropout", .help = "drops elements at random, scales the others up", OP_ARGUMENTS(struct op_dropout_args, dropout_arguments),
       .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = dropout_infer, .run = dropout_run, .gradient = dropout_gradient },
 };
 OP_ROWS_OF(random);

@@ -172,14 +172,19 @@ static void sum_to_gradient(struct op_gradient *g)
     g->input_gradients[0] = op_emit2(g, "broadcast_like", NULL, g->output_gradients[0], g->inputs[0]);
 }
 
+static const struct arg count_arguments[] = {
+    { "factor", &ARG_INT, offsetof(struct op_count_args, factor), "what the number of rows is multiplied by" },
+};
+static const struct arg shape_arguments[] = { OP_SHAPE_ARGUMENT("shape", struct op_reshape_args, shape, "the sum's; -1 is the batch") };
+
 static const struct op_row rows[] = {
     { .name = "sum_all", .help = "the sum of every element, in float64", .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS,
       .infer = sum_all_infer, .run = sum_all_run, .gradient = sum_all_gradient },
-    { .name = "divide_by_rows", .help = "x divided by the rows of the batch times a factor", .args_size = sizeof(struct op_count_args),
+    { .name = "divide_by_rows", .help = "x divided by the rows of the batch times a factor", OP_ARGUMENTS(struct op_count_args, count_arguments),
       .min_inputs = 1, .max_inputs = 1, .infer = divide_by_rows_infer, .run = divide_by_rows_run, .gradient = divide_by_rows_gradient },
     { .name = "broadcast_like", .help = "x repeated to the shape of another tensor", .min_inputs = 2, .max_inputs = 2,
       .flags = OP_TAKES_VIEWS, .infer = broadcast_like_infer, .run = broadcast_like_run, .gradient = broadcast_like_gradient },
-    { .name = "sum_to", .help = "sums to a shape that broadcasts to the input's", .args_size = sizeof(struct op_reshape_args),
+    { .name = "sum_to", .help = "sums to a shape that broadcasts to the input's", OP_ARGUMENTS(struct op_reshape_args, shape_arguments),
       .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS, .infer = sum_to_infer, .run = sum_to_run, .gradient = sum_to_gradient },
 };
 OP_ROWS_OF(reduce);
