@@ -11,6 +11,7 @@
 #include "pilaster/column.h"
 #include "pilaster/export.h"
 #include "pilaster/graph.h"
+#include "pilaster/input.h"
 #include "pilaster/op.h"
 #include "pilaster/options.h"
 #include "pilaster/status.h"

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * input: from files to raw fields, and the order in which rows are dealt. Input is a pure function: (seed, epoch, n) decides
+ * input: from files, arrays and callbacks to raw fields, and the order in which rows are dealt. Input is a pure function: (seed, epoch, n) decides
  * which rows batch n holds; the shuffle deals in row numbers and draws from counter-based numbers only; a batch carries
  * the cursor of the batch after it. Reading ahead, shuffle buffers and caches hold no state worth saving.
  *
  *   source   files, globs, gzip -> blocks of whole records (nothing is parsed but record ends)
  *   csv      one block -> fields (thread-safe: blocks are parsed in parallel)
  *   stages   the order: shuffle, repeat, batch; the cursor
+ *   dataset  what an input function returns (pilaster/input.h)
+ *   arrays, callback    the two that read no file -> fields
  */
 #ifndef PILASTER_INPUT_H
 #define PILASTER_INPUT_H
 
+#include "pilaster/input.h"
 #include "tensor/tensor.h"
 
 /* ---- source.c ---- */
@@ -103,8 +106,9 @@ struct order_options {
 /* Where the next batch begins. 24 bytes little endian in a checkpoint. */
 struct cursor {
     int64_t epoch;     /* from 0 */
-    int64_t emitted;   /* rows of this epoch already dealt; all of them at its end (the next epoch begins with its first row) */
-    uint64_t data;     /* source_fingerprint; the order itself leaves it 0 */
+    int64_t emitted;   /* rows (of a callback: batches) of this epoch already dealt; all of them at its end (the next epoch begins
+                        * with its first row) */
+    uint64_t data;     /* source_fingerprint, ...; the order itself leaves it 0 */
 };
 struct order;
 struct order *order_new(const struct order_options *options, const struct cursor *from, pil_status *status);
@@ -132,5 +136,72 @@ enum order_result order_replay(struct order *order, int64_t known, bool complete
 int64_t order_hold(const struct order *order, int64_t known, bool complete);
 struct cursor order_cursor(const struct order *order); /* behind the batch dealt last */
 void order_free(struct order *order);
+
+/* ---- dataset.c ---- */
+/* A feature (or the label) that a dataset offers. Of files only what was said about their fields is known: any other name may be
+ * a field of theirs too. */
+struct dataset_field {
+    const char *name;
+    bool typed;           /* false: it is read as whoever asks for it says (files) */
+    enum field_type type;
+    bool sized;           /* false: how many values a row has is not known (files) */
+    bool ragged;          /* any number of values a row; then width is 0 */
+    struct shape shape;   /* of a row */
+    int64_t width;        /* its elements */
+    char separator, weight_separator; /* files: of the cells */
+    const void *values;   /* arrays: floats, ints or strings by the type; borrowed */
+};
+enum dataset_kind { DATASET_FILES, DATASET_ARRAYS, DATASET_CALLBACK };
+/* Everything a dataset was told; whoever opens a feed on it (column.h, feed_dataset) reads it there. */
+struct pil_dataset {
+    pil_status status; /* of the maker; after an error the rest means nothing */
+    enum dataset_kind kind;
+    struct arena *arena;
+    struct dataset_field *fields;
+    size_t field_count, field_capacity;
+    const char *label;          /* the name of the label's field, or NULL */
+    int64_t seed;               /* of the shuffle; -1: the run's */
+    struct order_options order; /* all but the seed. Of a callback: the epochs only */
+    /* files */
+    const char *const *paths;
+    size_t path_count;
+    const char *format;
+    struct csv_options csv;
+    bool cache;
+    int64_t cache_bytes, max_values_per_row;
+    struct row_split split; /* share 0: none */
+    /* arrays */
+    int64_t rows;
+    /* a callback */
+    pil_next_batch next;
+    pil_seek_batch seek;
+    void *context;
+};
+const struct dataset_field *dataset_find(const struct pil_dataset *dataset, const char *name); /* NULL */
+
+/* ---- arrays.c ---- */
+/* Arrays read as the fields that somebody wants. */
+struct arrays;
+/* A wanted field without an array, of another type or with several values where one is wanted: an error that names it. A field that
+ * is not required may be absent, unless all_required. dataset and specs must outlive it. */
+struct arrays *arrays_new(const struct pil_dataset *dataset, const struct field_spec *specs, size_t count, bool all_required,
+                          pil_status *status);
+/* Appends rows first .. first + count. Thread-safe. Their lines are the rows' numbers, from 0. */
+bool arrays_read(const struct arrays *arrays, int64_t first, int64_t count, struct fields *fields, pil_status *status);
+uint64_t arrays_fingerprint(const struct arrays *arrays); /* of names, rows and both ends of each array */
+void arrays_free(struct arrays *arrays);
+
+/* ---- callback.c ---- */
+/* A callback's batches as the fields that somebody wants. One thread at a time. */
+struct callback;
+struct callback *callback_new(const struct pil_dataset *dataset, const struct field_spec *specs, size_t count, bool all_required,
+                              pil_status *status);
+/* Appends the rows of a batch; *end: the epoch has no such batch. fields NULL: the batch is drawn and thrown away. Errors begin with
+ * the batch's numbers. */
+bool callback_next(struct callback *callback, int64_t epoch, int64_t batch, struct fields *fields, bool *end, pil_status *status);
+/* Goes to a batch that is not the next one: by the seek, or from the epoch's first batch on. An epoch that ends before: an error. */
+bool callback_seek(struct callback *callback, int64_t epoch, int64_t batch, pil_status *status);
+uint64_t callback_fingerprint(const struct callback *callback); /* of what was declared; the batches are the callback's own */
+void callback_free(struct callback *callback);
 
 #endif

@@ -43,6 +43,19 @@ bool datafile_check(struct datafile *file, char *scratch, pil_status *status);
 uint64_t datafile_fingerprint(const struct datafile *file, uint64_t hash); /* folded into the hash of the files before it */
 void datafile_close(struct datafile *file);
 
+/* ---- dataset.c: what the makers share ---- */
+/* An empty dataset; what it returns without memory is one that already failed, which is never written to. */
+struct pil_dataset *dataset_new(enum dataset_kind kind);
+bool dataset_order(struct pil_dataset *dataset, int64_t batch_size, int64_t epochs, int64_t seed); /* checked and taken */
+/* Adds a field with a copy of its name. Errors, begun with the maker's name: no name, a name twice. */
+struct dataset_field *dataset_add(struct pil_dataset *dataset, const char *name);
+/* Sets the shape of a row from dimensions up to the first 0. */
+bool dataset_shape(struct pil_dataset *dataset, struct dataset_field *field, const int64_t dims[PIL_ROW_RANK]);
+bool dataset_fail(struct pil_dataset *dataset, const char *format, ...) PRINTF_LIKE(2, 3); /* "MAKER: text"; the first stays */
+enum field_type dataset_type(pil_feature_type type); /* of one that is not PIL_TYPE_ANY */
+/* An error about a name that no field has: "there is no feature 'x'", with the nearest there is. */
+bool dataset_no_field(const struct pil_dataset *dataset, const char *name, pil_status *status);
+
 /* ---- rows.c: what the parsers share ---- */
 bool split_check(const struct row_split *split, pil_status *status); /* share within 0 .. 1 */
 /* The part that a record belongs to, by the bytes that decide. */

@@ -304,6 +304,109 @@ void fields_undo_row(struct fields *fields)
         fields->fields[i].entries = row_start(fields, &fields->fields[i]);
 }
 
+/* ---- whole columns ------------------------------------------------------------------------------------------- */
+
+static void put_strings(struct field *field, const char *const *strings, int64_t count)
+{
+    struct slice *texts = field->texts + field->entries;
+    uint8_t *present = field->present + field->entries;
+    for (int64_t i = 0; i < count; i++) {
+        present[i] = strings[i] != NULL;
+        texts[i] = strings[i] != NULL ? slice_text(strings[i]) : slice_of("", 0);
+    }
+}
+
+/* `count` values from number `first` on; there is room. */
+static void put_values(struct field *field, const struct field_values *from, int64_t first, int64_t count)
+{
+    const size_t size = (size_t)count;
+    if (field->spec->type == FIELD_STRING) {
+        put_strings(field, (const char *const *)from->values + first, count);
+        return;
+    }
+    memset(field->present + field->entries, 1, size);
+    if (field->spec->type == FIELD_INT64) {
+        memcpy(field->ints + field->entries, (const int64_t *)from->values + first, size * sizeof(*field->ints));
+    } else if (from->type == FIELD_FLOAT) {
+        memcpy(field->floats + field->entries, (const float *)from->values + first, size * sizeof(*field->floats));
+    } else {
+        const int64_t *ints = (const int64_t *)from->values + first;
+        for (int64_t i = 0; i < count; i++)
+            field->floats[field->entries + i] = (float)ints[i];
+    }
+}
+
+bool fields_put(struct fields *fields, size_t index, const struct field_values *from, pil_status *status)
+{
+    struct field *field = &fields->fields[index];
+    const int64_t rows = from->rows, first = from->splits != NULL ? from->splits[0] : 0;
+    const int64_t count = from->splits != NULL ? from->splits[rows] - first : rows * from->width;
+    if (field->spec->type != from->type && !(field->spec->type == FIELD_FLOAT && from->type == FIELD_INT64))
+        return wrong_type(field, from->type, status);
+    if (field->offsets == NULL && (from->splits != NULL || from->width != 1))
+        return status_fail(status, PIL_BAD_DATA, "field '%s' has one value a row, and several are given", field->spec->name);
+    if (!grow_entries(field, (size_t)(field->entries + count), status) ||
+        (field->offsets != NULL && !grow_offsets(field, (size_t)(fields->rows + rows), status)))
+        return false;
+    field->dense = from->splits == NULL;
+    if (count > 0)
+        put_values(field, from, first, count);
+    for (int64_t i = 0; field->weights != NULL && i < count; i++)
+        field->weights[field->entries + i] = 1;
+    for (int64_t r = 1; field->offsets != NULL && r <= rows; r++)
+        field->offsets[fields->rows + r] =
+            field->entries + (from->splits != NULL ? from->splits[r] - first : r * from->width);
+    field->entries += count;
+    return true;
+}
+
+/* A field that got nothing: a missing value a row, or none. */
+static bool end_missing(const struct fields *fields, struct field *field, int64_t rows, pil_status *status)
+{
+    const size_t count = (size_t)rows;
+    if (field->offsets != NULL) {
+        if (!grow_offsets(field, (size_t)(fields->rows + rows), status))
+            return false;
+        for (int64_t r = 1; r <= rows; r++)
+            field->offsets[fields->rows + r] = field->entries;
+        return true;
+    }
+    if (!grow_entries(field, (size_t)field->entries + count, status))
+        return false;
+    for (int64_t e = field->entries; e < field->entries + rows; e++) {
+        field->present[e] = 0;
+        if (field->weights != NULL)
+            field->weights[e] = 1;
+        if (field->spec->type == FIELD_STRING)
+            field->texts[e] = slice_of("", 0);
+        else if (field->spec->type == FIELD_INT64)
+            field->ints[e] = 0;
+        else
+            field->floats[e] = 0;
+    }
+    field->entries += rows;
+    return true;
+}
+
+bool fields_end_rows(struct fields *fields, int64_t rows, int64_t line, pil_status *status)
+{
+    if (!grow_rows(fields, (size_t)(fields->rows + rows), status))
+        return false;
+    for (size_t i = 0; i < fields->count; i++) {
+        struct field *field = &fields->fields[i];
+        /* What was put ends where the rows do. A field of lists may have got only empty ones: ended again, alike. */
+        bool put = field->entries > row_start(fields, field);
+        if (!put && !end_missing(fields, field, rows, status))
+            return false;
+    }
+    for (int64_t r = 0; r < rows; r++) {
+        fields->lines[fields->rows + r] = line + r;
+        fields->sources[fields->rows + r] = fields->source;
+    }
+    fields->rows += rows;
+    return true;
+}
+
 /* ---- cells --------------------------------------------------------------------------------------------------- */
 
 /* A cell as an error shows it: at most 40 bytes and whole characters, nothing that moves a terminal's cursor. */

@@ -143,6 +143,7 @@ struct field_spec {
 struct field {
     const struct field_spec *spec;
     bool absent; /* the source has no such field at all */
+    bool dense;  /* every row has the same number of values: as where there is one, "" and -1 are then no value */
     int64_t entries;
     int64_t *offsets;    /* [rows + 1], only with a separator */
     uint8_t *present;    /* [entries]: 0 where the value is missing */
@@ -179,6 +180,17 @@ char *fields_own_text(struct fields *fields, size_t size, pil_status *status);
  * the caller adds file, line and column, and the cell leaves nothing behind. An empty cell is missing, an empty part
  * ("a||b") too; a value without a weight weighs 1. Spaces around numbers are allowed. */
 bool fields_set_cell(struct fields *fields, size_t field, struct slice cell, pil_status *status);
+/* Whole columns at once, for readers that have them so: `rows` rows of `width` values each, or cut by splits [rows + 1]. */
+struct field_values {
+    enum field_type type;
+    const void *values;    /* float, int64_t or const char *, by the type; a NULL string is missing. Strings are not copied */
+    int64_t rows, width;
+    const int64_t *splits; /* from any number on, which is the first value's; or NULL */
+};
+/* Puts them behind the rows there are, into a field that has nothing of these rows yet; integers go into a float field too. */
+bool fields_put(struct fields *fields, size_t field, const struct field_values *values, pil_status *status);
+/* Ends as many rows as all fields that were put have; the others' values are missing. Lines count on from `line`. */
+bool fields_end_rows(struct fields *fields, int64_t rows, int64_t line, pil_status *status);
 int64_t fields_find(const struct fields *fields, const char *name); /* -1 */
 void fields_free(struct fields *fields);
 
