@@ -34,6 +34,9 @@ typedef struct pil_tensor pil_tensor;
 /* What a graph is built for. Source: tf.estimator.ModeKeys. */
 typedef enum pil_mode { PIL_TRAIN, PIL_EVAL, PIL_PREDICT } pil_mode;
 
+/* What a tensor's elements are; the numbers are TensorFlow's. */
+typedef enum pil_dtype { PIL_FLOAT32 = 1, PIL_FLOAT64 = 2, PIL_INT32 = 3, PIL_INT64 = 9, PIL_BOOL = 10 } pil_dtype;
+
 enum { PIL_MAX_RANK = 8 };
 /* A shape; -1 is the batch. PIL_SHAPE(3, 1) is a matrix, PIL_SCALAR has no axes. */
 typedef struct pil_shape {

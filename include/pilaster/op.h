@@ -10,8 +10,10 @@
  *
  * Each op is one line below, with its manual above it: PIL_OP_1(exp) is
  *     pil_tensor *pil_exp(pil_graph *graph, pil_tensor *x);
- * and PIL_OP_2(add) is
+ * PIL_OP_2(add) is
  *     pil_tensor *pil_add(pil_graph *graph, pil_tensor *a, pil_tensor *b);
+ * and PIL_OP_OPTIONS(reduce_mean, pil_reduce_options) is what stands behind the macro pil_reduce_mean(graph, x, .keepdims = true):
+ *     pil_tensor *pil_reduce_mean_make(pil_graph *graph, const pil_reduce_options *options);
  */
 #ifndef PILASTER_PUBLIC_OP_H
 #define PILASTER_PUBLIC_OP_H
@@ -39,6 +41,28 @@ PIL_API pil_tensor *pil_op(pil_graph *graph, const char *op, const void *options
         pil_tensor *inputs[2] = { a, b };                                                \
         return pil_op(graph, #name, NULL, 0, inputs, 2, NULL);                           \
     }
+#define PIL_OP_3(name, a, b, c)                                                                      \
+    static inline pil_tensor *pil_##name(pil_graph *graph, pil_tensor *a, pil_tensor *b, pil_tensor *c) \
+    {                                                                                                \
+        pil_tensor *inputs[3] = { a, b, c };                                                         \
+        return pil_op(graph, #name, NULL, 0, inputs, 3, NULL);                                       \
+    }
+/* The input is a field of the options so that a macro's dots may begin with it; among the op's arguments it stays NULL. */
+#define PIL_OP_OPTIONS(name, type)                                                           \
+    static inline pil_tensor *pil_##name##_make(pil_graph *graph, const type *options)       \
+    {                                                                                        \
+        type arguments = *options;                                                           \
+        pil_tensor *x = arguments.x;                                                         \
+        arguments.x = NULL;                                                                  \
+        return pil_op(graph, #name, &arguments, sizeof arguments, &x, 1, NULL);              \
+    }
+
+/* Axes, from the end where below 0: PIL_AXES(1, -1). */
+typedef struct pil_axes {
+    int count;
+    int items[PIL_MAX_RANK];
+} pil_axes;
+#define PIL_AXES(...) ((pil_axes){ (int)(sizeof((int[]){ __VA_ARGS__ }) / sizeof(int)), { __VA_ARGS__ } })
 
 /* ---- arithmetic (op/math.c) ------------------------------------------------------------------------------------ */
 
