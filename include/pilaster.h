@@ -15,5 +15,6 @@
 #include "pilaster/op.h"
 #include "pilaster/options.h"
 #include "pilaster/status.h"
+#include "pilaster/train.h"
 
 #endif

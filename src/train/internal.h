@@ -9,6 +9,12 @@
 /* Nothing, or an unquoted null or ~. */
 bool is_null(const struct value *value);
 extern const struct arg_type ARG_OPTIONAL_FLOAT; /* float above 0; null: 0 */
+/* Numbers out of range, boundaries that do not rise. at: where it is said, or NULL. */
+bool schedule_check(const struct schedule *schedule, const struct value *at, pil_status *status);
+
+/* ---- constructor.c ---- */
+/* A public rate: the schedule, or the number where its kind says that there is none. Lists are copied to the arena. */
+bool schedule_from(const pil_schedule *value, float learning_rate, struct arena *arena, struct schedule *out, pil_status *status);
 
 /* ---- optimizer.c ---- */
 /* What an optimizer's options come to: a formula, its slots in the kernel's order, and their first values. */
@@ -26,8 +32,12 @@ struct optimizer_row {
     const struct optimizer_shape *(*shape)(const struct optimizer_options *options);
     const char *hypers[5]; /* arguments that checkpoints hold besides the rate and its decay */
 };
-/* Refuses what this version cannot do: clipped gradients. */
+/* Fields of type float or double that are outside of what their table allows, or no number. */
+bool limits_check(const struct arg_table *table, const void *fields, pil_status *status);
+/* Refuses what cannot be: arguments out of range or at odds with each other. */
 bool optimizer_check(const struct optimizer *optimizer, pil_status *status);
+/* What is null or 0 where the class takes its own instead; then optimizer_check. at: where it is said, or NULL. */
+bool optimizer_complete(struct optimizer *optimizer, const struct value *at, pil_status *status);
 
 /* ---- rule.c ---- */
 /* What an optimizer does in one step: the kernel's numbers, corrected for the step. steps: taken before this one. cache:

@@ -299,24 +299,42 @@ static bool no_such_optimizer(const struct value *at, const char *name, enum opt
 
 /* ---- reading ------------------------------------------------------------------------------------------------- */
 
-bool optimizer_check(const struct optimizer *optimizer, pil_status *status)
+bool limits_check(const struct arg_table *table, const void *fields, pil_status *status)
 {
-    const struct optimizer_options *o = &optimizer->options;
-    const char *word = o->clipnorm > 0          ? "clipnorm"
-                       : o->clipvalue > 0       ? "clipvalue"
-                       : o->global_clipnorm > 0 ? "global_clipnorm"
-                                                : NULL;
-    if (word) {
-        status_fail(status, PIL_UNSUPPORTED, "%s: this version cannot clip gradients (%s)", optimizer_class(optimizer), word);
-        return status_hint(status, "leave it out, or take a smaller learning_rate");
+    for (size_t i = 0; i < table->arg_count; i++) {
+        const struct arg *arg = &table->args[i];
+        const void *field = (const char *)fields + arg->offset;
+        double number;
+        if (arg->type == &ARG_FLOAT || arg->type == &ARG_OPTIONAL_FLOAT)
+            number = (double)*(const float *)field;
+        else if (arg->type == &ARG_DOUBLE)
+            number = *(const double *)field;
+        else
+            continue;
+        bool limited = arg->low != 0 || arg->high != 0;
+        if (!isfinite(number))
+            return status_fail(status, PIL_INVALID_ARGUMENT, "%s must be a finite number, not %g", arg->name, number);
+        if (limited && !(number >= arg->low && number <= arg->high))
+            return isinf(arg->high)
+                       ? status_fail(status, PIL_INVALID_ARGUMENT, "%s must be at least %g, not %g", arg->name, arg->low, number)
+                       : status_fail(status, PIL_INVALID_ARGUMENT, "%s must be from %g to %g, not %g", arg->name, arg->low,
+                                     arg->high, number);
     }
-    if (optimizer->row->shape(o)->formula == UPDATE_NADAM && o->learning_rate.kind != SCHEDULE_CONSTANT)
-        return status_fail(status, PIL_INVALID_ARGUMENT, "Nadam takes no schedule for its learning_rate");
     return true;
 }
 
-/* What is null or 0 where Keras's classes take their own instead; then everything that cannot be. */
-static bool finish(struct optimizer *optimizer, const struct value *at, pil_status *status)
+bool optimizer_check(const struct optimizer *optimizer, pil_status *status)
+{
+    const struct optimizer_options *o = &optimizer->options;
+    if (o->clipnorm > 0 && o->global_clipnorm > 0)
+        return status_fail(status, PIL_INVALID_ARGUMENT, "%s takes clipnorm or global_clipnorm, not both",
+                           optimizer_class(optimizer));
+    if (optimizer->row->shape(o)->formula == UPDATE_NADAM && o->learning_rate.kind != SCHEDULE_CONSTANT)
+        return status_fail(status, PIL_INVALID_ARGUMENT, "Nadam takes no schedule for its learning_rate");
+    return limits_check(&optimizer->row->table, o, status);
+}
+
+bool optimizer_complete(struct optimizer *optimizer, const struct value *at, pil_status *status)
 {
     struct optimizer_options *o = &optimizer->options;
     const struct optimizer_options *defaults = optimizer->row->table.defaults;
@@ -331,7 +349,9 @@ static bool finish(struct optimizer *optimizer, const struct value *at, pil_stat
         return true;
     if (at && at->file)
         status_prefix(&own, at->line > 0 ? "%s:%d: " : "%s: ", at->file, at->line);
-    return status_fail(status, own.code, "%s", own.message);
+    if (status_ok(status))
+        *status = own;
+    return false;
 }
 
 bool optimizer_find(const char *name, enum optimizer_flavour flavour, struct optimizer *out, pil_status *status)
@@ -352,7 +372,7 @@ static bool find_by_word(const struct value *at, const char *name, double rate, 
         return false;
     if (rate > 0)
         out->options.learning_rate = (struct schedule){ .kind = SCHEDULE_CONSTANT, .rate = rate };
-    return finish(out, at, status);
+    return optimizer_complete(out, at, status);
 }
 
 bool optimizer_read(const struct value *value, const char *default_name, double default_rate, enum optimizer_flavour flavour,
@@ -370,7 +390,7 @@ bool optimizer_read(const struct value *value, const char *default_name, double 
     if (!row)
         return no_such_optimizer(key, key->text.data, flavour, status);
     *out = (struct optimizer){ .row = row, .flavour = flavour };
-    return args_parse(&row->table, value->items[0], &out->options, reader, status) && finish(out, key, status);
+    return args_parse(&row->table, value->items[0], &out->options, reader, status) && optimizer_complete(out, key, status);
 }
 
 void optimizer_print(const struct optimizer *optimizer, struct text *out)

@@ -209,7 +209,20 @@ static bool check_piecewise(const struct schedule *schedule, const struct value 
     for (size_t i = 1; i < boundaries->count; i++)
         if (!(boundaries->items[i] > boundaries->items[i - 1]))
             return value_fail(at, status, "the boundaries of piecewise_constant_decay must rise; number %zu does not", i + 1);
+    for (size_t i = 0; i < values->count; i++)
+        if (!(values->items[i] >= 0) || !isfinite(values->items[i]))
+            return value_fail(at, status, "the values of piecewise_constant_decay must be numbers from 0, not %g",
+                              (double)values->items[i]);
     return true;
+}
+
+bool schedule_check(const struct schedule *schedule, const struct value *at, pil_status *status)
+{
+    if (schedule->kind == SCHEDULE_PIECEWISE_CONSTANT)
+        return check_piecewise(schedule, at, status);
+    pil_status own = { 0 };
+    const struct arg_table *table = &rows[schedule->kind].table;
+    return limits_check(table, schedule, &own) || value_fail(at, status, "%s: %s", table->name, own.message);
 }
 
 static bool parse_schedule(const struct value *map, struct schedule *out, struct args_reader *reader, pil_status *status)
@@ -219,7 +232,7 @@ static bool parse_schedule(const struct value *map, struct schedule *out, struct
     const struct arg_table *table = find_schedule(map->keys[0], status);
     if (!table || !args_parse(table, map->items[0], out, reader, status))
         return false;
-    return out->kind != SCHEDULE_PIECEWISE_CONSTANT || check_piecewise(out, map->items[0], status);
+    return schedule_check(out, map->items[0], status);
 }
 
 static bool parse_rate(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader,

@@ -7,6 +7,7 @@
 #define PILASTER_TRAIN_H
 
 #include "graph/graph.h"
+#include "pilaster/train.h"
 #include "store/store.h"
 
 /* ---- loss.c: from losses of rows to the training loss (a float32 scalar) ---- */
@@ -80,6 +81,8 @@ bool optimizer_read(const struct value *value, const char *default_name, double 
                     struct args_reader *reader, struct optimizer *out, pil_status *status);
 bool optimizer_find(const char *name, enum optimizer_flavour flavour, struct optimizer *out,
                     pil_status *status);                                   /* class defaults */
+/* From a public value; errors begin with the class. Names and lists are copied to the arena. (constructor.c) */
+bool optimizer_from(const pil_optimizer *value, struct arena *arena, struct optimizer *out, pil_status *status);
 void optimizer_print(const struct optimizer *optimizer, struct text *out); /* {adagrad: {learning_rate: 0.05, ...}} */
 const char *optimizer_class(const struct optimizer *optimizer);            /* "Adagrad", as in checkpoint names; "" without one */
 int optimizer_slots(const struct optimizer *optimizer);

@@ -90,8 +90,9 @@ static bool add_part(struct updater *updater, const struct updater_part *from, p
     part->block = store_block(updater->store, from->group);
     if (!from->optimizer.row)
         return check_block(part, status);
-    if (!optimizer_check(&from->optimizer, status))
-        return false;
+    const struct optimizer_options *o = &from->optimizer.options;
+    if (o->clipnorm > 0 || o->clipvalue > 0 || o->global_clipnorm > 0)
+        return status_fail(status, PIL_UNSUPPORTED, "this version cannot clip gradients (%s)", optimizer_class(&from->optimizer));
     part->shape = from->optimizer.row->shape(&from->optimizer.options);
     part->cache = &part->own_cache;
     if (from->scope && from->own_iter && scoped(&name, from->scope, "iter"))
