@@ -54,7 +54,7 @@ static int compare(const void *a, const void *b)
 static struct pil_tensor *build(struct pil_graph *graph, const struct shape_case *c)
 {
     struct pil_tensor *parts[32];
-    struct initializer some = { INITIALIZER_NORMAL, 0, 0.05f };
+    pil_initializer some = { PIL_INITIALIZER_NORMAL, 0, 0.05f };
     for (int i = 0; i < c->tables; i++) {
         char ids[20], table[20];
         snprintf(ids, sizeof ids, "ids%d", i);

@@ -80,9 +80,9 @@ static struct pil_tensor *dense(struct pil_graph *graph, struct pil_tensor *x, i
     struct op_matmul_args args = { .bias = true, .activation = activation };
     snprintf(name, sizeof name, "layer_%d/kernel", number);
     struct pil_tensor *w =
-        graph_variable(graph, name, SHAPE(width, units), (struct initializer){ INITIALIZER_GLOROT_UNIFORM, 0, 0 }, true);
+        graph_variable(graph, name, SHAPE(width, units), (pil_initializer){ PIL_INITIALIZER_GLOROT_UNIFORM, 0, 0 }, true);
     snprintf(name, sizeof name, "layer_%d/bias", number);
-    return graph_op3(graph, "matmul", &args, x, w, graph_variable(graph, name, SHAPE(units), (struct initializer){ 0 }, true));
+    return graph_op3(graph, "matmul", &args, x, w, graph_variable(graph, name, SHAPE(units), (pil_initializer){ 0 }, true));
 }
 
 static struct pil_tensor *build(struct pil_graph *graph, int64_t table_rows)
@@ -95,7 +95,7 @@ static struct pil_tensor *build(struct pil_graph *graph, int64_t table_rows)
         struct pil_tensor *ids = graph_input(graph, name, DTYPE_INT32, SHAPE(BATCH_DIM), true);
         snprintf(name, sizeof name, "table_%02d", t);
         struct pil_tensor *table =
-            graph_variable(graph, name, SHAPE(table_rows, DIM), (struct initializer){ INITIALIZER_UNIFORM, -0.05f, 0.05f }, true);
+            graph_variable(graph, name, SHAPE(table_rows, DIM), (pil_initializer){ PIL_INITIALIZER_UNIFORM, -0.05f, 0.05f }, true);
         parts[t] = graph_op2(graph, "lookup", &(struct op_lookup_args){ COMBINER_MEAN, 0, 1 }, ids, table);
     }
     parts[TABLES] = graph_input(graph, "numbers", DTYPE_FLOAT32, SHAPE(BATCH_DIM, NUMBERS), false);

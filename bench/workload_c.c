@@ -47,7 +47,7 @@ static bool make_data(struct data *data, const struct size *size, pil_status *st
 
 static struct pil_tensor *build(struct pil_graph *graph, const struct size *size)
 {
-    const struct initializer glorot = { INITIALIZER_GLOROT_UNIFORM, 0, 0 }, normal = { INITIALIZER_NORMAL, 0, 1 }, zeros = { 0 };
+    const pil_initializer glorot = { PIL_INITIALIZER_GLOROT_UNIFORM, 0, 0 }, normal = { PIL_INITIALIZER_NORMAL, 0, 1 }, zeros = { 0 };
     const struct op_rnn_args lstm = { .cell = RNN_LSTM,
                                       .hidden = size->hidden,
                                       .activation = ACTIVATION_TANH,

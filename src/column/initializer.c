@@ -13,27 +13,27 @@
 /* What a name means: op's kind, and which of the public struct's numbers are its a and b, with Keras's defaults for 0. */
 struct meaning {
     const char *name;
-    enum initializer_kind kind;
+    pil_initializer_kind kind;
     const char *a, *b; /* argument names, or NULL */
     size_t a_offset, b_offset;
     float a_default, b_default;
 };
 #define OF(member) offsetof(pil_column_initializer, member)
 static const struct meaning meanings[] = {
-    { "zeros", INITIALIZER_ZEROS, NULL, NULL, 0, 0, 0, 0 },
-    { "ones", INITIALIZER_ONES, NULL, NULL, 0, 0, 0, 0 },
-    { "constant", INITIALIZER_CONSTANT, "value", NULL, OF(value), 0, 0, 0 },
-    { "random_normal", INITIALIZER_NORMAL, "mean", "stddev", OF(mean), OF(stddev), 0, 0.05f },
-    { "random_uniform", INITIALIZER_UNIFORM, "minval", "maxval", OF(minval), OF(maxval), 0, 0 },
-    { "truncated_normal", INITIALIZER_TRUNCATED_NORMAL, "mean", "stddev", OF(mean), OF(stddev), 0, 0.05f },
-    { "glorot_uniform", INITIALIZER_GLOROT_UNIFORM, NULL, NULL, 0, 0, 0, 0 },
-    { "glorot_normal", INITIALIZER_GLOROT_NORMAL, NULL, NULL, 0, 0, 0, 0 },
-    { "he_uniform", INITIALIZER_HE_UNIFORM, NULL, NULL, 0, 0, 0, 0 },
-    { "he_normal", INITIALIZER_HE_NORMAL, NULL, NULL, 0, 0, 0, 0 },
-    { "lecun_uniform", INITIALIZER_LECUN_UNIFORM, NULL, NULL, 0, 0, 0, 0 },
-    { "lecun_normal", INITIALIZER_LECUN_NORMAL, NULL, NULL, 0, 0, 0, 0 },
-    { "orthogonal", INITIALIZER_ORTHOGONAL, "gain", NULL, OF(gain), 0, 1, 0 },
-    { "identity", INITIALIZER_IDENTITY, "gain", NULL, OF(gain), 0, 1, 0 },
+    { "zeros", PIL_INITIALIZER_ZEROS, NULL, NULL, 0, 0, 0, 0 },
+    { "ones", PIL_INITIALIZER_ONES, NULL, NULL, 0, 0, 0, 0 },
+    { "constant", PIL_INITIALIZER_CONSTANT, "value", NULL, OF(value), 0, 0, 0 },
+    { "random_normal", PIL_INITIALIZER_NORMAL, "mean", "stddev", OF(mean), OF(stddev), 0, 0.05f },
+    { "random_uniform", PIL_INITIALIZER_UNIFORM, "minval", "maxval", OF(minval), OF(maxval), 0, 0 },
+    { "truncated_normal", PIL_INITIALIZER_TRUNCATED_NORMAL, "mean", "stddev", OF(mean), OF(stddev), 0, 0.05f },
+    { "glorot_uniform", PIL_INITIALIZER_GLOROT_UNIFORM, NULL, NULL, 0, 0, 0, 0 },
+    { "glorot_normal", PIL_INITIALIZER_GLOROT_NORMAL, NULL, NULL, 0, 0, 0, 0 },
+    { "he_uniform", PIL_INITIALIZER_HE_UNIFORM, NULL, NULL, 0, 0, 0, 0 },
+    { "he_normal", PIL_INITIALIZER_HE_NORMAL, NULL, NULL, 0, 0, 0, 0 },
+    { "lecun_uniform", PIL_INITIALIZER_LECUN_UNIFORM, NULL, NULL, 0, 0, 0, 0 },
+    { "lecun_normal", PIL_INITIALIZER_LECUN_NORMAL, NULL, NULL, 0, 0, 0, 0 },
+    { "orthogonal", PIL_INITIALIZER_ORTHOGONAL, "gain", NULL, OF(gain), 0, 1, 0 },
+    { "identity", PIL_INITIALIZER_IDENTITY, "gain", NULL, OF(gain), 0, 1, 0 },
 };
 
 /* "TruncatedNormal", "truncated_normal_initializer": "truncated_normal". */
@@ -83,13 +83,13 @@ static float number_at(const pil_column_initializer *given, const char *name, si
     return value == 0 ? when_zero : value;
 }
 
-bool initializer_of(const pil_column_initializer *given, int64_t dimension, struct initializer *out, const char **wrong)
+bool initializer_of(const pil_column_initializer *given, int64_t dimension, pil_initializer *out, const char **wrong)
 {
     const struct meaning *meaning;
 
     *wrong = NULL;
     if (!given->name) {
-        *out = (struct initializer){ INITIALIZER_TRUNCATED_NORMAL, 0, 1 / sqrtf((float)dimension) };
+        *out = (pil_initializer){ PIL_INITIALIZER_TRUNCATED_NORMAL, 0, 1 / sqrtf((float)dimension) };
         return true;
     }
     meaning = meaning_of(given->name);
@@ -97,10 +97,10 @@ bool initializer_of(const pil_column_initializer *given, int64_t dimension, stru
         *wrong = nearest_meaning(given->name);
         return false;
     }
-    *out = (struct initializer){ meaning->kind, number_at(given, meaning->a, meaning->a_offset, meaning->a_default),
+    *out = (pil_initializer){ meaning->kind, number_at(given, meaning->a, meaning->a_offset, meaning->a_default),
                                  number_at(given, meaning->b, meaning->b_offset, meaning->b_default) };
-    if (meaning->kind == INITIALIZER_UNIFORM && out->a == 0 && out->b == 0)
-        *out = (struct initializer){ INITIALIZER_UNIFORM, -0.05f, 0.05f };
+    if (meaning->kind == PIL_INITIALIZER_UNIFORM && out->a == 0 && out->b == 0)
+        *out = (pil_initializer){ PIL_INITIALIZER_UNIFORM, -0.05f, 0.05f };
     return true;
 }
 
@@ -164,7 +164,7 @@ static void initializer_print(const struct arg *arg, const void *field, struct t
 {
     const pil_column_initializer *given = field;
     const struct meaning *meaning = given->name ? meaning_of(given->name) : NULL;
-    struct initializer numbers;
+    pil_initializer numbers;
     const char *wrong;
     char a[32], b[32];
 

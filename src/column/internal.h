@@ -130,7 +130,7 @@ struct column_embedding {
     int64_t dimension;
     enum combiner combiner;
     float max_norm; /* 0: none */
-    struct initializer initializer;
+    pil_initializer initializer;
     bool trainable;
     const char *checkpoint, *checkpoint_tensor; /* or NULL */
     const char *variable; /* below the layer's scope: "NAME/embedding_weights", or the shared collection's name */

@@ -39,7 +39,7 @@ const struct pil_column *column_lookup_source(const struct pil_column *column)
 }
 
 static struct pil_tensor *variable_of(const struct column_inputs *inputs, const char *scope, const char *name, struct shape shape,
-                                      struct initializer initializer, bool trainable)
+                                      pil_initializer initializer, bool trainable)
 {
     char full[1024];
     if (snprintf(full, sizeof full, "%s%s%s", scope, scope[0] ? "/" : "", name) >= (int)sizeof full)
@@ -130,7 +130,7 @@ static struct pil_tensor *dense_term(const struct column_inputs *inputs, const s
 {
     char name[768];
     snprintf(name, sizeof name, "%s/weights", column_scope(column));
-    struct pil_tensor *weights = variable_of(inputs, scope, name, SHAPE(column_width(column), units), (struct initializer){ 0 }, true);
+    struct pil_tensor *weights = variable_of(inputs, scope, name, SHAPE(column_width(column), units), (pil_initializer){ 0 }, true);
     return graph_op2(inputs->graph, "matmul", &(struct op_matmul_args){ 0 }, dense_output(inputs, column, scope, status), weights);
 }
 
@@ -153,7 +153,7 @@ struct pil_tensor *column_linear_model(const struct column_inputs *inputs, struc
         char name[768];
         snprintf(name, sizeof name, "%s/weights", column_scope(list[i]));
         pairs[2 * pair_count] = column_ids(inputs, list[i], status);
-        pairs[2 * pair_count + 1] = variable_of(inputs, scope, name, SHAPE(column_buckets(list[i]), units), (struct initializer){ 0 }, true);
+        pairs[2 * pair_count + 1] = variable_of(inputs, scope, name, SHAPE(column_buckets(list[i]), units), (pil_initializer){ 0 }, true);
         pair_count++;
     }
     if (pair_count) {
@@ -161,7 +161,7 @@ struct pil_tensor *column_linear_model(const struct column_inputs *inputs, struc
         struct pil_tensor *lookups = graph_op(graph, "lookup", &args, pairs, 2 * pair_count, NULL);
         sum = sum ? graph_op2(graph, "add", NULL, lookups, sum) : lookups;
     }
-    struct pil_tensor *bias = variable_of(inputs, scope, "bias_weights", SHAPE(units), (struct initializer){ 0 }, true);
+    struct pil_tensor *bias = variable_of(inputs, scope, "bias_weights", SHAPE(units), (pil_initializer){ 0 }, true);
     if (!sum)
         return graph_fail(graph, "a linear model needs at least one column");
     return graph_op2(graph, "add", NULL, sum, bias);

@@ -67,8 +67,8 @@ static struct pil_tensor *layer(struct pil_graph *graph, struct pil_tensor *x, c
     snprintf(bias, sizeof bias, "dnn/%s/bias", name);
     struct shape shape = x->type.shape;
     struct pil_tensor *w = graph_variable(graph, kernel, SHAPE(shape.dims[MAX(shape.rank - 1, 0)], units),
-                                          (struct initializer){ INITIALIZER_GLOROT_UNIFORM, 0, 0 }, true);
-    struct pil_tensor *b = graph_variable(graph, bias, SHAPE(units), (struct initializer){ 0 }, true);
+                                          (pil_initializer){ PIL_INITIALIZER_GLOROT_UNIFORM, 0, 0 }, true);
+    struct pil_tensor *b = graph_variable(graph, bias, SHAPE(units), (pil_initializer){ 0 }, true);
     /* Softplus, GELU and swish need their input for the gradient, so they cannot be fused into the product. */
     bool fused = activation != ACTIVATION_SOFTPLUS && activation != ACTIVATION_GELU && activation != ACTIVATION_SWISH;
     struct op_matmul_args args = { .bias = true, .activation = fused ? activation : ACTIVATION_LINEAR };
@@ -84,8 +84,8 @@ static struct pil_tensor *batch_norm(struct pil_graph *graph, struct pil_tensor 
     for (int i = 0; i < 4; i++) {
         char name[128];
         snprintf(name, sizeof name, "dnn/hiddenlayer_%d/batchnorm_%d/%s", number, number, names[i]);
-        enum initializer_kind kind = i % 3 == 0 ? INITIALIZER_ONES : INITIALIZER_ZEROS;
-        variables[i] = graph_variable(graph, name, SHAPE(shape.dims[MAX(shape.rank - 1, 0)]), (struct initializer){ kind, 0, 0 }, i < 2);
+        pil_initializer_kind kind = i % 3 == 0 ? PIL_INITIALIZER_ONES : PIL_INITIALIZER_ZEROS;
+        variables[i] = graph_variable(graph, name, SHAPE(shape.dims[MAX(shape.rank - 1, 0)]), (pil_initializer){ kind, 0, 0 }, i < 2);
     }
     moments[0] = variables[2];
     moments[1] = variables[3];
@@ -121,7 +121,7 @@ static struct pil_tensor *dnn_logits(const struct model *model, const struct col
 static struct pil_tensor *baseline_logits(const struct model *model, const struct column_inputs *inputs)
 {
     int64_t units = head_logits(&model->head);
-    struct pil_tensor *bias = graph_variable(inputs->graph, "baseline/bias", SHAPE(units), (struct initializer){ 0 }, true);
+    struct pil_tensor *bias = graph_variable(inputs->graph, "baseline/bias", SHAPE(units), (pil_initializer){ 0 }, true);
     /* Rows come from the numbers, of which the label is one. */
     struct pil_tensor *rows = graph_op1(inputs->graph, "scale", &(struct op_scalar_args){ 0 }, column_target(inputs, 0, 1));
     return graph_op2(inputs->graph, "add", NULL, rows, bias);

@@ -34,7 +34,7 @@ struct pil_graph;
 struct graph_variable {
     const char *name;        /* full, as in the checkpoint */
     struct shape shape;
-    struct initializer initializer;
+    pil_initializer initializer;
     bool trainable;
     bool lookup_only;        /* set by plan_compile: read by lookups alone */
     struct pil_tensor *tensor;
@@ -52,13 +52,20 @@ struct arena *graph_arena(struct pil_graph *graph);
 void graph_push_scope(struct pil_graph *graph, const char *scope);
 void graph_pop_scope(struct pil_graph *graph);
 const char *graph_scope(const struct pil_graph *graph); /* the open scopes, "a/b/" or "" */
+/* public.c: the open scopes as a model's author wrote them, "a/b", or NULL when all are closed; for whoever checks a model. */
+const char *graph_open_scope(struct pil_graph *graph);
+/* A name that a caller gave for `what` ("a variable"): not NULL, not empty, of TensorFlow's alphabet; else the graph's error. */
+bool graph_check_name(struct pil_graph *graph, const char *what, const char *name);
+struct shape graph_shape(pil_shape shape); /* its rank must have been checked */
 bool graph_owns(const struct pil_graph *graph, const struct pil_tensor *tensor);
 
 /* Dense rows input [batch, ...], or a sparse one (dtype and shape ignored). The same name again gives the same tensor; as another
  * type it is an error. */
 struct pil_tensor *graph_input(struct pil_graph *graph, const char *name, enum dtype dtype, struct shape shape, bool sparse);
 /* `name` is full (no scope is added). The same name again is an error unless shape and trainable agree. */
-struct pil_tensor *graph_variable(struct pil_graph *graph, const char *name, struct shape shape, struct initializer initializer, bool trainable);
+struct pil_tensor *graph_variable(struct pil_graph *graph, const char *name, struct shape shape, pil_initializer initializer, bool trainable);
+/* What pil_variable does: the open scopes stand in front of the name, everything is checked, a name used twice is an error. */
+struct pil_tensor *graph_new_variable(struct pil_graph *graph, const char *name, pil_shape shape, pil_initializer initializer, bool trainable);
 struct graph_variable *graph_variable_of(const struct pil_tensor *tensor); /* NULL when it is none */
 size_t graph_variable_count(const struct pil_graph *graph);
 struct graph_variable *graph_variable_at(const struct pil_graph *graph, size_t i);

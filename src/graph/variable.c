@@ -14,7 +14,7 @@ static struct pil_tensor *same_variable(struct pil_graph *graph, const struct gr
                       old->trainable ? "" : " and not trainable", shape_text(shape, want), trainable ? "" : " and not trainable");
 }
 
-struct pil_tensor *graph_variable(struct pil_graph *graph, const char *name, struct shape shape, struct initializer initializer,
+struct pil_tensor *graph_variable(struct pil_graph *graph, const char *name, struct shape shape, pil_initializer initializer,
                                   bool trainable)
 {
     if (!status_ok(&graph->status))

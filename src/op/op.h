@@ -12,31 +12,15 @@
 #define PILASTER_OP_H
 
 #include "kernel/kernel.h"
+#include "pilaster/graph.h"
 #include "tensor/tensor.h"
 
-/* ---- random.c: initializers ---- */
-enum initializer_kind {
-    INITIALIZER_ZEROS,
-    INITIALIZER_ONES,
-    INITIALIZER_CONSTANT,         /* a */
-    INITIALIZER_NORMAL,           /* mean a, deviation b */
-    INITIALIZER_UNIFORM,          /* [a, b) */
-    INITIALIZER_TRUNCATED_NORMAL, /* mean a, deviation b; redrawn beyond two deviations */
-    INITIALIZER_GLOROT_UNIFORM,
-    INITIALIZER_GLOROT_NORMAL,    /* truncated, deviation / 0.87962566103423978 */
-    INITIALIZER_HE_UNIFORM,
-    INITIALIZER_HE_NORMAL,
-    INITIALIZER_LECUN_UNIFORM,
-    INITIALIZER_LECUN_NORMAL,
-    INITIALIZER_ORTHOGONAL,       /* gain a; QR of a normal matrix, sign fixed */
-    INITIALIZER_IDENTITY          /* gain a */
-};
-struct initializer {
-    enum initializer_kind kind;
-    float a, b;
-};
+/* ---- random.c ---- */
+/* The public initializers. Numbers: the constant a; normal and truncated normal with mean a and deviation b (the truncated one drawn
+ * again beyond two); uniform in [a, b); orthogonal (Q of a normal matrix's QR, R's diagonal positive) and identity times a. The normal
+ * kinds of Glorot, He and LeCun are truncated, of deviation / 0.87962566103423978. */
 /* Elements first .. first + count of a contiguous tensor of that shape. Orthogonal: first 0 and all elements only. */
-bool initializer_fill(struct initializer initializer, struct random_key key, struct shape shape, int64_t first, int64_t count,
+bool initializer_fill(pil_initializer initializer, struct random_key key, struct shape shape, int64_t first, int64_t count,
                       float *out, pil_status *status);
 
 /* ---- types ---- */

@@ -101,45 +101,45 @@ static bool orthogonal(struct shape shape, float gain, struct random_key key, fl
     return status_ok(status);
 }
 
-bool initializer_fill(struct initializer initializer, struct random_key key, struct shape shape, int64_t first, int64_t count, float *out,
+bool initializer_fill(pil_initializer initializer, struct random_key key, struct shape shape, int64_t first, int64_t count, float *out,
                       pil_status *status)
 {
     double fan_in, fan_out;
     fans(shape, &fan_in, &fan_out);
-    float constant = initializer.kind == INITIALIZER_ONES ? 1.0f : initializer.kind == INITIALIZER_CONSTANT ? initializer.a : 0.0f;
+    float constant = initializer.kind == PIL_INITIALIZER_ONES ? 1.0f : initializer.kind == PIL_INITIALIZER_CONSTANT ? initializer.a : 0.0f;
     switch (initializer.kind) {
-    case INITIALIZER_ZEROS:
-    case INITIALIZER_ONES:
-    case INITIALIZER_CONSTANT:
+    case PIL_INITIALIZER_ZEROS:
+    case PIL_INITIALIZER_ONES:
+    case PIL_INITIALIZER_CONSTANT:
         for (int64_t i = 0; i < count; i++)
             out[i] = constant;
         break;
-    case INITIALIZER_NORMAL:
+    case PIL_INITIALIZER_NORMAL:
         random_fill_normal(key, out, first, count, initializer.a, initializer.b);
         break;
-    case INITIALIZER_UNIFORM:
+    case PIL_INITIALIZER_UNIFORM:
         random_fill_uniform(key, out, first, count, initializer.a, initializer.b);
         break;
-    case INITIALIZER_TRUNCATED_NORMAL:
+    case PIL_INITIALIZER_TRUNCATED_NORMAL:
         random_fill_truncated(key, out, first, count, initializer.a, initializer.b);
         break;
-    case INITIALIZER_GLOROT_UNIFORM:
-    case INITIALIZER_GLOROT_NORMAL:
-        variance_scaling(1, (fan_in + fan_out) / 2, initializer.kind == INITIALIZER_GLOROT_NORMAL, key, first, count, out);
+    case PIL_INITIALIZER_GLOROT_UNIFORM:
+    case PIL_INITIALIZER_GLOROT_NORMAL:
+        variance_scaling(1, (fan_in + fan_out) / 2, initializer.kind == PIL_INITIALIZER_GLOROT_NORMAL, key, first, count, out);
         break;
-    case INITIALIZER_HE_UNIFORM:
-    case INITIALIZER_HE_NORMAL:
-        variance_scaling(2, fan_in, initializer.kind == INITIALIZER_HE_NORMAL, key, first, count, out);
+    case PIL_INITIALIZER_HE_UNIFORM:
+    case PIL_INITIALIZER_HE_NORMAL:
+        variance_scaling(2, fan_in, initializer.kind == PIL_INITIALIZER_HE_NORMAL, key, first, count, out);
         break;
-    case INITIALIZER_LECUN_UNIFORM:
-    case INITIALIZER_LECUN_NORMAL:
-        variance_scaling(1, fan_in, initializer.kind == INITIALIZER_LECUN_NORMAL, key, first, count, out);
+    case PIL_INITIALIZER_LECUN_UNIFORM:
+    case PIL_INITIALIZER_LECUN_NORMAL:
+        variance_scaling(1, fan_in, initializer.kind == PIL_INITIALIZER_LECUN_NORMAL, key, first, count, out);
         break;
-    case INITIALIZER_ORTHOGONAL:
+    case PIL_INITIALIZER_ORTHOGONAL:
         if (shape.rank < 2 || first != 0 || count != shape_elements(shape))
             return status_fail(status, PIL_INVALID_ARGUMENT, "the orthogonal initializer needs a whole matrix");
         return orthogonal(shape, initializer.a, key, out, status);
-    case INITIALIZER_IDENTITY:
+    case PIL_INITIALIZER_IDENTITY:
         if (shape.rank != 2)
             return status_fail(status, PIL_INVALID_ARGUMENT, "the identity initializer needs a matrix");
         for (int64_t i = 0; i < count; i++)

@@ -270,7 +270,7 @@ static bool lay_out_alone(struct store *store, struct variable *variable, pil_st
     if (variable->layout == STORE_PLAIN)
         variable->value.ld = variable->value.cols;
     /* A hyper-parameter has the model's value before anything is restored: restoring compares. */
-    if (variable->layout == STORE_PLAIN && variable->dtype == DTYPE_FLOAT32 && variable->initializer.kind == INITIALIZER_CONSTANT)
+    if (variable->layout == STORE_PLAIN && variable->dtype == DTYPE_FLOAT32 && variable->initializer.kind == PIL_INITIALIZER_CONSTANT)
         fill(memory, shape_elements(variable->shape), variable->initializer.a);
     return true;
 }
@@ -357,14 +357,14 @@ static void draw(void *context, int64_t index, int worker)
 /* Elements a piece takes: an orthogonal matrix is drawn as a whole. */
 static int64_t piece_size(const struct variable *variable)
 {
-    return variable->initializer.kind == INITIALIZER_ORTHOGONAL ? MAX(shape_elements(variable->shape), 1) : PIECE;
+    return variable->initializer.kind == PIL_INITIALIZER_ORTHOGONAL ? MAX(shape_elements(variable->shape), 1) : PIECE;
 }
 
 /* PLAIN zeros are left alone: a step count may have been set already. */
 static bool is_drawn(const struct variable *variable)
 {
     return variable->dtype == DTYPE_FLOAT32 && !variable->hyper &&
-           (variable->layout != STORE_PLAIN || variable->initializer.kind != INITIALIZER_ZEROS);
+           (variable->layout != STORE_PLAIN || variable->initializer.kind != PIL_INITIALIZER_ZEROS);
 }
 
 static bool list_pieces(const struct store *store, struct piece **pieces, size_t *count, pil_status *status)

@@ -41,7 +41,7 @@ struct variable {
     bool trainable;
     bool hyper;          /* a hyper-parameter: on restore the model's value wins, and a difference is told */
     int group;           /* DENSE: which block */
-    struct initializer initializer;
+    pil_initializer initializer;
     struct store_note note;
     int slot_count;
     struct store_slot slots[STORE_MAX_SLOTS];

@@ -463,7 +463,7 @@ static bool declare_float(struct store *store, const char *scope, const char *na
     if (!variable)
         return false;
     variable->hyper = hyper;
-    variable->initializer = (struct initializer){ .kind = INITIALIZER_CONSTANT, .a = (float)value };
+    variable->initializer = (pil_initializer){ .kind = PIL_INITIALIZER_CONSTANT, .a = (float)value };
     return true;
 }
 

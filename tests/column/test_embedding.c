@@ -24,12 +24,12 @@ static void embedding(void **state)
     assert_false(column_is_categorical(column));
     assert_ptr_equal(e->categorical, day);
     assert_int_equal(e->combiner, COMBINER_MEAN);
-    assert_int_equal(e->initializer.kind, INITIALIZER_TRUNCATED_NORMAL);
+    assert_int_equal(e->initializer.kind, PIL_INITIALIZER_TRUNCATED_NORMAL);
     assert_true(e->initializer.a == 0 && e->initializer.b == 0.5f); /* 1 / sqrt(4) */
     assert_true(e->trainable && !e->checkpoint && e->max_norm == 0 && !e->shared);
     e = column_embedding(frozen);
     assert_int_equal(e->combiner, COMBINER_SQRTN);
-    assert_int_equal(e->initializer.kind, INITIALIZER_ZEROS);
+    assert_int_equal(e->initializer.kind, PIL_INITIALIZER_ZEROS);
     assert_string_equal(e->checkpoint, "traffic_model");
     assert_string_equal(e->checkpoint_tensor, "day/embedding_weights");
     assert_true(!e->trainable && e->max_norm == 1.5f);

@@ -10,31 +10,31 @@ static void by_name(void **state)
     (void)state;
     static const struct {
         pil_column_initializer given;
-        struct initializer want;
+        pil_initializer want;
     } cases[] = {
-        { { .name = NULL }, { INITIALIZER_TRUNCATED_NORMAL, 0, 0.25f } },
-        { { .name = "zeros" }, { INITIALIZER_ZEROS, 0, 0 } },
-        { { .name = "Ones" }, { INITIALIZER_ONES, 0, 0 } },
-        { { .name = "constant", .value = 3 }, { INITIALIZER_CONSTANT, 3, 0 } },
-        { { .name = "truncated_normal" }, { INITIALIZER_TRUNCATED_NORMAL, 0, 0.05f } },
-        { { .name = "TruncatedNormal", .mean = 1, .stddev = 2 }, { INITIALIZER_TRUNCATED_NORMAL, 1, 2 } },
-        { { .name = "random_normal_initializer", .stddev = 0.5f }, { INITIALIZER_NORMAL, 0, 0.5f } },
-        { { .name = "RandomUniform" }, { INITIALIZER_UNIFORM, -0.05f, 0.05f } },
-        { { .name = "random_uniform", .maxval = 1 }, { INITIALIZER_UNIFORM, 0, 1 } },
-        { { .name = "GlorotUniform" }, { INITIALIZER_GLOROT_UNIFORM, 0, 0 } },
-        { { .name = "he_normal" }, { INITIALIZER_HE_NORMAL, 0, 0 } },
-        { { .name = "orthogonal" }, { INITIALIZER_ORTHOGONAL, 1, 0 } },
-        { { .name = "identity", .gain = 2 }, { INITIALIZER_IDENTITY, 2, 0 } },
+        { { .name = NULL }, { PIL_INITIALIZER_TRUNCATED_NORMAL, 0, 0.25f } },
+        { { .name = "zeros" }, { PIL_INITIALIZER_ZEROS, 0, 0 } },
+        { { .name = "Ones" }, { PIL_INITIALIZER_ONES, 0, 0 } },
+        { { .name = "constant", .value = 3 }, { PIL_INITIALIZER_CONSTANT, 3, 0 } },
+        { { .name = "truncated_normal" }, { PIL_INITIALIZER_TRUNCATED_NORMAL, 0, 0.05f } },
+        { { .name = "TruncatedNormal", .mean = 1, .stddev = 2 }, { PIL_INITIALIZER_TRUNCATED_NORMAL, 1, 2 } },
+        { { .name = "random_normal_initializer", .stddev = 0.5f }, { PIL_INITIALIZER_NORMAL, 0, 0.5f } },
+        { { .name = "RandomUniform" }, { PIL_INITIALIZER_UNIFORM, -0.05f, 0.05f } },
+        { { .name = "random_uniform", .maxval = 1 }, { PIL_INITIALIZER_UNIFORM, 0, 1 } },
+        { { .name = "GlorotUniform" }, { PIL_INITIALIZER_GLOROT_UNIFORM, 0, 0 } },
+        { { .name = "he_normal" }, { PIL_INITIALIZER_HE_NORMAL, 0, 0 } },
+        { { .name = "orthogonal" }, { PIL_INITIALIZER_ORTHOGONAL, 1, 0 } },
+        { { .name = "identity", .gain = 2 }, { PIL_INITIALIZER_IDENTITY, 2, 0 } },
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        struct initializer got;
+        pil_initializer got;
         const char *wrong;
         assert_true(initializer_of(&cases[i].given, 16, &got, &wrong));
         assert_int_equal(got.kind, cases[i].want.kind);
         assert_true(got.a == cases[i].want.a && got.b == cases[i].want.b);
     }
     const char *wrong;
-    struct initializer got;
+    pil_initializer got;
     assert_false(initializer_of(&(pil_column_initializer){ .name = "truncated_norm" }, 1, &got, &wrong));
     assert_string_equal(wrong, "truncated_normal");
 }

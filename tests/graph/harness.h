@@ -68,7 +68,7 @@ static inline void rig_start(struct rig *rig, struct pil_tensor *const *fetches,
         struct tensor *value = &rig->values[v];
         for (int64_t r = 0; r < value->rows; r++)
             for (int64_t c = 0; c < value->cols; c++)
-                tensor_floats(value)[r * value->ld + c] = noise(&state) + (variable->initializer.kind == INITIALIZER_ONES ? 1.0f : 0.0f);
+                tensor_floats(value)[r * value->ld + c] = noise(&state) + (variable->initializer.kind == PIL_INITIALIZER_ONES ? 1.0f : 0.0f);
         rig->offsets[v] = rig->floats;
         rig->floats += (value->rows * value->ld + 15) / 16 * 16;
         struct session_variable where = { *value, 0, rig->offsets[v] };

@@ -13,7 +13,7 @@
 
 enum { MODEL_COLUMNS = 5, MODEL_IDS = 11, MODEL_POOL = 64 };
 
-static const struct initializer model_zeros = { INITIALIZER_ZEROS, 0, 0 };
+static const pil_initializer model_zeros = { PIL_INITIALIZER_ZEROS, 0, 0 };
 
 /* ---- random graphs ---- */
 

@@ -148,13 +148,13 @@ static void the_first_error_stays(void **state)
     struct pil_tensor *error = graph_error_tensor(g), *x = rows_input(g, "x", 3), *pair[2] = { NULL };
     size_t nodes = g->node_count;
     graph_push_scope(g, "dnn");
-    struct pil_tensor *wrong = graph_op2(g, "add", NULL, x, graph_variable(g, "w", SHAPE(4), (struct initializer){ 0 }, true));
+    struct pil_tensor *wrong = graph_op2(g, "add", NULL, x, graph_variable(g, "w", SHAPE(4), (pil_initializer){ 0 }, true));
     assert_ptr_equal(wrong, error);
     assert_string_equal(graph_status(g)->message, "dnn/add(x [?, 3], w [4]): the shapes do not fit each other");
     assert_ptr_equal(graph_op2(g, "no such op", NULL, x, wrong), error);
     assert_ptr_equal(rows_input(g, "y", 3), error);
     assert_ptr_equal(graph_constant(g, SHAPE(1), &(float){ 1 }), error);
-    assert_ptr_equal(graph_variable(g, "v", SHAPE(4), (struct initializer){ 0 }, true), error);
+    assert_ptr_equal(graph_variable(g, "v", SHAPE(4), (pil_initializer){ 0 }, true), error);
     graph_op(g, "moments_mean", &(struct op_count_args){ 1 }, &wrong, 1, pair);
     assert_true(pair[0] == error && pair[1] == error); /* as many as the op has */
     graph_moving(g, wrong, wrong, 0.9f);
@@ -178,7 +178,7 @@ static void errors_say_what(void **state)
     rig_free(&rig);
     rig = rig_new();
     struct op_matmul_args biased = { .bias = true };
-    graph_op2(rig.graph, "matmul", &biased, rows_input(rig.graph, "x", 3), graph_variable(rig.graph, "kernel", SHAPE(4, 2), (struct initializer){ 0 }, true));
+    graph_op2(rig.graph, "matmul", &biased, rows_input(rig.graph, "x", 3), graph_variable(rig.graph, "kernel", SHAPE(4, 2), (pil_initializer){ 0 }, true));
     assert_error(rig.graph, "matmul(x [?, 3], kernel [4, 2]): 2 inputs given, 3 needed");
     rig_free(&rig);
     rig = rig_new();

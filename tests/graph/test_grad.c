@@ -250,7 +250,7 @@ static void compositions(void **state)
 
 /* ---- what the walk finds ---- */
 
-static const struct initializer zeros = { INITIALIZER_ZEROS, 0, 0 };
+static const pil_initializer zeros = { PIL_INITIALIZER_ZEROS, 0, 0 };
 
 static struct pil_graph *new_graph(void)
 {

@@ -5,7 +5,7 @@
  */
 #include "models.h"
 
-static const struct initializer zeros = { INITIALIZER_ZEROS, 0, 0 };
+static const pil_initializer zeros = { PIL_INITIALIZER_ZEROS, 0, 0 };
 
 static struct pil_tensor *matrix(struct pil_graph *g, const char *name, int64_t columns)
 {

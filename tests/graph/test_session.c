@@ -45,7 +45,7 @@ static void free_data(struct data *data)
 /* Embeddings and numbers into two tanh layers with batch norm between, plus a linear part; weighted cross entropy. */
 static struct pil_tensor *model(struct pil_graph *g, bool norm, bool weighted, enum activation activation)
 {
-    struct initializer noise_init = { INITIALIZER_ZEROS, 0, 0 }, ones = { INITIALIZER_ONES, 0, 0 };
+    pil_initializer noise_init = { PIL_INITIALIZER_ZEROS, 0, 0 }, ones = { PIL_INITIALIZER_ONES, 0, 0 };
     struct pil_tensor *ids = graph_input(g, "ids", DTYPE_INT32, SHAPE(BATCH_DIM), true);
     struct pil_tensor *ragged = graph_input(g, "ragged", DTYPE_INT32, SHAPE(BATCH_DIM), true);
     struct pil_tensor *numbers = graph_input(g, "numbers", DTYPE_FLOAT32, SHAPE(BATCH_DIM, NUMBERS), false);

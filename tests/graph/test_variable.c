@@ -2,7 +2,7 @@
 /* Variables: one a name, what they may not be, moving averages. */
 #include "harness.h"
 
-static const struct initializer zeros = { INITIALIZER_ZEROS, 0, 0 };
+static const pil_initializer zeros = { PIL_INITIALIZER_ZEROS, 0, 0 };
 
 static void assert_error(const struct pil_graph *g, const char *text)
 {
@@ -17,12 +17,12 @@ static void one_a_name(void **state)
     struct pil_graph *g = rig.graph;
     graph_push_scope(g, "scope"); /* names are full: no scope is added */
     struct pil_tensor *w = graph_variable(g, "dnn/kernel", SHAPE(3, 4), zeros, true);
-    struct pil_tensor *frozen = graph_variable(g, "dnn/frozen", SHAPE(2), (struct initializer){ INITIALIZER_CONSTANT, 2, 0 }, false);
+    struct pil_tensor *frozen = graph_variable(g, "dnn/frozen", SHAPE(2), (pil_initializer){ PIL_INITIALIZER_CONSTANT, 2, 0 }, false);
     assert_ptr_equal(graph_variable(g, "dnn/kernel", SHAPE(3, 4), zeros, true), w);
     assert_int_equal(graph_variable_count(g), 2);
     assert_string_equal(graph_variable_at(g, 0)->name, "dnn/kernel");
     assert_true(graph_variable_of(w) == graph_variable_at(g, 0) && graph_variable_of(w)->tensor == w && graph_variable_of(w)->trainable);
-    assert_true(graph_variable_of(frozen)->initializer.kind == INITIALIZER_CONSTANT && !graph_variable_of(frozen)->trainable);
+    assert_true(graph_variable_of(frozen)->initializer.kind == PIL_INITIALIZER_CONSTANT && !graph_variable_of(frozen)->trainable);
     assert_null(graph_variable_of(graph_scalar(g, 1)));
     assert_true(w->type.extent == EXTENT_FIXED && shape_equal(w->type.shape, SHAPE(3, 4)));
     for (int i = 0; i < 3000; i++) { /* found by hash */

@@ -185,7 +185,7 @@ static inline struct pil_tensor *add_input(struct rig *rig, int i)
         return constant;
     }
     if (!rows)
-        return graph_variable(g, name, input->shape, (struct initializer){ 0 }, true);
+        return graph_variable(g, name, input->shape, (pil_initializer){ 0 }, true);
     struct pil_tensor *x;
     if (input->data) {
         struct shape shape = input->shape;
@@ -194,7 +194,7 @@ static inline struct pil_tensor *add_input(struct rig *rig, int i)
     } else {
         struct op_lookup_args args = { COMBINER_SUM, 0, 1 };
         struct pil_tensor *ids = graph_input(g, "rows", DTYPE_INT32, SHAPE(BATCH_DIM), true);
-        x = graph_op2(g, "lookup", &args, ids, graph_variable(g, name, SHAPE(rig->rows, all), (struct initializer){ 0 }, true));
+        x = graph_op2(g, "lookup", &args, ids, graph_variable(g, name, SHAPE(rig->rows, all), (pil_initializer){ 0 }, true));
         if (input->shape.rank != 2)
             x = graph_op1(g, "reshape", &(struct op_reshape_args){ input->shape }, x);
     }

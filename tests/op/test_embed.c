@@ -39,7 +39,7 @@ static struct lookups start(const struct kernels *kernels, struct op_lookup_args
         snprintf(name, sizeof name, "ids%d", i);
         inputs[2 * i] = graph_input(g, name, DTYPE_INT32, SHAPE(BATCH_DIM), true);
         snprintf(name, sizeof name, "table%d", i);
-        inputs[2 * i + 1] = graph_variable(g, name, SHAPE(table_rows, dim), (struct initializer){ 0 }, true);
+        inputs[2 * i + 1] = graph_variable(g, name, SHAPE(table_rows, dim), (pil_initializer){ 0 }, true);
     }
     struct pil_tensor *factors = graph_input(g, "factors", DTYPE_FLOAT32, SHAPE(BATCH_DIM, dim), false);
     struct pil_tensor *y = graph_op(g, "lookup", &args, inputs, 2 * args.pairs, NULL), *read = y;

@@ -22,7 +22,7 @@ static struct drop *drop_start(float rate, const char *name, int threads, uint64
     assert_non_null(d);
     struct pil_graph *g = d->graph = graph_new(&d->status);
     struct pil_tensor *ids = graph_input(g, "ids", DTYPE_INT32, SHAPE(BATCH_DIM), true);
-    struct pil_tensor *table = graph_variable(g, "table", SHAPE(BATCH, COLUMNS), (struct initializer){ 0 }, true);
+    struct pil_tensor *table = graph_variable(g, "table", SHAPE(BATCH, COLUMNS), (pil_initializer){ 0 }, true);
     struct pil_tensor *x = graph_op2(g, "lookup", &(struct op_lookup_args){ .pairs = 1 }, ids, table);
     struct pil_tensor *y = graph_op1(g, "dropout", &(struct op_dropout_args){ .rate = rate }, x);
     graph_name(g, y, name);
@@ -171,7 +171,7 @@ struct moments {
     double mean, deviation, low, high;
 };
 
-static struct moments moments_of(struct initializer initializer, struct shape shape)
+static struct moments moments_of(pil_initializer initializer, struct shape shape)
 {
     int64_t count = shape_elements(shape);
     float *values = calloc((size_t)count, sizeof *values);
@@ -192,7 +192,7 @@ static struct moments moments_of(struct initializer initializer, struct shape sh
 }
 
 /* Mean and deviation of many draws, and limits that none passes and some come near. */
-static void check_moments(struct initializer initializer, struct shape shape, double mean, double deviation, double limit)
+static void check_moments(pil_initializer initializer, struct shape shape, double mean, double deviation, double limit)
 {
     struct moments m = moments_of(initializer, shape);
     double count = (double)shape_elements(shape);
@@ -207,10 +207,10 @@ static void draws(void **state)
     (void)state;
     struct shape shape = SHAPE(200, 300);
     const double cut = 0.87962566103423978; /* the deviation that a normal distribution keeps within two of its deviations */
-    check_moments((struct initializer){ INITIALIZER_NORMAL, 2, 0.5f }, shape, 2, 0.5, 0);
-    check_moments((struct initializer){ INITIALIZER_UNIFORM, -1, 3 }, shape, 1, 4 / sqrt(12), 2);
-    check_moments((struct initializer){ INITIALIZER_TRUNCATED_NORMAL, 1, 0.25f }, shape, 1, 0.25 * cut, 0.5);
-    static const struct initializer constants[] = { { INITIALIZER_ZEROS, 9, 9 }, { INITIALIZER_ONES, 9, 9 }, { INITIALIZER_CONSTANT, 2.5f, 9 } };
+    check_moments((pil_initializer){ PIL_INITIALIZER_NORMAL, 2, 0.5f }, shape, 2, 0.5, 0);
+    check_moments((pil_initializer){ PIL_INITIALIZER_UNIFORM, -1, 3 }, shape, 1, 4 / sqrt(12), 2);
+    check_moments((pil_initializer){ PIL_INITIALIZER_TRUNCATED_NORMAL, 1, 0.25f }, shape, 1, 0.25 * cut, 0.5);
+    static const pil_initializer constants[] = { { PIL_INITIALIZER_ZEROS, 9, 9 }, { PIL_INITIALIZER_ONES, 9, 9 }, { PIL_INITIALIZER_CONSTANT, 2.5f, 9 } };
     static const double values[] = { 0, 1, 2.5 };
     for (size_t i = 0; i < COUNT_OF(constants); i++) {
         struct moments m = moments_of(constants[i], shape);
@@ -230,15 +230,15 @@ static void fans(void **state)
     for (size_t i = 0; i < COUNT_OF(list); i++) {
         double average = (list[i].in + list[i].out) / 2;
         const double variances[] = { 1 / average, 2 / list[i].in, 1 / list[i].in };
-        static const enum initializer_kind uniforms[] = { INITIALIZER_GLOROT_UNIFORM, INITIALIZER_HE_UNIFORM, INITIALIZER_LECUN_UNIFORM };
-        static const enum initializer_kind normals[] = { INITIALIZER_GLOROT_NORMAL, INITIALIZER_HE_NORMAL, INITIALIZER_LECUN_NORMAL };
+        static const pil_initializer_kind uniforms[] = { PIL_INITIALIZER_GLOROT_UNIFORM, PIL_INITIALIZER_HE_UNIFORM, PIL_INITIALIZER_LECUN_UNIFORM };
+        static const pil_initializer_kind normals[] = { PIL_INITIALIZER_GLOROT_NORMAL, PIL_INITIALIZER_HE_NORMAL, PIL_INITIALIZER_LECUN_NORMAL };
         for (int k = 0; k < 3; k++) {
             double deviation = sqrt(variances[k]);
-            check_moments((struct initializer){ uniforms[k], 0, 0 }, list[i].shape, 0, deviation, deviation * sqrt(3));
-            check_moments((struct initializer){ normals[k], 0, 0 }, list[i].shape, 0, deviation, 2 * deviation / cut);
+            check_moments((pil_initializer){ uniforms[k], 0, 0 }, list[i].shape, 0, deviation, deviation * sqrt(3));
+            check_moments((pil_initializer){ normals[k], 0, 0 }, list[i].shape, 0, deviation, 2 * deviation / cut);
         }
     }
-    struct moments one = moments_of((struct initializer){ INITIALIZER_GLOROT_UNIFORM, 0, 0 }, SHAPE_SCALAR);
+    struct moments one = moments_of((pil_initializer){ PIL_INITIALIZER_GLOROT_UNIFORM, 0, 0 }, SHAPE_SCALAR);
     assert_true(fabs(one.high) <= sqrt(3));
 }
 
@@ -249,9 +249,9 @@ static void parts_equal_the_whole(void **state)
     static float whole[35 * 21], parts[35 * 21];
     struct shape shape = SHAPE(35, 21);
     pil_status status = { 0 };
-    for (int kind = INITIALIZER_ZEROS; kind <= INITIALIZER_IDENTITY; kind++) {
-        struct initializer initializer = { (enum initializer_kind)kind, 0.5f, 2 };
-        if (kind == INITIALIZER_ORTHOGONAL)
+    for (int kind = PIL_INITIALIZER_ZEROS; kind <= PIL_INITIALIZER_IDENTITY; kind++) {
+        pil_initializer initializer = { (pil_initializer_kind)kind, 0.5f, 2 };
+        if (kind == PIL_INITIALIZER_ORTHOGONAL)
             continue;
         assert_true(initializer_fill(initializer, key, shape, 0, 35 * 21, whole, &status));
         for (int64_t first = 0, count = 1; first < 35 * 21; first += count, count = MIN(count + 7, 35 * 21 - first))
@@ -269,7 +269,7 @@ static void orthogonal(void **state)
     pil_status status = { 0 };
     for (size_t s = 0; s < COUNT_OF(shapes); s++) {
         int64_t cols = shapes[s].dims[shapes[s].rank - 1], rows = shape_elements(shapes[s]) / cols, wide = MIN(rows, cols);
-        assert_true(initializer_fill((struct initializer){ INITIALIZER_ORTHOGONAL, 1.5f, 0 }, key, shapes[s], 0, rows * cols, q, &status));
+        assert_true(initializer_fill((pil_initializer){ PIL_INITIALIZER_ORTHOGONAL, 1.5f, 0 }, key, shapes[s], 0, rows * cols, q, &status));
         for (int64_t i = 0; i < wide; i++)
             for (int64_t j = 0; j < wide; j++) {
                 double dot = 0;
@@ -278,10 +278,10 @@ static void orthogonal(void **state)
                 assert_true(fabs(dot - (i == j ? 2.25 : 0)) < 1e-6);
             }
     }
-    assert_false(initializer_fill((struct initializer){ INITIALIZER_ORTHOGONAL, 1, 0 }, key, SHAPE(9), 0, 9, q, &status));
+    assert_false(initializer_fill((pil_initializer){ PIL_INITIALIZER_ORTHOGONAL, 1, 0 }, key, SHAPE(9), 0, 9, q, &status));
     assert_non_null(strstr(status.message, "orthogonal"));
     status_clear(&status);
-    assert_false(initializer_fill((struct initializer){ INITIALIZER_ORTHOGONAL, 1, 0 }, key, SHAPE(3, 3), 3, 6, q, &status));
+    assert_false(initializer_fill((pil_initializer){ PIL_INITIALIZER_ORTHOGONAL, 1, 0 }, key, SHAPE(3, 3), 3, 6, q, &status));
 }
 
 static void identity(void **state)
@@ -289,10 +289,10 @@ static void identity(void **state)
     (void)state;
     float m[12];
     pil_status status = { 0 };
-    assert_true(initializer_fill((struct initializer){ INITIALIZER_IDENTITY, 2, 0 }, key, SHAPE(3, 4), 0, 12, m, &status));
+    assert_true(initializer_fill((pil_initializer){ PIL_INITIALIZER_IDENTITY, 2, 0 }, key, SHAPE(3, 4), 0, 12, m, &status));
     for (int i = 0; i < 12; i++)
         assert_true(m[i] == (i / 4 == i % 4 ? 2 : 0));
-    assert_false(initializer_fill((struct initializer){ INITIALIZER_IDENTITY, 2, 0 }, key, SHAPE(12), 0, 12, m, &status));
+    assert_false(initializer_fill((pil_initializer){ PIL_INITIALIZER_IDENTITY, 2, 0 }, key, SHAPE(12), 0, 12, m, &status));
     assert_non_null(strstr(status.message, "identity"));
 }
 

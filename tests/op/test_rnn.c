@@ -10,7 +10,7 @@
     .cell = RNN_LSTM, .activation = ACTIVATION_TANH, .recurrent = ACTIVATION_SIGMOID, .joined = true, .bias = true, .forget_bias = 1
 #define KERAS(kind) \
     .cell = kind, .activation = ACTIVATION_TANH, .recurrent = ACTIVATION_SIGMOID, .bias = true, .keras_order = true, .reset_after = true
-static const struct initializer noise_init = { INITIALIZER_ZEROS, 0, 0 };
+static const pil_initializer noise_init = { PIL_INITIALIZER_ZEROS, 0, 0 };
 
 /* ---- golden/rnn.json ---- */
 

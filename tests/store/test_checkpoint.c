@@ -122,7 +122,7 @@ static void large_tensors(void **state)
         for (int i = 0; i < 2; i++) {
             stores[i] = store_new(&status);
             struct variable *variable = store_declare(stores[i], "w", DTYPE_FLOAT32, cases[c].shape, cases[c].layout, &status);
-            variable->initializer = (struct initializer){ INITIALIZER_UNIFORM, -1, 1 };
+            variable->initializer = (pil_initializer){ PIL_INITIALIZER_UNIFORM, -1, 1 };
             assert_true(store_allocate(stores[i], &status));
         }
         assert_true(store_initialize(stores[0], 1, NULL, &status));

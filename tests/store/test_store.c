@@ -203,13 +203,13 @@ static struct store *model(uint64_t seed, int threads)
     struct store *store = store_new(&status);
     struct threads *pool = threads > 0 ? threads_new(threads, &status) : NULL;
     declare(store, "dense", SHAPE(300, 70), STORE_DENSE, 1, 0.1f)->initializer =
-        (struct initializer){ INITIALIZER_GLOROT_UNIFORM, 0, 0 };
+        (pil_initializer){ PIL_INITIALIZER_GLOROT_UNIFORM, 0, 0 };
     declare(store, "square", SHAPE(20, 20), STORE_DENSE, 0, 0)->initializer =
-        (struct initializer){ INITIALIZER_ORTHOGONAL, 1, 0 };
-    declare(store, "wide", SHAPE(2, 40000), STORE_DENSE, 0, 0)->initializer = (struct initializer){ INITIALIZER_NORMAL, 0, 1 };
+        (pil_initializer){ PIL_INITIALIZER_ORTHOGONAL, 1, 0 };
+    declare(store, "wide", SHAPE(2, 40000), STORE_DENSE, 0, 0)->initializer = (pil_initializer){ PIL_INITIALIZER_NORMAL, 0, 1 };
     declare(store, "table", SHAPE(9000, 5), STORE_TABLE, 2, 0.1f)->initializer =
-        (struct initializer){ INITIALIZER_TRUNCATED_NORMAL, 0, 0.5f };
-    declare(store, "ones", SHAPE(6), STORE_DENSE, 0, 0)->initializer = (struct initializer){ INITIALIZER_ONES, 0, 0 };
+        (pil_initializer){ PIL_INITIALIZER_TRUNCATED_NORMAL, 0, 0.5f };
+    declare(store, "ones", SHAPE(6), STORE_DENSE, 0, 0)->initializer = (pil_initializer){ PIL_INITIALIZER_ONES, 0, 0 };
     declare(store, "rate", SHAPE_SCALAR, STORE_PLAIN, 0, 0)->hyper = true;
     assert_true(store_allocate(store, &status));
     *store_float32(store, "rate") = 0.25f;
@@ -299,7 +299,7 @@ static void out_of_memory(void **state)
             worked = worked && store_add_slot(store, variables[i], i == 0 ? "a" : "b", 0.1f, &status);
         }
         if (worked)
-            variables[2]->initializer = (struct initializer){ INITIALIZER_ORTHOGONAL, 1, 0 };
+            variables[2]->initializer = (pil_initializer){ PIL_INITIALIZER_ORTHOGONAL, 1, 0 };
         worked = worked && store_allocate(store, &status) && store_initialize(store, 1, NULL, &status);
         store_free(store);
         long long live = failing_live;

@@ -106,7 +106,7 @@ static inline void rig_start(struct rig *rig, const struct rig_lookup *lookups, 
         snprintf(gradient, sizeof gradient, "gradient%d", i);
         struct op_lookup_args args = { lookups[i].combiner, lookups[i].max_norm, 1 };
         struct pil_tensor *table = graph_variable(rig->graph, lookups[i].table, SHAPE(lookups[i].rows, lookups[i].dim),
-                                                  (struct initializer){ INITIALIZER_ZEROS, 0, 0 }, true);
+                                                  (pil_initializer){ PIL_INITIALIZER_ZEROS, 0, 0 }, true);
         struct pil_tensor *in = graph_input(rig->graph, ids, DTYPE_INT32, SHAPE(BATCH_DIM), true);
         loss = rig_add(rig, loss, graph_op2(rig->graph, "lookup", &args, in, table), gradient, lookups[i].dim);
         if (lookups[i].dense) {
@@ -119,7 +119,7 @@ static inline void rig_start(struct rig *rig, const struct rig_lookup *lookups, 
     }
     if (m) {
         struct pil_tensor *kernel =
-            graph_variable(rig->graph, "kernel", SHAPE(n, m), (struct initializer){ INITIALIZER_ZEROS, 0, 0 }, true);
+            graph_variable(rig->graph, "kernel", SHAPE(n, m), (pil_initializer){ PIL_INITIALIZER_ZEROS, 0, 0 }, true);
         struct pil_tensor *x = graph_input(rig->graph, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, n), false);
         struct pil_tensor *out = graph_op2(rig->graph, "matmul", &(struct op_matmul_args){ 0 }, x, kernel);
         loss = rig_add(rig, loss, out, "kernel_gradient", m);
