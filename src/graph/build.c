@@ -163,6 +163,30 @@ struct pil_tensor *graph_input(struct pil_graph *graph, const char *name, enum d
     return graph->inputs[number] = &node->outputs[0];
 }
 
+/* Who reads the whole of it knows how wide it is; a view of some columns does not. */
+static bool only_views(const struct pil_graph *graph, const struct pil_tensor *tensor)
+{
+    for (size_t n = 0; n < graph->node_count; n++)
+        for (int i = 0; i < graph->nodes[n]->input_count; i++)
+            if (graph->nodes[n]->inputs[i] == tensor && !(graph->nodes[n]->row->flags & OP_VIEW))
+                return false;
+    return true;
+}
+
+struct pil_tensor *graph_grow_input(struct pil_graph *graph, const char *name, int64_t columns)
+{
+    int64_t number = map_find(graph->input_names, slice_text(name));
+    struct pil_tensor *old = number >= 0 && status_ok(&graph->status) ? graph->inputs[number] : NULL;
+    if (!old || old->type.sparse || old->type.dtype != DTYPE_FLOAT32 || old->type.shape.rank != 2)
+        return graph_input(graph, name, DTYPE_FLOAT32, SHAPE(BATCH_DIM, columns), false);
+    if (columns <= old->type.shape.dims[1])
+        return old;
+    if (!only_views(graph, old))
+        return graph_fail(graph, "the input %s cannot become %lld columns wide: not only columns of it are read", name, (long long)columns);
+    old->type.shape.dims[1] = columns;
+    return old;
+}
+
 struct pil_tensor *graph_constant(struct pil_graph *graph, struct shape shape, const float *contiguous)
 {
     enum { ALIGNMENT = 64 }; /* the arena aligns to 16, kernels like 64 */

@@ -62,6 +62,9 @@ bool graph_owns(const struct pil_graph *graph, const struct pil_tensor *tensor);
 /* Dense rows input [batch, ...], or a sparse one (dtype and shape ignored). The same name again gives the same tensor; as another
  * type it is an error. */
 struct pil_tensor *graph_input(struct pil_graph *graph, const char *name, enum dtype dtype, struct shape shape, bool sparse);
+/* A float32 input [batch, columns] that may become wider until the plan is compiled: the same name again gives the same tensor, with
+ * at least that many columns. Only columns of it may be read (slice), for what is already built stays as it is. */
+struct pil_tensor *graph_grow_input(struct pil_graph *graph, const char *name, int64_t columns);
 /* `name` is full (no scope is added). The same name again is an error unless shape and trainable agree. */
 struct pil_tensor *graph_variable(struct pil_graph *graph, const char *name, struct shape shape, pil_initializer initializer, bool trainable);
 /* What pil_variable does: the open scopes stand in front of the name, everything is checked, a name used twice is an error. */

@@ -193,10 +193,47 @@ static void errors_say_what(void **state)
     rig_free(&rig);
 }
 
+/* An input of which only columns are read may become wider. */
+static void input_grows(void **state)
+{
+    (void)state;
+    struct rig rig = rig_new();
+    struct pil_graph *g = rig.graph;
+    struct pil_tensor *x = graph_grow_input(g, "x", 2);
+    struct pil_tensor *first = graph_op1(g, "slice", &(struct op_slice_args){ 1, 0, 2 }, x);
+    assert_ptr_equal(graph_grow_input(g, "x", 20), x);
+    assert_ptr_equal(graph_grow_input(g, "x", 5), x);
+    assert_int_equal(x->type.shape.dims[1], 20);
+    struct pil_tensor *last = graph_op1(g, "slice", &(struct op_slice_args){ 1, 18, 2 }, x);
+    struct pil_tensor *sum = graph_op2(g, "add", NULL, first, last);
+    assert_ok(*graph_status(g));
+    rig_start(&rig, &sum, 1, 1, 0);
+    struct tensor values;
+    assert_true(tensor_new(&values, DTYPE_FLOAT32, SHAPE(3, 20), true, &rig.status));
+    for (int i = 0; i < 60; i++)
+        tensor_floats(&values)[i / 20 * values.ld + i % 20] = (float)i;
+    assert_true(session_input(rig.session, "x", &(struct op_value){ .tensor = values }));
+    rig_run(&rig, 3);
+    const struct tensor *out = &session_fetch(rig.session, 0)->tensor;
+    for (int row = 0; row < 3; row++)
+        for (int c = 0; c < 2; c++)
+            assert_true(tensor_floats(out)[row * out->ld + c] == (float)(40 * row + 2 * c + 18));
+    tensor_free(&values);
+    rig_free(&rig);
+
+    rig = rig_new();
+    x = graph_grow_input(rig.graph, "x", 2);
+    scaled(rig.graph, x);
+    assert_ptr_equal(graph_grow_input(rig.graph, "x", 2), x);
+    assert_ptr_equal(graph_grow_input(rig.graph, "x", 3), graph_error_tensor(rig.graph));
+    assert_error(rig.graph, "the input x cannot become 3 columns wide");
+    rig_free(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names),     cmocka_unit_test(many_names),            cmocka_unit_test(scopes_have_a_limit), cmocka_unit_test(inputs),
+        cmocka_unit_test(names),     cmocka_unit_test(input_grows), cmocka_unit_test(many_names),            cmocka_unit_test(scopes_have_a_limit), cmocka_unit_test(inputs),
         cmocka_unit_test(constants), cmocka_unit_test(the_first_error_stays), cmocka_unit_test(errors_say_what),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
