@@ -71,10 +71,18 @@ struct program_target {
     int64_t classes;                      /* 0: any number */
 };
 int program_target(struct program *program, const struct program_target *target, pil_status *status);
+/* Gives the target at `first`, which was asked for without them, its vocabulary (NULL: none) and classes. Once it has them a
+ * request that says neither finds it too. Errors: it has others; the program is finished. */
+bool program_target_words(struct program *program, int first, const char *const *vocabulary, size_t count, int64_t classes,
+                          pil_status *status);
+/* A raw field as columns of the block of numbers, which every row must have `width` of. Returns the first. */
+int program_dense(struct program *program, const char *field, int64_t width, pil_status *status);
 /* Field types that the input section states ("hourofday" -> int64); anything else follows from the columns. With
  * PROGRAM_ANY_TYPE as its type a spec states the separators only. Before or after the requests, but before program_finish. */
 enum { PROGRAM_ANY_TYPE = FIELD_FLOAT + 1 };
 bool program_field(struct program *program, const struct field_spec *spec, pil_status *status);
+/* States the types of a dataset's fields. */
+bool program_dataset(struct program *program, const struct pil_dataset *dataset, pil_status *status);
 bool program_finish(struct program *program, pil_status *status);
 const struct field_spec *program_fields(const struct program *program, size_t *count); /* what a reader must supply */
 size_t program_feature_count(const struct program *program);
@@ -170,6 +178,10 @@ struct pil_tensor *column_input_layer(const struct column_inputs *inputs, struct
 struct pil_tensor *column_linear_model(const struct column_inputs *inputs, struct pil_column *const *columns, size_t count,
                                        int64_t units, enum combiner sparse_combiner, const char *scope, pil_status *status);
 struct pil_tensor *column_target(const struct column_inputs *inputs, int first, int64_t width); /* label or weight columns */
+/* A raw field: [batch, width]. */
+struct pil_tensor *column_dense(const struct column_inputs *inputs, const char *field, int64_t width, pil_status *status);
+/* Before plan_compile, when nothing more is asked of the program: gives the graph's numbers the width of the program's. */
+void column_settle(const struct column_inputs *inputs);
 struct pil_tensor *column_ids(const struct column_inputs *inputs, const struct pil_column *categorical, pil_status *status); /* sparse */
 /* Binds a batch to a session whose graph was built with these inputs. */
 void column_bind(struct session *session, const struct batch *batch, size_t feature_count);

@@ -114,7 +114,7 @@ static bool demand_all(const struct program *program, struct demands *demands, p
         struct column_use use = { target->name, FIELD_FLOAT, ACCEPT_FLOAT | ACCEPT_INT64 };
         if (target->words)
             use = (struct column_use){ target->name, FIELD_STRING, ACCEPT_STRING };
-        if (!demand_field(program, demands, &use, target->name, false, status))
+        if (!demand_field(program, demands, &use, target->name, target->required, status))
             return false;
     }
     return true;

@@ -9,9 +9,15 @@
 
 #include "column/internal.h"
 
+/* As wide as what has been asked of the program so far; only columns of it are ever read. */
 static struct pil_tensor *numbers_input(const struct column_inputs *inputs)
 {
-    return graph_input(inputs->graph, "numbers", DTYPE_FLOAT32, SHAPE(BATCH_DIM, program_number_count(inputs->program)), false);
+    return graph_grow_input(inputs->graph, "numbers", program_number_count(inputs->program));
+}
+
+void column_settle(const struct column_inputs *inputs)
+{
+    numbers_input(inputs);
 }
 
 static void feature_name(int feature, char out[32])
@@ -30,6 +36,12 @@ struct pil_tensor *column_ids(const struct column_inputs *inputs, const struct p
 struct pil_tensor *column_target(const struct column_inputs *inputs, int first, int64_t width)
 {
     return graph_op1(inputs->graph, "slice", &(struct op_slice_args){ 1, first, width }, numbers_input(inputs));
+}
+
+struct pil_tensor *column_dense(const struct column_inputs *inputs, const char *field, int64_t width, pil_status *status)
+{
+    int first = program_dense(inputs->program, field, width, status);
+    return first < 0 ? graph_error_tensor(inputs->graph) : column_target(inputs, first, width);
 }
 
 const struct pil_column *column_lookup_source(const struct pil_column *column)

@@ -113,9 +113,9 @@ int program_numbers(struct program *program, const struct pil_column *column, pi
     return (int)number->first;
 }
 
-static bool same_target(const struct target *target, const struct program_target *asked)
+static bool same_words(const struct target *target, const struct program_target *asked)
 {
-    if (strcmp(target->name, asked->field) != 0 || target->width != asked->width || target->classes != asked->classes)
+    if (target->classes != asked->classes)
         return false;
     if (!target->words || !asked->vocabulary)
         return !target->words && !asked->vocabulary;
@@ -123,6 +123,14 @@ static bool same_target(const struct target *target, const struct program_target
         if (map_find(target->words, slice_text(asked->vocabulary[i])) != (int64_t)i)
             return false;
     return map_count(target->words) == (int64_t)asked->vocabulary_count;
+}
+
+/* A label is asked for before the head that gives it a vocabulary: who says neither words nor classes takes what there is. */
+static bool same_target(const struct target *target, const struct program_target *asked)
+{
+    if (target->required || strcmp(target->name, asked->field) != 0 || target->width != asked->width)
+        return false;
+    return (!asked->vocabulary && asked->classes == 0) || same_words(target, asked);
 }
 
 static bool target_words(struct target *target, const struct program_target *asked, pil_status *status)
@@ -142,13 +150,10 @@ static bool target_words(struct target *target, const struct program_target *ask
     return target->words != NULL;
 }
 
-int program_target(struct program *program, const struct program_target *asked, pil_status *status)
+static int add_target(struct program *program, const struct program_target *asked, bool required, pil_status *status)
 {
     struct target *target;
 
-    for (size_t i = 0; i < program->target_count; i++)
-        if (same_target(&program->targets[i], asked))
-            return (int)program->targets[i].first;
     if (asked->width < 1) {
         status_fail(status, PIL_INVALID_ARGUMENT, "'%s' is asked for with %lld numbers", asked->field, (long long)asked->width);
         return -1;
@@ -157,7 +162,7 @@ int program_target(struct program *program, const struct program_target *asked, 
         !mem_grow(&program->targets, &program->target_capacity, program->target_count + 1, sizeof *program->targets, status))
         return -1;
     target = &program->targets[program->target_count];
-    *target = (struct target){ .width = asked->width, .classes = asked->classes, .field = -1 };
+    *target = (struct target){ .width = asked->width, .classes = asked->classes, .required = required, .field = -1 };
     target->name = arena_text(program->arena, asked->field, strlen(asked->field), status);
     if (!target->name || !target_words(target, asked, status) ||
         (target->first = take_columns(program, asked->width, asked->field, status)) < 0) {
@@ -166,6 +171,55 @@ int program_target(struct program *program, const struct program_target *asked, 
     }
     program->target_count++;
     return (int)target->first;
+}
+
+int program_target(struct program *program, const struct program_target *asked, pil_status *status)
+{
+    for (size_t i = 0; i < program->target_count; i++)
+        if (same_target(&program->targets[i], asked))
+            return (int)program->targets[i].first;
+    return add_target(program, asked, false, status);
+}
+
+int program_dense(struct program *program, const char *field, int64_t width, pil_status *status)
+{
+    for (size_t i = 0; i < program->target_count; i++) {
+        const struct target *target = &program->targets[i];
+        if (target->required && target->width == width && strcmp(target->name, field) == 0)
+            return (int)target->first;
+    }
+    return add_target(program, &(struct program_target){ .field = field, .width = width }, true, status);
+}
+
+bool program_target_words(struct program *program, int first, const char *const *vocabulary, size_t count, int64_t classes,
+                          pil_status *status)
+{
+    struct target *target = NULL;
+    struct program_target asked = { .vocabulary = vocabulary, .vocabulary_count = count, .classes = classes };
+
+    for (size_t i = 0; i < program->target_count; i++)
+        if (program->targets[i].first == first && !program->targets[i].required)
+            target = &program->targets[i];
+    if (!target)
+        return status_fail(status, PIL_INTERNAL, "column %d of the numbers is no label", first);
+    if (same_words(target, &asked))
+        return true;
+    if (target->words || target->classes != 0) {
+        status_fail(status, PIL_INVALID_ARGUMENT, "the label '%s' has %lld classes%s, and is asked for with %lld%s", target->name,
+                    (long long)target->classes, target->words ? " and a vocabulary" : "", (long long)classes,
+                    !vocabulary ? "" : target->words ? " and another vocabulary" : " and a vocabulary");
+        return status_hint(status, "heads that read one label agree on its classes; another label has another name");
+    }
+    asked.field = target->name;
+    if (!still_open(program, target->name, status))
+        return false;
+    if (!target_words(target, &asked, status)) {
+        map_free(target->words);
+        target->words = NULL;
+        return false;
+    }
+    target->classes = classes;
+    return true;
 }
 
 bool program_field(struct program *program, const struct field_spec *spec, pil_status *status)
@@ -187,6 +241,22 @@ bool program_field(struct program *program, const struct field_spec *spec, pil_s
     name = stated->name;
     *stated = *spec;
     stated->name = name;
+    return true;
+}
+
+bool program_dataset(struct program *program, const struct pil_dataset *dataset, pil_status *status)
+{
+    for (size_t i = 0; i < dataset->field_count; i++) {
+        const struct dataset_field *field = &dataset->fields[i];
+        struct field_spec spec = { .name = field->name,
+                                   .type = field->typed ? field->type : (enum field_type)PROGRAM_ANY_TYPE,
+                                   .separator = field->separator,
+                                   .weight_separator = field->weight_separator };
+        if (field->sized && field->width != 1)
+            spec.separator = '|'; /* nothing is separated by it: it says that rows have several values */
+        if (!program_field(program, &spec, status))
+            return false;
+    }
     return true;
 }
 

@@ -16,9 +16,11 @@ struct number {
     int64_t first; /* column of the block of numbers, and word of a record */
     int lane;
 };
+/* A label, a weight, or a raw field (`required`). */
 struct target {
     const char *name;
     int64_t first, width, classes;
+    bool required;
     int field;
     struct map *words; /* label_vocabulary, or NULL */
 };

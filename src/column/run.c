@@ -151,12 +151,12 @@ bool field_number(const struct field *field, int64_t entry, float *value)
 /* ---- drivers ------------------------------------------------------------------------------------------------- */
 
 /* Is there something in the cell, as categorical columns see it? In a field of one value "" and -1 are nothing (a dense tensor's
- * rule in TensorFlow); in a list they are values. */
+ * rule in TensorFlow); in a list they are values, unless all rows' lists are of one size (a dense tensor too). */
 static bool has_value(const struct field *field, int64_t entry)
 {
     if (!field->present[entry])
         return false;
-    if (field->spec->separator)
+    if (field->spec->separator && !field->dense)
         return true;
     return field->spec->type == FIELD_STRING ? field->texts[entry].size > 0 : field->ints[entry] != -1;
 }
@@ -342,7 +342,10 @@ static bool target_number(const struct target *target, const struct program_run 
         status_hint(run->status, "params.n_classes is how many there are; input.on_error: skip drops such rows");
     } else if (!field->present[entry] || (target->words && field->texts[entry].size == 0)) {
         status_fail(run->status, PIL_BAD_DATA, "the value is missing");
-        status_hint(run->status, "every row needs one to train or evaluate; input.on_error: skip drops rows that have none");
+        if (target->required)
+            status_hint(run->status, "a numeric_column has a default_value for such rows, a raw feature has none");
+        else
+            status_hint(run->status, "every row needs one to train or evaluate; input.on_error: skip drops rows that have none");
     } else {
         int64_t id = map_find(target->words, field->texts[entry]);
         *value = (float)id;
@@ -355,7 +358,18 @@ static bool target_number(const struct target *target, const struct program_run 
     return run_fail_at(run, row, field, NULL);
 }
 
-/* Labels and weights; zeros where the source has none (predicting). */
+/* All of a row's numbers at once, where nothing is to be checked of them. */
+static bool plain_numbers(const struct target *target, const struct field *field, int64_t begin, int32_t *out)
+{
+    size_t width = (size_t)target->width;
+
+    if (field->spec->type != FIELD_FLOAT || target->classes > 0 || memchr(field->present + begin, 0, width))
+        return false;
+    memcpy(out, field->floats + begin, width * sizeof *out);
+    return true;
+}
+
+/* Labels, weights and raw fields; zeros where the source has none (predicting). */
 static bool write_targets(const struct program *program, const struct program_run *run, int32_t *words)
 {
     size_t stride = program_record_words(program);
@@ -373,6 +387,8 @@ static bool write_targets(const struct program *program, const struct program_ru
                             (long long)(end - begin), (long long)target->width);
                 return run_fail_at(run, r, field, NULL);
             }
+            if (!field->absent && plain_numbers(target, field, begin, out))
+                continue;
             for (int64_t k = 0; k < target->width; k++) {
                 float value = 0;
                 if (!field->absent && !target_number(target, run, field, r, begin + k, &value))

@@ -30,7 +30,9 @@ static void requests(void **state)
     assert_int_equal(program_target(program, &word, &status), 4);
     word.vocabulary = others;
     assert_int_equal(program_target(program, &word, &status), 5);
-    late.classes = 0;
+    late.classes = 0; /* says nothing: what there is */
+    assert_int_equal(program_target(program, &late, &status), 3);
+    late.classes = 3;
     assert_int_equal(program_target(program, &late, &status), 6);
     assert_int_equal(program_feature_count(program), 3);
     assert_int_equal(program_number_count(program), 7);
@@ -189,6 +191,88 @@ static void definition_of_label(void **state)
     assert_true(hash[0] != hash[1]);
 }
 
+/* A label that is asked for before the head that knows its classes; a raw field beside it. */
+static void words_come_later(void **state)
+{
+    (void)state;
+    static const char *const words[] = { "no", "yes" }, *const others[] = { "no", "maybe" }, *const twice[] = { "a", "a" };
+    pil_status status = { 0 };
+    struct program *program = program_new(&(struct program_options){ 0 }, &status);
+    const struct program_target late = { .field = "late", .width = 1 }, known = { "late", 1, words, 2, 2 };
+    assert_int_equal(program_target(program, &late, &status), 0);
+    assert_int_equal(program_dense(program, "raw", 9, &status), 1);
+    assert_int_equal(program_dense(program, "late", 1, &status), 10); /* not the label: every row must have it */
+    assert_int_equal(program_dense(program, "raw", 9, &status), 1);
+    assert_false(program_target_words(program, 0, twice, 2, 2, &status));
+    ASSERT_TEXT(status, "the vocabulary of 'late' has 'a' twice");
+    status = OK_STATUS;
+    assert_false(program_target_words(program, 1, words, 2, 2, &status));
+    assert_int_equal(status.code, PIL_INTERNAL);
+    status = OK_STATUS;
+    assert_true(program_target_words(program, 0, words, 2, 2, &status));
+    assert_true(program_target_words(program, 0, words, 2, 2, &status));
+    assert_false(program_target_words(program, 0, others, 2, 2, &status));
+    ASSERT_TEXT(status, "the label 'late' has 2 classes and a vocabulary, and is asked for with 2 and another vocabulary");
+    status = OK_STATUS;
+    assert_false(program_target_words(program, 0, NULL, 0, 3, &status));
+    ASSERT_TEXT(status, "the label 'late' has 2 classes and a vocabulary, and is asked for with 3");
+    status = OK_STATUS;
+    assert_int_equal(program_target(program, &late, &status), 0);
+    assert_int_equal(program_target(program, &known, &status), 0);
+    assert_int_equal(program_number_count(program), 11);
+
+    /* As words the label's field is text, and so no number for a model function. */
+    assert_false(program_finish(program, &status));
+    ASSERT_TEXT(status, "field 'late' is read as string by 'late' and as float32 by 'late'");
+    program_free(program);
+    status = OK_STATUS;
+
+    program = program_new(&(struct program_options){ 0 }, &status);
+    assert_int_equal(program_target(program, &late, &status), 0);
+    assert_true(program_finish(program, &status));
+    assert_true(program_target_words(program, 0, NULL, 0, 0, &status));
+    assert_false(program_target_words(program, 0, NULL, 0, 2, &status));
+    assert_int_equal(status.code, PIL_INTERNAL);
+    program_free(program);
+}
+
+/* What a dataset says of its fields. */
+static void datasets_state_fields(void **state)
+{
+    (void)state;
+    static const float numbers[18] = { 0 };
+    static const int64_t ids[2] = { 1, 2 };
+    pil_dataset *dataset = pil_dataset_from_arrays(
+        PIL_ARRAYS({ "raw", .floats = numbers, .rows = 2, .shape = { 9 } }, { "id", .ints = ids, .rows = 2 }), false);
+    pil_status status = pil_dataset_status(dataset);
+    struct program *program = program_new(&(struct program_options){ 0 }, &status);
+    size_t count;
+    assert_int_equal(program_dense(program, "raw", 9, &status), 0);
+    assert_int_equal(program_dense(program, "id", 1, &status), 9);
+    assert_true(program_dataset(program, dataset, &status));
+    assert_true(program_finish(program, &status));
+    const struct field_spec *fields = program_fields(program, &count);
+    assert_int_equal(count, 2);
+    assert_int_equal(fields[0].type, FIELD_FLOAT);
+    assert_true(fields[0].separator != 0 && fields[0].required);
+    assert_int_equal(fields[1].type, FIELD_INT64);
+    assert_int_equal(fields[1].separator, 0);
+    program_free(program);
+
+    pil_dataset *files = pil_csv_dataset(PIL_WORDS("a.csv"), 10, .fields = PIL_CSV_FIELDS({ "raw", .separator = ';' }));
+    status = pil_dataset_status(files);
+    program = program_new(&(struct program_options){ 0 }, &status);
+    assert_int_equal(program_dense(program, "raw", 9, &status), 0);
+    assert_true(program_dataset(program, files, &status));
+    assert_true(program_finish(program, &status));
+    fields = program_fields(program, &count);
+    assert_int_equal(fields[0].type, FIELD_FLOAT);
+    assert_int_equal(fields[0].separator, ';');
+    program_free(program);
+    pil_dataset_free(files);
+    pil_dataset_free(dataset);
+}
+
 static void memory(void **state)
 {
     (void)state;
@@ -229,7 +313,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests),           cmocka_unit_test(wrong_requests),      cmocka_unit_test(memory),
-        cmocka_unit_test(definitions_differ), cmocka_unit_test(definition_of_label),
+        cmocka_unit_test(definitions_differ), cmocka_unit_test(words_come_later),
+        cmocka_unit_test(datasets_state_fields),
+        cmocka_unit_test(definition_of_label),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
