@@ -336,6 +336,19 @@ void args_print(const struct arg_table *table, const void *options,
 void args_schema(const struct arg_table *table, struct text *out);    /* JSON Schema object */
 void args_reference(const struct arg_table *table, struct text *out); /* a Markdown table */
 
+/* ---- flow.c -------------------------------------------------------------------------------------------------- */
+
+/* A file of records, one a line: a word and a value as args_print writes it, "variable {name: w, shape: [3]}". */
+struct flow_reader {
+    struct slice rest; /* at first the whole text */
+    const char *file;  /* its name in errors */
+    int line;          /* of the record read last, from 1 */
+};
+/* The next record; the value and all below it lie in the arena. False at the end (status ok) and on damage. */
+bool flow_next(struct flow_reader *reader, struct slice *word, struct value **value, struct arena *arena, pil_status *status);
+/* PIL_BAD_DATA with the place of the record read last. Returns false. */
+bool flow_fail(const struct flow_reader *reader, pil_status *status, const char *what);
+
 /* ---- log.c --------------------------------------------------------------------------------------------------- */
 
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
