@@ -100,13 +100,22 @@ static void indicator_run(struct op_run *run)
     }
 }
 
+static const struct arg lookup_arguments[] = {
+    { "combiner", &ARG_CHOICE, offsetof(struct op_lookup_args, combiner), "how a row's ids are put together", .extra = op_combiner_words },
+    { "max_norm", &ARG_FLOAT, offsetof(struct op_lookup_args, max_norm), "longer rows of the table are scaled down; 0: no limit" },
+    { "pairs", &OP_ARG_INT, offsetof(struct op_lookup_args, pairs), "of ids and a table" },
+};
+static const struct arg indicator_arguments[] = {
+    { "depth", &ARG_INT, offsetof(struct op_indicator_args, depth), "number of ids" },
+};
+
 static const struct op_row rows[] = {
-    { .name = "lookup", .help = "rows of tables by id, combined per row, pairs added", .args_size = sizeof(struct op_lookup_args),
+    { .name = "lookup", .help = "rows of tables by id, combined per row, pairs added", OP_ARGUMENTS(struct op_lookup_args, lookup_arguments),
       .min_inputs = 2, .max_inputs = -1, .flags = OP_WRITES_STRIDED | OP_READS_TABLES, .infer = lookup_infer, .run = lookup_run,
       .gradient = lookup_gradient, .work = lookup_work },
-    { .name = "lookup_gradient", .help = "a table's gradient as a record", .args_size = sizeof(struct op_lookup_args), .min_inputs = 3,
+    { .name = "lookup_gradient", .help = "a table's gradient as a record", OP_ARGUMENTS(struct op_lookup_args, lookup_arguments), .min_inputs = 3,
       .max_inputs = 3, .flags = OP_RECORD | OP_TAKES_VIEWS | OP_READS_TABLES, .infer = record_infer },
-    { .name = "indicator", .help = "counts of ids per row", .args_size = sizeof(struct op_indicator_args), .min_inputs = 1,
+    { .name = "indicator", .help = "counts of ids per row", OP_ARGUMENTS(struct op_indicator_args, indicator_arguments), .min_inputs = 1,
       .max_inputs = 1, .flags = OP_WRITES_STRIDED, .infer = indicator_infer, .run = indicator_run },
 };
 OP_ROWS_OF(embed);

@@ -184,8 +184,15 @@ static void bias_gradient_run(struct op_run *run)
         run->kernels->bias_gradient(tensor_floats(dp) + r * dp->ld, last, dp->cols / last, last, out);
 }
 
+static const struct arg matmul_arguments[] = {
+    { "transpose_a", &ARG_BOOL, offsetof(struct op_matmul_args, transpose_a), "the first input's axes are exchanged" },
+    { "gate", &ARG_BOOL, offsetof(struct op_matmul_args, gate), "the last input gates the product" },
+    { "bias", &ARG_BOOL, offsetof(struct op_matmul_args, bias), "the third input is added" },
+    { "activation", &ARG_CHOICE, offsetof(struct op_matmul_args, activation), "what the sum goes through", .extra = op_activation_words },
+};
+
 static const struct op_row rows[] = {
-    { .name = "matmul", .help = "act(x W + b), the bias and the activation fused", .args_size = sizeof(struct op_matmul_args),
+    { .name = "matmul", .help = "act(x W + b), the bias and the activation fused", OP_ARGUMENTS(struct op_matmul_args, matmul_arguments),
       .min_inputs = 2, .max_inputs = 4, .infer = matmul_infer, .run = matmul_run, .gradient = matmul_gradient, .work = matmul_work },
     { .name = "bias_gradient", .help = "column sums over the batch", .min_inputs = 1, .max_inputs = 1, .infer = bias_gradient_infer,
       .run = bias_gradient_run },

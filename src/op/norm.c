@@ -209,17 +209,25 @@ static void batch_norm_gradient(struct op_gradient *g)
         g->input_gradients[4] = sums_row(g, sums, 0, shape.dims[shape.rank - 1]);
 }
 
+static const struct arg count_arguments[] = {
+    { "factor", &ARG_INT, offsetof(struct op_count_args, factor), "positions of a channel in a row" },
+};
+static const struct arg norm_arguments[] = {
+    { "epsilon", &ARG_FLOAT, offsetof(struct op_norm_args, epsilon), "added to the variance" },
+    { "training", &ARG_BOOL, offsetof(struct op_norm_args, training), "mean and variance are the batch's own" },
+};
+
 static const struct op_row rows[] = {
     { .name = "moments", .help = "sums and sums of squares over the batch", .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS,
       .infer = moments_infer, .run = moments_run },
-    { .name = "moments_mean", .help = "mean and biased variance from the sums", .args_size = sizeof(struct op_count_args), .min_inputs = 1,
+    { .name = "moments_mean", .help = "mean and biased variance from the sums", OP_ARGUMENTS(struct op_count_args, count_arguments), .min_inputs = 1,
       .max_inputs = 1, .outputs = 2, .infer = moments_mean_infer, .run = moments_mean_run },
-    { .name = "batch_norm", .help = "gamma (x - mean) / sqrt(variance + epsilon) + beta", .args_size = sizeof(struct op_norm_args),
+    { .name = "batch_norm", .help = "gamma (x - mean) / sqrt(variance + epsilon) + beta", OP_ARGUMENTS(struct op_norm_args, norm_arguments),
       .min_inputs = 5, .max_inputs = 5, .flags = OP_TAKES_VIEWS, .infer = batch_norm_infer, .run = batch_norm_run,
       .gradient = batch_norm_gradient },
-    { .name = "batch_norm_sums", .help = "sum dy and sum dy xhat", .args_size = sizeof(struct op_norm_args), .min_inputs = 4,
+    { .name = "batch_norm_sums", .help = "sum dy and sum dy xhat", OP_ARGUMENTS(struct op_norm_args, norm_arguments), .min_inputs = 4,
       .max_inputs = 4, .flags = OP_TAKES_VIEWS, .infer = batch_norm_sums_infer, .run = batch_norm_sums_run },
-    { .name = "batch_norm_dx", .help = "batch_norm's gradient for x", .args_size = sizeof(struct op_norm_args), .min_inputs = 5,
+    { .name = "batch_norm_dx", .help = "batch_norm's gradient for x", OP_ARGUMENTS(struct op_norm_args, norm_arguments), .min_inputs = 5,
       .max_inputs = 6, .flags = OP_TAKES_VIEWS, .infer = batch_norm_dx_infer, .run = batch_norm_dx_run },
 };
 OP_ROWS_OF(norm);
