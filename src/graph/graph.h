@@ -93,6 +93,13 @@ bool graph_gradients(struct pil_graph *graph, struct pil_tensor *loss);
 /* Trainable variables that got no gradient: names in the graph's arena. */
 size_t graph_without_gradient(const struct pil_graph *graph, const char ***names);
 
+/* ---- save.c ---- */
+/* Appends the nodes that some tensors need, in their order, as records of flow text (base.h), and which tensors are wanted. */
+bool graph_save(const struct pil_graph *graph, struct pil_tensor *const *wanted, size_t count, struct text *out, pil_status *status);
+/* Reads such records up to the last of them. The wanted tensors lie in the graph's arena, in the order given to graph_save.
+ * PIL_BAD_DATA with the file's line where it is no graph, PIL_UNSUPPORTED where it is a newer version's. */
+struct pil_graph *graph_load(struct flow_reader *reader, struct pil_tensor ***wanted, size_t *count, pil_status *status);
+
 /* ---- plan.c, phase.c, place.c ---- */
 struct plan;
 /* Keeps what the fetches need (and, when graph_gradients was called, every gradient and moving update). The graph must outlive
