@@ -21,7 +21,7 @@ static inline bool bench_declare(struct store *store, const struct pil_graph *gr
             return false;
         stored->trainable = true;
         stored->initializer = variable->initializer;
-        if (!optimizer_declare(optimizer, store, stored, scope, status))
+        if (!optimizer_declare(optimizer, store, stored, &(struct optimizer_names){ .scope = scope }, status))
             return false;
     }
     return store_allocate(store, status);

@@ -84,7 +84,7 @@ static void declare(struct store *store, const struct pil_graph *graph, const st
         check();
         stored->trainable = true;
         stored->initializer = variable->initializer;
-        optimizer_declare(optimizer, store, stored, "training/X", &status);
+        optimizer_declare(optimizer, store, stored, &(struct optimizer_names){ .scope = "training/X" }, &status);
     }
     store_allocate(store, &status);
     store_initialize(store, 1, NULL, &status);

@@ -362,9 +362,9 @@ static bool prepare(struct cycle *cycle, pil_status *status)
     struct estimator *estimator = cycle->estimator;
     const struct model *model = estimator->model;
     struct updater_part parts[PART_NONE] = {
-        { .optimizer = model->linear_optimizer, .group = PART_LINEAR, .scope = estimator->scopes[PART_LINEAR],
+        { .optimizer = model->linear_optimizer, .group = PART_LINEAR, .names = estimator->names[PART_LINEAR],
           .own_iter = model->kind == ESTIMATOR_COMBINED && model->dnn_count > 0 },
-        { .optimizer = model->dnn_optimizer, .group = PART_DNN, .scope = estimator->scopes[PART_DNN] },
+        { .optimizer = model->dnn_optimizer, .group = PART_DNN, .names = estimator->names[PART_DNN] },
     };
     if (!mode_bind(estimator, MODE_TRAIN, status) || !open_feed(cycle, status))
         return false;

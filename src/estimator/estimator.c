@@ -11,14 +11,23 @@
 
 /* ---- variables ---- */
 
-/* "training/Adagrad"; where both parts of a combined model have one class, the linear part's is "training/Adagrad_1". */
-static bool name_scopes(struct estimator *estimator, pil_status *status)
+/* "training/Adagrad"; where both parts of a combined model have one class, the linear part's is "training/Adagrad_1". 1.x:
+ * slots of a linear and of a dnn model are named after the only part of their variable. */
+static bool name_optimizers(struct estimator *estimator, pil_status *status)
 {
     const struct model *model = estimator->model;
     const char *linear = optimizer_class(&model->linear_optimizer), *dnn = optimizer_class(&model->dnn_optimizer);
-    bool twice = model->kind == ESTIMATOR_COMBINED && model->linear_count && model->dnn_count && strcmp(linear, dnn) == 0;
-    estimator->scopes[PART_LINEAR] = arena_format(estimator->arena, status, "training/%s%s", linear, twice ? "_1" : "");
-    estimator->scopes[PART_DNN] = arena_format(estimator->arena, status, "training/%s", dnn);
+    bool both = model->kind == ESTIMATOR_COMBINED && model->linear_count && model->dnn_count, twice = both && strcmp(linear, dnn) == 0;
+    struct optimizer_names *names = estimator->names;
+    if (model->tensorflow == 1) {
+        bool linear_alone = model->kind == ESTIMATOR_LINEAR, dnn_alone = model->kind == ESTIMATOR_DNN;
+        names[PART_LINEAR] = (struct optimizer_names){ .part = linear_alone ? "part_0" : NULL, .powers = linear_alone ? "linear/head" : "head",
+                                                       .number = twice };
+        names[PART_DNN] = (struct optimizer_names){ .part = dnn_alone ? "t_0" : NULL, .powers = dnn_alone ? "dnn/head" : "head" };
+        return true;
+    }
+    names[PART_LINEAR].scope = arena_format(estimator->arena, status, "training/%s%s", linear, twice ? "_1" : "");
+    names[PART_DNN].scope = arena_format(estimator->arena, status, "training/%s", dnn);
     return status_ok(status);
 }
 
@@ -52,8 +61,8 @@ static bool declare(struct estimator *estimator, const struct pil_graph *graph, 
     if (!moves)
         return true;
     used[stored->group] = true;
-    return optimizer_declare(part_optimizer(estimator->model, stored->group), estimator->store, stored, estimator->scopes[stored->group],
-                             status);
+    return optimizer_declare(part_optimizer(estimator->model, stored->group), estimator->store, stored,
+                             &estimator->names[stored->group], status);
 }
 
 static bool declare_all(struct estimator *estimator, const struct pil_graph *graph, bool training, pil_status *status)
@@ -66,8 +75,8 @@ static bool declare_all(struct estimator *estimator, const struct pil_graph *gra
             return false;
     for (int part = 0; part < PART_NONE; part++) {
         bool iter = part == PART_LINEAR && used[PART_DNN];
-        if (used[part] && !optimizer_declare_hypers(part_optimizer(estimator->model, part), estimator->store, estimator->scopes[part],
-                                                    iter, status))
+        if (used[part] && !optimizer_declare_scalars(part_optimizer(estimator->model, part), estimator->store, &estimator->names[part], iter,
+                                                     status))
             return false;
     }
     return true;
@@ -207,7 +216,7 @@ static bool start(struct estimator *estimator, pil_status *status)
     estimator->program = program_new(&options, status);
     estimator->store = store_new(status);
     return status_ok(status) && canned_register(model, estimator->program, &estimator->inputs, status) &&
-           program_finish(estimator->program, status) && name_scopes(estimator, status) && mode_prepare(estimator, first, status) &&
+           program_finish(estimator->program, status) && name_optimizers(estimator, status) && mode_prepare(estimator, first, status) &&
            declare_all(estimator, estimator->runs[first].canned.graph, estimator->options.training, status) &&
            store_allocate(estimator->store, status) && fill_store(estimator, status);
 }

@@ -24,7 +24,7 @@ struct estimator {
     struct canned_inputs inputs;
     struct store *store;
     struct mode_run runs[3];
-    const char *scopes[PART_COUNT]; /* of the optimizers' names in checkpoints */
+    struct optimizer_names names[PART_COUNT]; /* of the optimizers in checkpoints */
     struct file_lock *lock;         /* of the model_dir while training */
     const char *restored;           /* the checkpoint the values came from, or NULL */
     struct head_metrics *metrics;   /* of the last evaluation */

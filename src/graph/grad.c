@@ -138,6 +138,8 @@ bool graph_gradients(struct pil_graph *graph, struct pil_tensor *loss)
         graph_fail(graph, "gradients were added to this graph already");
         return false;
     }
+    if (graph->forward_only)
+        return true;
     struct walk walk = { .graph = graph, .node_count = graph->node_count };
     walk.parts = arena_alloc(graph->arena, walk.node_count * sizeof *walk.parts, &graph->status);
     walk.needed = arena_alloc(graph->arena, walk.node_count * sizeof *walk.needed, &graph->status);
@@ -155,7 +157,23 @@ bool graph_gradients(struct pil_graph *graph, struct pil_tensor *loss)
         combine_dense(graph, &graph->variables[i]->gradient);
     graph_pop_scope(graph);
     graph->has_gradients = ok;
+    graph->loss = loss;
     return ok && status_ok(&graph->status);
+}
+
+void graph_forward_only(struct pil_graph *graph)
+{
+    graph->forward_only = true;
+}
+
+bool graph_is_forward_only(const struct pil_graph *graph)
+{
+    return graph->forward_only;
+}
+
+struct pil_tensor *graph_loss(const struct pil_graph *graph)
+{
+    return graph->loss;
 }
 
 size_t graph_without_gradient(const struct pil_graph *graph, const char ***names)

@@ -90,6 +90,11 @@ void graph_moving(struct pil_graph *graph, struct pil_tensor *variable, struct p
 /* ---- grad.c ---- */
 /* Adds the gradients of a scalar loss with respect to every trainable variable it depends on. Once per graph. */
 bool graph_gradients(struct pil_graph *graph, struct pil_tensor *loss);
+/* Said before the model is built: the graph evaluates or predicts. graph_gradients then looks at the loss and adds nothing. */
+void graph_forward_only(struct pil_graph *graph);
+bool graph_is_forward_only(const struct pil_graph *graph);
+/* What the gradients are of; NULL: none were added. */
+struct pil_tensor *graph_loss(const struct pil_graph *graph);
 /* Trainable variables that got no gradient: names in the graph's arena. */
 size_t graph_without_gradient(const struct pil_graph *graph, const char ***names);
 

@@ -58,7 +58,8 @@ struct pil_graph {
     int scope_depth;
     struct node error_node;
     struct pil_tensor error_tensor;
-    bool has_gradients;
+    bool has_gradients, forward_only;
+    struct pil_tensor *loss; /* what the gradients are of */
 };
 struct node *graph_add_node(struct pil_graph *graph, enum node_kind kind, const char *name, int output_count);
 

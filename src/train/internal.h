@@ -34,16 +34,25 @@ struct optimizer_row {
 };
 /* Fields of type float or double that are outside of what their table allows, or no number. */
 bool limits_check(const struct arg_table *table, const void *fields, pil_status *status);
+/* The name of a scalar that an optimizer carries (rule.c's order), or an empty text. */
+bool optimizer_carry_name(const struct optimizer *optimizer, const struct optimizer_names *names, int i, struct text *out);
 /* Refuses what cannot be: arguments out of range or at odds with each other. */
 bool optimizer_check(const struct optimizer *optimizer, pil_status *status);
 /* What is null or 0 where the class takes its own instead; then optimizer_check. at: where it is said, or NULL. */
 bool optimizer_complete(struct optimizer *optimizer, const struct value *at, pil_status *status);
 
 /* ---- rule.c ---- */
-/* What an optimizer does in one step: the kernel's numbers, corrected for the step. steps: taken before this one. cache:
- * Nadam's product of momenta up to the step before, which becomes this step's in *next_cache. */
-struct update rule_of(const struct optimizer *optimizer, int64_t steps, float cache, float *next_cache);
-float rule_cache(const struct optimizer *optimizer, int64_t steps); /* that product after so many steps */
+/* What an optimizer carries from step to step besides its slots: Nadam's product of momenta so far; of 1.x Adam the powers of
+ * beta_1 and beta_2 for the next step, products of floats as TensorFlow keeps them. */
+enum { CARRY_SIZE = 2 };
+struct rule_carry {
+    float values[CARRY_SIZE];
+};
+struct rule_carry rule_carry(const struct optimizer *optimizer, int64_t steps); /* after so many steps */
+int rule_carries(const struct optimizer *optimizer);                            /* how many values there are */
+/* What an optimizer does in one step: the kernel's numbers, corrected for the step. steps: taken before this one. `next` gets
+ * what it carries after the step. */
+struct update rule_of(const struct optimizer *optimizer, int64_t steps, struct rule_carry carry, struct rule_carry *next);
 /* A used row whose gradient is 0 is as if it were not used. */
 bool rule_is_idle(enum update_formula formula);
 

@@ -414,30 +414,41 @@ int optimizer_slots(const struct optimizer *optimizer)
 
 /* ---- declaring ----------------------------------------------------------------------------------------------- */
 
-static bool refuse_v1(const struct optimizer *optimizer, pil_status *status)
-{
-    if (optimizer->flavour != FLAVOUR_V1)
-        return true;
-    status_fail(status, PIL_UNSUPPORTED, "this version cannot train with the optimizers of TensorFlow 1 (%s)",
-                optimizer_class(optimizer));
-    return status_hint(status, "take `tensorflow: 2`; a model of TensorFlow 1 can be evaluated and exported");
-}
-
 static float slot_start(const struct optimizer *optimizer, enum slot_start start)
 {
     return start == START_ACCUMULATOR ? optimizer->options.initial_accumulator_value : start == START_ONE ? 1.0f : 0.0f;
 }
 
-bool optimizer_declare(const struct optimizer *optimizer, struct store *store, struct variable *variable, const char *scope,
-                       pil_status *status)
+static void put_scope(struct text *out, const char *scope)
+{
+    text_clear(out);
+    if (scope && scope[0])
+        text_format(out, "%s/", scope);
+}
+
+/* "<variable>/Ftrl_1": 1.x's slots begin with the optimizer's name, so another name changes them. */
+static void name_v1_slot(const struct optimizer *optimizer, const struct optimizer_names *names, const char *variable,
+                         const char *slot, struct text *out)
+{
+    put_scope(out, names->scope);
+    text_format(out, "%s/", variable);
+    if (names->part)
+        text_format(out, "%s/", names->part);
+    text_format(out, "%s%s", optimizer_class(optimizer), slot + strlen(optimizer->row->class_name));
+}
+
+bool optimizer_declare(const struct optimizer *optimizer, struct store *store, struct variable *variable,
+                       const struct optimizer_names *names, pil_status *status)
 {
     const struct optimizer_shape *shape = optimizer->row->shape(&optimizer->options);
     struct text name = { 0 };
-    if (!refuse_v1(optimizer, status))
-        return false;
     for (int k = 0; k < update_slots(shape->formula) && status_ok(status); k++) {
-        text_clear(&name);
-        text_format(&name, "%s/%s/%s", scope, variable->name, shape->slots[k]);
+        if (optimizer->flavour == FLAVOUR_V1) {
+            name_v1_slot(optimizer, names, variable->name, shape->slots[k], &name);
+        } else {
+            text_clear(&name);
+            text_format(&name, "%s/%s/%s", names->scope, variable->name, shape->slots[k]);
+        }
         if (text_ok(&name, status))
             store_add_slot(store, variable, name.data, slot_start(optimizer, shape->starts[k]), status);
     }
@@ -445,25 +456,30 @@ bool optimizer_declare(const struct optimizer *optimizer, struct store *store, s
     return status_ok(status);
 }
 
-static struct variable *declare_scalar(struct store *store, const char *scope, const char *name, enum dtype dtype,
-                                       pil_status *status)
+/* Of a list of one optimizer's scalars; `name` is changed. */
+struct scalars {
+    struct store *store;
+    const char *scope;
+    struct text name;
+    pil_status *status;
+};
+
+static struct variable *declare_scalar(struct scalars *scalars, const char *name, enum dtype dtype)
 {
-    struct text full = { 0 };
-    struct variable *variable = NULL;
-    text_format(&full, "%s/%s", scope, name);
-    if (text_ok(&full, status))
-        variable = store_declare(store, full.data, dtype, SHAPE_SCALAR, STORE_PLAIN, status);
-    text_free(&full);
-    return variable;
+    put_scope(&scalars->name, scalars->scope);
+    text_append_text(&scalars->name, name);
+    if (!text_ok(&scalars->name, scalars->status))
+        return NULL;
+    return store_declare(scalars->store, scalars->name.data, dtype, SHAPE_SCALAR, STORE_PLAIN, scalars->status);
 }
 
-static bool declare_float(struct store *store, const char *scope, const char *name, double value, bool hyper, pil_status *status)
+static bool declare_float(struct scalars *scalars, const char *name, double value, bool hyper)
 {
-    struct variable *variable = declare_scalar(store, scope, name, DTYPE_FLOAT32, status);
+    struct variable *variable = declare_scalar(scalars, name, DTYPE_FLOAT32);
     if (!variable)
         return false;
     variable->hyper = hyper;
-    variable->initializer = (pil_initializer){ .kind = PIL_INITIALIZER_CONSTANT, .a = (float)value };
+    variable->initializer = (struct pil_initializer){ .kind = PIL_INITIALIZER_CONSTANT, .a = (float)value };
     return true;
 }
 
@@ -476,24 +492,56 @@ static double float_argument(const struct optimizer *optimizer, const char *name
     return 0;
 }
 
-bool optimizer_declare_hypers(const struct optimizer *optimizer, struct store *store, const char *scope, bool iter,
-                              pil_status *status)
+static bool declare_hypers(const struct optimizer *optimizer, struct scalars *scalars)
 {
     const struct optimizer_options *o = &optimizer->options;
-    if (!refuse_v1(optimizer, status))
-        return false;
     /* A schedule is no number: TensorFlow stores none either. */
-    if (o->learning_rate.kind == SCHEDULE_CONSTANT &&
-        !declare_float(store, scope, "learning_rate", o->learning_rate.rate, true, status))
+    if (o->learning_rate.kind == SCHEDULE_CONSTANT && !declare_float(scalars, "learning_rate", o->learning_rate.rate, true))
         return false;
-    if (!declare_float(store, scope, "decay", (double)o->decay_rate, true, status))
+    if (!declare_float(scalars, "decay", (double)o->decay_rate, true))
         return false;
     for (size_t i = 0; i < COUNT_OF(optimizer->row->hypers) && optimizer->row->hypers[i]; i++) {
         const char *name = optimizer->row->hypers[i];
-        if (!declare_float(store, scope, name, float_argument(optimizer, name), true, status))
+        if (!declare_float(scalars, name, float_argument(optimizer, name), true))
             return false;
     }
-    if (optimizer->row->shape(o)->formula == UPDATE_NADAM && !declare_float(store, scope, "momentum_cache", 1, false, status))
-        return false;
-    return !iter || declare_scalar(store, scope, "iter", DTYPE_INT64, status);
+    return true;
+}
+
+bool optimizer_carry_name(const struct optimizer *optimizer, const struct optimizer_names *names, int i, struct text *out)
+{
+    bool v1 = optimizer->flavour == FLAVOUR_V1;
+    put_scope(out, v1 && names->powers ? names->powers : names->scope);
+    if (v1)
+        text_format(out, "beta%d_power", i + 1);
+    else
+        text_append_text(out, "momentum_cache");
+    if (v1 && names->number > 0)
+        text_format(out, "_%d", names->number);
+    return !out->failed;
+}
+
+static bool declare_carried(const struct optimizer *optimizer, struct scalars *scalars, const struct optimizer_names *names)
+{
+    struct rule_carry first = rule_carry(optimizer, 0);
+    struct text name = { 0 };
+    scalars->scope = NULL;
+    for (int i = 0; i < rule_carries(optimizer) && status_ok(scalars->status); i++) {
+        optimizer_carry_name(optimizer, names, i, &name);
+        if (text_ok(&name, scalars->status))
+            declare_float(scalars, name.data, (double)first.values[i], false);
+    }
+    text_free(&name);
+    return status_ok(scalars->status);
+}
+
+bool optimizer_declare_scalars(const struct optimizer *optimizer, struct store *store, const struct optimizer_names *names,
+                               bool iter, pil_status *status)
+{
+    struct scalars scalars = { .store = store, .scope = names->scope, .status = status };
+    bool ok = optimizer->flavour == FLAVOUR_V1 || (declare_hypers(optimizer, &scalars) &&
+                                                   (!iter || declare_scalar(&scalars, "iter", DTYPE_INT64)));
+    ok = ok && declare_carried(optimizer, &scalars, names);
+    text_free(&scalars.name);
+    return ok;
 }

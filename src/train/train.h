@@ -88,23 +88,29 @@ const char *optimizer_class(const struct optimizer *optimizer);            /* "A
 int optimizer_slots(const struct optimizer *optimizer);
 /* The i-th optimizer's arguments, for help and schema; NULL beyond the last. */
 const struct arg_table *optimizer_arguments(enum optimizer_flavour flavour, size_t i);
-/* Declares, before store_allocate, a variable's slots and (once per scope) the optimizer's hyper-parameters.
- * scope: "training/Adagrad" or "training/Adagrad_1" (2.x). iter: the combined model's linear part has its own step count
- * "<scope>/iter". 1.x names its slots after the variable (model-dir.md). */
-bool optimizer_declare(const struct optimizer *optimizer, struct store *store, struct variable *variable, const char *scope,
-                       pil_status *status);
-bool optimizer_declare_hypers(const struct optimizer *optimizer, struct store *store, const char *scope, bool iter,
-                              pil_status *status);
+/* How an optimizer's variables are called in checkpoints (model-dir.md). */
+struct optimizer_names {
+    const char *scope;  /* Keras: "training/Adagrad". 1.x: in front of slots and powers, "OptimizeLoss"; NULL: nothing */
+    const char *part;   /* 1.x canned models: between a variable and its slot, "part_0" or "t_0"; NULL: nothing */
+    const char *powers; /* 1.x: where Adam's powers of beta are, "dnn/head"; NULL: in `scope` */
+    int number;         /* 1.x: of the optimizer, for "beta1_power_1" */
+};
+/* Declares, before store_allocate, a variable's slots and (once for an optimizer) its scalars: Keras's hyper-parameters, 1.x's
+ * powers of beta. iter: of several Keras optimizers all but one count their steps in "<scope>/iter". */
+bool optimizer_declare(const struct optimizer *optimizer, struct store *store, struct variable *variable,
+                       const struct optimizer_names *names, pil_status *status);
+bool optimizer_declare_scalars(const struct optimizer *optimizer, struct store *store, const struct optimizer_names *names,
+                               bool iter, pil_status *status);
 
-/* Applies gradients after a session's run. One updater for a model; parts of it may use different optimizers. */
+/* Applies gradients after a session's run. One updater for a model; parts of it may use different optimizers. A part whose
+ * optimizer has no row leaves its variables alone, whatever their gradients. */
 struct updater_part {
     struct optimizer optimizer;
-    int group;         /* the store's group of its dense variables */
-    const char *scope; /* for hyper-parameters kept in the store (Nadam's momentum_cache, iter), or NULL */
-    bool own_iter;     /* counts steps in "<scope>/iter" instead of the global step */
+    int group; /* the store's group of its variables, tables too */
+    struct optimizer_names names; /* of the scalars kept in the store; what is not declared there is kept here */
+    bool own_iter;                /* counts steps in "<scope>/iter" instead of the global step */
 };
 struct updater;
-/* tables: which part each lookup-only variable belongs to is told by the variable's `group`. */
 struct updater *updater_new(struct store *store, const struct updater_part *parts, int part_count, struct threads *threads,
                             const struct kernels *kernels, pil_status *status);
 /* step: the global step before this one (0 for the first). Same bits at any number of threads. */

@@ -26,10 +26,10 @@ struct part {
     struct optimizer optimizer;
     const struct optimizer_shape *shape; /* NULL: no optimizer, nothing of it may have a gradient */
     int group;
-    int64_t *iter; /* its own count of steps, or NULL */
-    float *cache;  /* Nadam's, in the store or own_cache */
-    float own_cache, next_cache;
-    bool cached; /* own_cache is filled */
+    int64_t *iter;              /* its own count of steps, or NULL */
+    float *carried[CARRY_SIZE]; /* in the store, or NULL: in `carry` alone */
+    struct rule_carry carry, next_carry;
+    bool has_carry; /* `carry` is filled */
     struct store_block block;
     struct session_partials partials;
     struct update rule;
@@ -68,43 +68,41 @@ struct updater {
 static bool check_block(const struct part *part, pil_status *status)
 {
     int slots = part->shape ? update_slots(part->shape->formula) : 0;
-    if (part->block.floats && (!part->shape || part->block.slot_count != slots))
+    if (part->block.floats && part->shape && part->block.slot_count != slots)
         return status_fail(status, PIL_INTERNAL, "group %d has %d slots, its optimizer '%s' has %d", part->group,
                            part->block.slot_count, optimizer_class(&part->optimizer), slots);
     return true;
 }
 
-static char *scoped(struct text *text, const char *scope, const char *name)
+/* Where the store keeps what the part carries from step to step. */
+static bool find_scalars(struct updater *updater, struct part *part, const struct updater_part *from, pil_status *status)
 {
-    text_clear(text);
-    text_format(text, "%s/%s", scope, name);
-    return text->failed ? NULL : text->data;
+    struct text name = { 0 };
+    if (from->own_iter && from->names.scope) {
+        text_format(&name, "%s/iter", from->names.scope);
+        part->iter = name.failed ? NULL : store_int64(updater->store, name.data);
+    }
+    for (int i = 0; i < rule_carries(&part->optimizer) && !name.failed; i++)
+        if (optimizer_carry_name(&part->optimizer, &from->names, i, &name))
+            part->carried[i] = store_float32(updater->store, name.data);
+    bool ok = text_ok(&name, status);
+    text_free(&name);
+    return ok;
 }
 
 static bool add_part(struct updater *updater, const struct updater_part *from, pil_status *status)
 {
     struct part *part = &updater->parts[updater->part_count++];
-    struct text name = { 0 };
     part->optimizer = from->optimizer;
     part->group = from->group;
     part->block = store_block(updater->store, from->group);
     if (!from->optimizer.row)
-        return check_block(part, status);
+        return true;
     const struct optimizer_options *o = &from->optimizer.options;
     if (o->clipnorm > 0 || o->clipvalue > 0 || o->global_clipnorm > 0)
         return status_fail(status, PIL_UNSUPPORTED, "this version cannot clip gradients (%s)", optimizer_class(&from->optimizer));
     part->shape = from->optimizer.row->shape(&from->optimizer.options);
-    part->cache = &part->own_cache;
-    if (from->scope && from->own_iter && scoped(&name, from->scope, "iter"))
-        part->iter = store_int64(updater->store, name.data);
-    if (from->scope && part->shape->formula == UPDATE_NADAM && scoped(&name, from->scope, "momentum_cache")) {
-        float *stored = store_float32(updater->store, name.data);
-        part->cached = stored != NULL;
-        part->cache = stored ? stored : part->cache;
-    }
-    bool named = !from->scope || text_ok(&name, status);
-    text_free(&name);
-    return named && check_block(part, status);
+    return find_scalars(updater, part, from, status) && check_block(part, status);
 }
 
 struct updater *updater_new(struct store *store, const struct updater_part *parts, int part_count, struct threads *threads,
@@ -153,7 +151,7 @@ void updater_free(struct updater *updater)
 static struct part *part_of(struct updater *updater, const struct variable *variable)
 {
     for (int i = 0; i < updater->part_count; i++)
-        if (updater->parts[i].group == variable->group && updater->parts[i].shape)
+        if (updater->parts[i].group == variable->group)
             return &updater->parts[i];
     return NULL;
 }
@@ -164,7 +162,7 @@ static bool check_table(const struct updater *updater, const struct variable *va
     (void)updater;
     if (!part)
         return status_fail(status, PIL_INTERNAL, "no optimizer is meant for '%s' (group %d)", variable->name, variable->group);
-    if (variable->slot_count != update_slots(part->shape->formula))
+    if (part->shape && variable->slot_count != update_slots(part->shape->formula))
         return status_fail(status, PIL_INTERNAL, "'%s' has %d slots, %s needs %d", variable->name, variable->slot_count,
                            optimizer_class(&part->optimizer), update_slots(part->shape->formula));
     return true;
@@ -182,7 +180,7 @@ static struct table *add_table(struct updater *updater, const struct variable *v
     table->part = part;
     table->update = (struct table_update){ .variable = variable,
                                            .rule = &part->rule,
-                                           .untouched = part->shape->untouched,
+                                           .untouched = part->shape ? part->shape->untouched : UNTOUCHED_STAYS,
                                            .scratch = updater->scratch,
                                            .kernels = updater->kernels };
     updater->tables[updater->table_count++] = table;
@@ -239,8 +237,8 @@ static void read_record(struct reading *reading, const struct session_record *re
 static bool add_reading(struct updater *updater, size_t i, const struct session_record *record, pil_status *status)
 {
     struct table *table = table_of(updater, i, record, status);
-    if (!table)
-        return false;
+    if (!table || !table->part->shape) /* nobody moves it */
+        return table != NULL;
     if (!updater->readings[i] && !(updater->readings[i] = mem_new(sizeof(struct reading), status)))
         return false;
     struct reading *reading = updater->readings[i];
@@ -397,6 +395,8 @@ static bool prepare(struct updater *updater, size_t record_count, pil_status *st
 {
     for (size_t i = 0; i < record_count; i++) {
         struct reading *reading = updater->readings[i];
+        if (!updater->tables_of[i]->part->shape)
+            continue;
         int64_t rows = reading->ids.rows;
         for (int64_t first = 0; reading->wants_coefficients && first < rows; first += ROWS_A_TASK)
             if (!add_task(updater, (struct task){ run_coefficients, reading, first, MIN(ROWS_A_TASK, rows - first) }, status))
@@ -462,12 +462,24 @@ static bool begin_part(struct part *part, const struct session *session, int64_t
         return status_fail(status, PIL_INTERNAL, "group %d has %lld floats in the store, %lld in the session", part->group,
                            (long long)part->block.floats, (long long)part->partials.floats);
     int64_t steps = part->iter ? *part->iter : step;
-    if (part->shape->formula == UPDATE_NADAM && !part->cached) {
-        part->own_cache = rule_cache(&part->optimizer, steps);
-        part->cached = true;
-    }
-    part->rule = rule_of(&part->optimizer, steps, *part->cache, &part->next_cache);
+    if (!part->has_carry)
+        part->carry = rule_carry(&part->optimizer, steps);
+    part->has_carry = true;
+    for (int i = 0; i < CARRY_SIZE; i++)
+        if (part->carried[i])
+            part->carry.values[i] = *part->carried[i];
+    part->rule = rule_of(&part->optimizer, steps, part->carry, &part->next_carry);
     return true;
+}
+
+static void end_part(struct part *part)
+{
+    part->carry = part->next_carry;
+    for (int i = 0; i < CARRY_SIZE; i++)
+        if (part->carried[i])
+            *part->carried[i] = part->carry.values[i];
+    if (part->iter)
+        ++*part->iter;
 }
 
 bool updater_apply(struct updater *updater, const struct session *session, int64_t step, pil_status *status)
@@ -484,13 +496,7 @@ bool updater_apply(struct updater *updater, const struct session *session, int64
     for (size_t i = 0; i < updater->table_count; i++)
         if (updater->tables[i]->in_step && is_dense(updater->tables[i]))
             clear_partial(updater->tables[i]);
-    for (int i = 0; i < updater->part_count; i++) {
-        struct part *part = &updater->parts[i];
-        if (!part->shape)
-            continue;
-        *part->cache = part->next_cache;
-        if (part->iter)
-            ++*part->iter;
-    }
+    for (int i = 0; i < updater->part_count; i++)
+        end_part(&updater->parts[i]);
     return true;
 }

@@ -401,11 +401,33 @@ static void the_loss_is_a_variable(void **state)
     graph_free(g);
 }
 
+/* A graph that evaluates takes the same calls, and stays as it is. */
+static void forward_only(void **state)
+{
+    (void)state;
+    struct pil_graph *g = new_graph();
+    struct pil_tensor *w = graph_variable(g, "w", SHAPE_SCALAR, zeros, true), *loss = graph_op1(g, "square", NULL, w);
+    size_t nodes = g->node_count;
+    assert_false(graph_is_forward_only(g));
+    graph_forward_only(g);
+    assert_true(graph_is_forward_only(g) && graph_gradients(g, loss) && graph_gradients(g, loss));
+    assert_int_equal(g->node_count, nodes);
+    assert_null(graph_loss(g));
+    assert_false(graph_gradients(g, graph_variable(g, "v", SHAPE(3), zeros, true)));
+    graph_free(g);
+    g = new_graph();
+    w = graph_variable(g, "w", SHAPE_SCALAR, zeros, true);
+    assert_true(graph_gradients(g, w));
+    assert_ptr_equal(graph_loss(g), w);
+    graph_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(compositions), cmocka_unit_test(without_gradient),             cmocka_unit_test(a_table_read_twice),
         cmocka_unit_test(refusals),     cmocka_unit_test(a_computed_table_can_be_read), cmocka_unit_test(the_loss_is_a_variable),
+        cmocka_unit_test(forward_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,19 +63,6 @@ static inline struct optimizer rig_optimizer(struct rig *rig, const char *text, 
     return optimizer;
 }
 
-/* Slots by hand: those of TensorFlow 1 have no names yet. */
-static inline void rig_declare_slots(struct rig *rig, const struct optimizer *optimizer, struct variable *variable)
-{
-    const struct optimizer_shape *shape = optimizer->row->shape(&optimizer->options);
-    for (int k = 0; k < update_slots(shape->formula); k++) {
-        char name[200];
-        float start = shape->starts[k] == START_ACCUMULATOR ? optimizer->options.initial_accumulator_value
-                                                            : (float)(shape->starts[k] == START_ONE);
-        snprintf(name, sizeof name, "slots/%s/%d", variable->name, k);
-        store_add_slot(rig->store, variable, name, start, &rig->status);
-    }
-}
-
 static inline struct pil_tensor *rig_add(struct rig *rig, struct pil_tensor *loss, struct pil_tensor *out, const char *gradient,
                                          int64_t dim)
 {
@@ -138,12 +125,14 @@ static inline void rig_start(struct rig *rig, const struct rig_lookup *lookups, 
         rig_ok(rig);
         stored->trainable = true;
         stored->group = rig_part_of(lookups, count, variable->name);
-        rig_declare_slots(rig, &rig->parts[stored->group].optimizer, stored);
+        static const struct optimizer_names unnamed = { .scope = "slots" };
+        const struct updater_part *part = &rig->parts[stored->group];
+        optimizer_declare(&part->optimizer, rig->store, stored, part->names.scope ? &part->names : &unnamed, &rig->status);
     }
     for (int part = 0; part < 2; part++)
-        if (rig->parts[part].scope)
-            optimizer_declare_hypers(&rig->parts[part].optimizer, rig->store, rig->parts[part].scope, rig->parts[part].own_iter,
-                                     &rig->status);
+        if (rig->parts[part].names.scope)
+            optimizer_declare_scalars(&rig->parts[part].optimizer, rig->store, &rig->parts[part].names, rig->parts[part].own_iter,
+                                      &rig->status);
     store_allocate(rig->store, &rig->status);
     rig->session = session_new(rig->plan, rig->threads, kernel_get(), 7, &rig->status);
     rig_ok(rig);

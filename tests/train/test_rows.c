@@ -157,10 +157,11 @@ static void plain_add(struct plain *plain, const struct rig_data *data, const st
 
 static void plain_step(struct plain *plain, const struct optimizer *optimizer, int64_t step)
 {
-    float next_cache, g[64];
+    struct rule_carry next;
+    float g[64];
     const struct optimizer_shape *shape = optimizer->row->shape(&optimizer->options);
     for (int64_t r = 0; r < plain->rows; r++) {
-        struct update rule = rule_of(optimizer, step, rule_cache(optimizer, step), &next_cache);
+        struct update rule = rule_of(optimizer, step, rule_carry(optimizer, step), &next);
         struct update_dense call = { .rule = &rule, .w = plain->part[0] + r * plain->dim, .g = g, .n = plain->dim };
         for (int64_t c = 0; c < plain->dim; c++)
             g[c] = (float)plain->gradient[r * plain->dim + c];
