@@ -132,6 +132,7 @@ struct batch {
     const struct fields *fields;    /* the raw fields of these rows where keep_fields was asked for, else NULL */
 };
 struct feed_options {
+    const struct pil_dataset *dataset; /* arrays or a callback, which must outlive the feed; else files: */
     const char *const *paths;
     size_t path_count;
     const char *format;             /* "csv" ("jsonl" for prediction) */
@@ -150,6 +151,8 @@ struct feed_options {
     bool split_eval;                /* the held-out part, else the rest */
     const char *split_by;
 };
+/* What to read and in which order as the dataset says it, `seed` where it names none. The rest of the options is the caller's. */
+struct feed_options feed_dataset(const struct pil_dataset *dataset, uint64_t seed);
 struct feed;
 /* The threads are those of the run: a feed works ahead only inside jobs that the session runs for it, never by itself. The program,
  * the threads and the texts that options point to must outlive the feed. */
@@ -160,7 +163,7 @@ const struct batch *feed_next(struct feed *feed, pil_status *status);
 /* Jobs that prepare the batch after the current one: handed to session_run, appended behind its first phase. Returns how many
  * (0 .. limit). What goes wrong in them is reported by the next feed_next. */
 size_t feed_jobs(struct feed *feed, struct job *jobs, size_t limit);
-int64_t feed_rows(const struct feed *feed);   /* rows of an epoch where known (after its end, or a counted file), else -1 */
+int64_t feed_rows(const struct feed *feed);   /* rows of an epoch where known (after its end, or of arrays), else -1 */
 int64_t feed_skipped(const struct feed *feed);
 uint64_t feed_fingerprint(const struct feed *feed);
 void feed_close(struct feed *feed);

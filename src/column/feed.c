@@ -82,8 +82,24 @@ static int64_t rows_missing(const struct feed *feed, int64_t count)
     return MIN(needed, feed_line_end(feed)) - feed->absorbed;
 }
 
+/* A callback's next batch is the next piece. */
+static enum outcome plan_piece(struct feed *feed, int64_t *wanted)
+{
+    struct work *work = work_of(feed, feed->planned);
+    *wanted = 1;
+    if (feed->drawn == feed->absorbed) {
+        feed->ended = feed->cut_ended && feed->next_absorb == NULL && feed->fresh == NULL;
+        return feed->ended ? PLAN_END : PLAN_NEEDS_ROWS;
+    }
+    work->thrown = false;
+    if (!feed_plan_piece(feed, work, feed_piece(feed, feed->drawn, NULL), &feed->status))
+        return PLAN_FAILED;
+    feed->planned++;
+    return PLAN_DONE;
+}
+
 /* Plans the next batch, or the next rows to throw away, if the rows that are there allow it. */
-static enum outcome plan_once(struct feed *feed, int64_t *wanted)
+static enum outcome plan_rows(struct feed *feed, int64_t *wanted)
 {
     struct work *work = work_of(feed, feed->planned);
     int64_t behind = feed->options.cache ? 0 : order_behind(feed->order), size = feed->options.order.batch_size, count, need;
@@ -112,6 +128,11 @@ static enum outcome plan_once(struct feed *feed, int64_t *wanted)
     else
         feed->planned++;
     return PLAN_DONE;
+}
+
+static enum outcome plan_once(struct feed *feed, int64_t *wanted)
+{
+    return feed->callback != NULL ? plan_piece(feed, wanted) : plan_rows(feed, wanted);
 }
 
 /* Plans a batch with the rows that are there; nothing is read. */
@@ -203,24 +224,41 @@ static void cut_task(void *context, int64_t index, int worker)
     feed_cut(feed, feed->cut_pieces);
 }
 
+/* A callback's batches that are in the line and not dealt. */
+static int64_t batches_waiting(const struct feed *feed)
+{
+    int64_t count = 0;
+    for (const struct piece *piece = feed->queue; piece != feed->next_absorb; piece = piece->next)
+        count += piece->records.rows > 0 && piece->first >= feed->drawn;
+    return count;
+}
+
+/* Pieces that must be parsed for two more batches. */
+static int64_t pieces_missing(const struct feed *feed, int64_t a_batch)
+{
+    const int64_t batch = feed->options.order.batch_size, hold = order_hold(feed->order, feed->rows, feed->complete);
+    if (feed->callback != NULL)
+        return MAX(2 - batches_waiting(feed), 0);
+    int64_t missing = MIN(feed->drawn + 2 * batch + hold, feed_line_end(feed)) - feed->absorbed;
+    return missing > 0 ? MIN(1 + (missing - 1) / feed_rows_a_piece(feed), 2 * a_batch) : 0;
+}
+
 /* Reading ahead: as many pieces as two more batches need, and as many blocks cut as will be parsed next. */
 static size_t reading_jobs(struct feed *feed, struct job *jobs, size_t limit)
 {
-    const int64_t batch = feed->options.order.batch_size, hold = order_hold(feed->order, feed->rows, feed->complete);
-    const int64_t a_batch = 1 + (batch - 1) / feed_rows_a_piece(feed);
-    int64_t missing = MIN(feed->drawn + 2 * batch + hold, feed_line_end(feed)) - feed->absorbed, waiting = 0;
+    const int64_t a_batch = feed->callback != NULL ? 1 : 1 + (feed->options.order.batch_size - 1) / feed_rows_a_piece(feed);
+    int64_t waiting = 0;
     size_t count = 0;
     if (feed->options.cache && feed->complete)
         return 0;
-    int64_t pieces = missing > 0 ? MIN(1 + (missing - 1) / feed_rows_a_piece(feed), 2 * a_batch) : 0;
+    int64_t pieces = pieces_missing(feed, a_batch);
     int64_t tasks = feed_list_todo(feed, pieces, &feed->status);
     if (tasks > 0 && count < limit)
         jobs[count++] = (struct job){ feed_parse_task, feed, tasks };
     for (const struct piece *piece = feed->next_absorb; piece != NULL; piece = piece->next)
         waiting += !piece->done;
-    feed->cut_pieces = 2 * a_batch + 1 - (waiting - tasks);
-    bool seekable = source_progress(feed->source) >= 0; /* else a job might wait for somebody who types */
-    if (feed->cut_pieces > 0 && !feed->cut_ended && seekable && count < limit)
+    feed->cut_pieces = (feed->callback != NULL ? 2 : 2 * a_batch + 1) - (waiting - tasks);
+    if (feed->cut_pieces > 0 && !feed->cut_ended && !origin_waits(feed) && count < limit)
         jobs[count++] = (struct job){ cut_task, feed, 1 };
     return count;
 }
@@ -323,6 +361,10 @@ static bool make_works(struct feed *feed, pil_status *status)
 static bool check_options(struct feed *feed, pil_status *status)
 {
     struct feed_options *options = &feed->options;
+    if (options->dataset != NULL && !status_ok(&options->dataset->status)) {
+        *status = options->dataset->status;
+        return false;
+    }
     if (options->keep_fields && options->order.shuffle > 1)
         return status_fail(status, PIL_INVALID_ARGUMENT, "raw fields are kept in the order of the file only: no shuffle");
     if (options->split < 0 || options->split > 1)
@@ -331,6 +373,32 @@ static bool check_options(struct feed *feed, pil_status *status)
     feed->first_epoch = options->from != NULL ? options->from->epoch : 0;
     feed->last_pass = options->order.epochs > 0 ? MAX(options->order.epochs - 1 - feed->first_epoch, 0) : INT64_MAX;
     return true;
+}
+
+struct feed_options feed_dataset(const struct pil_dataset *dataset, uint64_t seed)
+{
+    struct feed_options options = { .dataset = dataset,
+                                    .paths = dataset->paths,
+                                    .path_count = dataset->path_count,
+                                    .format = dataset->format,
+                                    .csv = dataset->csv,
+                                    .order = dataset->order,
+                                    .cache = dataset->cache,
+                                    .cache_bytes = dataset->cache_bytes,
+                                    .split = dataset->split.share,
+                                    .split_eval = dataset->split.held_out,
+                                    .split_by = dataset->split.by };
+    options.order.seed = dataset->seed >= 0 ? (uint64_t)dataset->seed : seed;
+    return options;
+}
+
+/* A callback's cursor counts batches, which the order knows nothing of. */
+static bool make_order(struct feed *feed, pil_status *status)
+{
+    const struct feed_options *options = &feed->options;
+    bool callback = options->dataset != NULL && options->dataset->kind == DATASET_CALLBACK;
+    feed->order = order_new(&options->order, callback ? NULL : options->from, status);
+    return feed->order != NULL;
 }
 
 struct feed *feed_open(const struct program *program, const struct feed_options *options, struct threads *threads,
@@ -343,9 +411,8 @@ struct feed *feed_open(const struct program *program, const struct feed_options 
     feed->options = *options;
     feed->threads = threads;
     feed->current = -1;
-    if (check_options(feed, status) && (feed->order = order_new(&options->order, options->from, status)) != NULL &&
-        shape_rows(feed, status) && collect_specs(feed, status) && make_workers(feed, status) && make_works(feed, status) &&
-        feed_open_source(feed, status))
+    if (check_options(feed, status) && make_order(feed, status) && shape_rows(feed, status) && collect_specs(feed, status) &&
+        make_workers(feed, status) && make_works(feed, status) && origin_open(feed, status))
         return feed;
     feed_close(feed);
     return NULL;
@@ -353,6 +420,8 @@ struct feed *feed_open(const struct program *program, const struct feed_options 
 
 int64_t feed_rows(const struct feed *feed)
 {
+    if (feed->arrays != NULL)
+        return feed->options.dataset->rows;
     return feed->complete ? feed->rows : -1;
 }
 

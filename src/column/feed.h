@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The feed's insides, shared by feed.c (the pipeline), read.c (pieces of the input), keep.c (rows that are kept) and gather.c
- * (batches). Private to these.
+ * The feed's insides, shared by feed.c (the pipeline), read.c (pieces of the input), origin.c (what they are made of), keep.c (rows
+ * that are kept) and gather.c (batches). Private to these.
  *
  * All rows of all passes over the data stand in one line: row r of pass p has number p * rows + r, where pass 0 is the epoch
  * that the feed started in. Reading appends to the line, dealing takes from it:
@@ -53,6 +53,7 @@ void row_list(const struct row_shape *shape, const struct row_ref *ref, size_t l
 
 /* All rows of the data by their number, in chunks of CACHE_ROWS. */
 enum { CACHE_ROWS = 1 << 16 };
+#define CACHE_BYTES ((int64_t)4 << 30) /* unless the options say otherwise */
 struct cache {
     struct records **chunks;
     size_t chunk_count, chunk_capacity;
@@ -96,9 +97,11 @@ void slots_free(struct slots *slots);
 /* A block on its way: cut, then parsed and transformed (`done`), then absorbed into the line, then used up. */
 struct piece {
     struct piece *next;
-    struct block block;
+    struct block block;        /* of files */
+    int64_t range, range_rows; /* of arrays: its rows */
+    int64_t epoch, batch;      /* of a callback: its numbers */
     struct records records;
-    struct fields *fields; /* keep_fields: its own; else those of the worker */
+    struct fields *fields; /* keep_fields, and of a callback: its own; else those of the worker */
     int32_t *kept;         /* keep_fields, where bad rows were dropped: the row of fields of each record */
     size_t kept_capacity;
     bool some_dropped, targets_absent;
@@ -169,8 +172,14 @@ struct feed {
     size_t read_count;
 
     /* reading */
-    struct source *source;
+    struct source *source; /* files */
     struct csv *csv;
+    struct arrays *arrays; /* or arrays */
+    int64_t array_at, array_piece;
+    struct callback *callback; /* or a callback */
+    int64_t next_epoch, next_batch;
+    bool partial;    /* its first pass began behind the first batch */
+    bool own_fields; /* a piece has fields of its own */
     uint64_t fingerprint;
     int64_t pass, last_pass;         /* of the source; the last that anybody needs */
     bool rewind;                     /* before the next block */
@@ -205,8 +214,18 @@ struct feed {
     pil_status status;           /* the first error; every later call tells it again */
 };
 
+/* origin.c */
+bool origin_open(struct feed *feed, pil_status *status);
+/* The piece's part of the input; *end: the pass is over. What goes wrong stands in the piece. */
+bool origin_cut(struct feed *feed, struct piece *piece, bool *end);
+bool origin_waits(const struct feed *feed); /* a cut might wait for somebody who types */
+bool origin_parse(struct feed *feed, struct worker *worker, struct piece *piece, struct fields *fields);
+void origin_place(const struct feed *feed, struct piece *piece); /* puts it before an error of one of its rows */
+const char *origin_name(const struct feed *feed);
+void origin_close(struct feed *feed);
+
 /* read.c */
-bool feed_open_source(struct feed *feed, pil_status *status);
+struct fields *piece_fields(const struct feed *feed, struct piece *piece); /* its own */
 /* Reads on: cuts, parses and absorbs some pieces. *more false: there is nothing left. */
 bool feed_read(struct feed *feed, int64_t rows_wanted, bool *more, pil_status *status);
 /* Takes what is parsed into the line, in order, up to the first piece with which something is wrong. */
@@ -225,6 +244,8 @@ void feed_free_reading(struct feed *feed);
 int64_t feed_line_end(const struct feed *feed);
 /* Prepares `work` to move the `count` rows in `dealt`: memory, and where each row lies. */
 bool feed_plan_rows(struct feed *feed, struct work *work, int64_t count, pil_status *status);
+/* The same for all rows of a piece, the next in the line. */
+bool feed_plan_piece(struct feed *feed, struct work *work, const struct piece *piece, pil_status *status);
 int64_t work_gather_tasks(const struct work *work);
 void feed_gather_task(void *context, int64_t index, int worker);
 void feed_group_task(void *context, int64_t index, int worker);

@@ -176,17 +176,10 @@ static bool reserve(struct feed *feed, struct work *work, int64_t count, pil_sta
            mem_grow(&work->loads, &work->load_capacity, rows, sizeof(*work->loads), status);
 }
 
-bool feed_plan_rows(struct feed *feed, struct work *work, int64_t count, pil_status *status)
+/* The batch's rows are found (refs): the rest of its plan. */
+static bool plan_found(struct feed *feed, struct work *work, int64_t count, struct cursor cursor, pil_status *status)
 {
     struct batch *batch = &work->batch;
-    if (!reserve(feed, work, count, status))
-        return false;
-    if (feed->options.cache) {
-        for (int64_t i = 0; i < count; i++)
-            cache_row(&feed->cache, &feed->shape, feed->dealt[i].row, &work->refs[i]);
-    } else {
-        find_rows(feed, work, count);
-    }
     if (!work->thrown && (!plan_lists(feed, work, count, status) || (feed->options.group && !plan_groups(feed, work, status))))
         return false;
     bool slots = !feed->options.cache && order_hold(feed->order, feed->rows, feed->complete) > 0;
@@ -198,7 +191,7 @@ bool feed_plan_rows(struct feed *feed, struct work *work, int64_t count, pil_sta
                         .numbers = tensor_view(work->numbers, DTYPE_FLOAT32, SHAPE(count, (int64_t)feed->shape.numbers), true),
                         .features = work->features,
                         .targets_absent = feed->targets_absent,
-                        .cursor = order_cursor(feed->order),
+                        .cursor = cursor,
                         .fields = work->fields };
     batch->cursor.data = feed->fingerprint;
     work->slots = slots;
@@ -206,6 +199,29 @@ bool feed_plan_rows(struct feed *feed, struct work *work, int64_t count, pil_sta
     work->state = WORK_PLANNED;
     feed->drawn += count;
     return true;
+}
+
+bool feed_plan_rows(struct feed *feed, struct work *work, int64_t count, pil_status *status)
+{
+    if (!reserve(feed, work, count, status))
+        return false;
+    if (feed->options.cache) {
+        for (int64_t i = 0; i < count; i++)
+            cache_row(&feed->cache, &feed->shape, feed->dealt[i].row, &work->refs[i]);
+    } else {
+        find_rows(feed, work, count);
+    }
+    return plan_found(feed, work, count, order_cursor(feed->order), status);
+}
+
+bool feed_plan_piece(struct feed *feed, struct work *work, const struct piece *piece, pil_status *status)
+{
+    const int64_t count = piece->records.rows;
+    if (!reserve(feed, work, count, status))
+        return false;
+    for (int64_t i = 0; i < count; i++)
+        records_row(&piece->records, &feed->shape, i, &work->refs[i]);
+    return plan_found(feed, work, count, (struct cursor){ .epoch = piece->epoch, .emitted = piece->batch + 1 }, status);
 }
 
 /* ---- gathering ----------------------------------------------------------------------------------------------- */

@@ -40,6 +40,13 @@ static struct piece *piece_take(struct feed *feed, pil_status *status)
     return piece;
 }
 
+struct fields *piece_fields(const struct feed *feed, struct piece *piece)
+{
+    if (piece->fields == NULL)
+        piece->fields = fields_new(feed->read_specs, feed->read_count, &piece->status);
+    return piece->fields;
+}
+
 static void piece_free(struct piece *piece)
 {
     block_release(&piece->block);
@@ -80,19 +87,10 @@ static void end_pass(struct feed *feed, struct piece *piece)
 static void cut_piece(struct feed *feed, struct piece *piece)
 {
     bool end = false;
-    if (feed->rewind && !source_rewind(feed->source, &piece->status))
-        goto failed;
-    feed->rewind = false;
-    if (!source_next(feed->source, &piece->block, &end, &piece->status))
-        goto failed;
-    piece->progress = source_progress(feed->source);
-    feed->rewind = end;
-    if (end)
+    if (!origin_cut(feed, piece, &end))
+        piece->done = feed->cut_ended = true;
+    else if (end)
         end_pass(feed, piece);
-    return;
-failed:
-    piece->done = true;
-    feed->cut_ended = true;
 }
 
 void feed_cut(struct feed *feed, int64_t pieces)
@@ -124,16 +122,6 @@ bool feed_merge(struct feed *feed, pil_status *status)
 }
 
 /* ---- parse --------------------------------------------------------------------------------------------------- */
-
-static bool parse_block(struct feed *feed, struct worker *worker, struct piece *piece, struct fields *fields)
-{
-    fields_clear(fields);
-    if (!fields_reserve(fields, feed->most_rows, &piece->status))
-        return false;
-    if (feed->csv != NULL)
-        return csv_parse(feed->csv, &piece->block, fields, &piece->skipped, &piece->status);
-    return lines_parse(worker->lines, &piece->block, fields, &piece->skipped, &piece->status);
-}
 
 /* Takes back what a row that failed has left in the lists. */
 static void forget_row(struct records *records)
@@ -186,15 +174,14 @@ void feed_parse_task(void *context, int64_t index, int number)
     struct feed *feed = context;
     struct worker *worker = &feed->workers[number];
     struct piece *piece = feed->todo[index];
-    struct fields *fields = worker->fields;
+    struct fields *fields = feed->own_fields ? piece_fields(feed, piece) : worker->fields;
     piece->done = true;
-    if (feed->options.keep_fields) {
-        if (piece->fields == NULL)
-            piece->fields = fields_new(feed->read_specs, feed->read_count, &piece->status);
-        fields = piece->fields;
-    }
-    if (fields == NULL || !parse_block(feed, worker, piece, fields) || !transform(feed, worker, piece, fields))
+    if (fields == NULL || !origin_parse(feed, worker, piece, fields))
         return;
+    if (!transform(feed, worker, piece, fields)) {
+        origin_place(feed, piece);
+        return;
+    }
     for (size_t i = 0; i < fields->count; i++)
         piece->targets_absent = piece->targets_absent || (fields->fields[i].absent && !fields->fields[i].spec->required);
 }
@@ -217,27 +204,31 @@ int64_t feed_list_todo(struct feed *feed, int64_t limit, pil_status *status)
 static bool data_changed(const struct feed *feed, int64_t rows, bool more, pil_status *status)
 {
     status_fail(status, PIL_BAD_DATA, "%s: the data changed while it was read: %lld rows in the first epoch, %s%lld in this one",
-                source_file(feed->source, 0), (long long)feed->rows, more ? "at least " : "", (long long)rows);
+                origin_name(feed), (long long)feed->rows, more ? "at least " : "", (long long)rows);
     return status_hint(status, "keep the files as they are during a run, or set input.cache: true to read them once");
 }
 
 static bool no_rows(const struct feed *feed, pil_status *status)
 {
-    size_t files = source_file_count(feed->source);
-    status_fail(status, PIL_BAD_DATA, "%s%s: %s", source_file(feed->source, 0), files > 1 ? " and the other files" : "",
+    size_t files = feed->source != NULL ? source_file_count(feed->source) : 1;
+    status_fail(status, PIL_BAD_DATA, "%s%s: %s", origin_name(feed), files > 1 ? " and the other files" : "",
                 feed->options.split > 0 ? "no row falls into this part of the split" : "there are no rows");
     return feed->skipped > 0 && status_hint(status, "%lld bad records were skipped", (long long)feed->skipped);
 }
 
-static bool absorb_end(struct feed *feed, pil_status *status)
+/* Batches of a callback are no rows of a file: each epoch may have others. One that goes on behind a cursor may be over. */
+static bool absorb_end(struct feed *feed, const struct piece *piece, pil_status *status)
 {
-    if (feed->complete)
+    bool known = feed->complete && feed->callback == NULL;
+    if (known)
         return feed->pass_rows == feed->rows || data_changed(feed, feed->pass_rows, false, status);
     bool may_be_empty = feed->options.order.epochs > 0 && !feed->options.group;
-    if (feed->pass_rows == 0 && !may_be_empty)
+    if (feed->pass_rows == 0 && !may_be_empty && piece->batch == 0)
         return no_rows(feed, status);
-    feed->complete = true;
-    feed->rows = feed->pass_rows;
+    if (!feed->complete && !feed->partial)
+        feed->rows = feed->pass_rows;
+    feed->complete = feed->complete || !feed->partial;
+    feed->partial = false;
     return true;
 }
 
@@ -259,17 +250,17 @@ static bool cache_too_small(const struct feed *feed, int64_t limit, double progr
     megabytes(need, sizeof(need), (double)feed->cache.bytes / (progress > 0 ? progress : 1));
     megabytes(allowed, sizeof(allowed), (double)limit);
     status_fail(status, PIL_INVALID_ARGUMENT, "%s: the cache would need %s %s, input.cache_bytes allows %s",
-                source_file(feed->source, 0), progress > 0 ? "about" : "more than", need, allowed);
+                origin_name(feed), progress > 0 ? "about" : "more than", need, allowed);
     return status_hint(status, "raise input.cache_bytes, or set input.cache: false to read the data again in each epoch");
 }
 
 static bool to_cache(struct feed *feed, struct piece *piece, pil_status *status)
 {
-    const int64_t limit = feed->options.cache_bytes > 0 ? feed->options.cache_bytes : (int64_t)4 << 30;
+    const int64_t limit = feed->options.cache_bytes > 0 ? feed->options.cache_bytes : CACHE_BYTES;
     if (!cache_append(&feed->cache, feed->program, &feed->shape, &piece->records, status))
         return false;
     feed->used = feed->cache.rows;
-    return feed->cache.bytes <= limit || cache_too_small(feed, limit, piece->progress, status);
+    return feed->arrays != NULL || feed->cache.bytes <= limit || cache_too_small(feed, limit, piece->progress, status);
 }
 
 /* Rows that come in before the first draw go into their slots at once. */
@@ -298,11 +289,11 @@ static bool absorb_piece(struct feed *feed, struct piece *piece, pil_status *sta
     const int64_t rows = piece->records.rows;
     piece->first = feed->absorbed;
     if (piece->end_of_pass) {
-        bool fine = absorb_end(feed, status);
+        bool fine = absorb_end(feed, piece, status);
         feed->pass_rows = 0;
         return fine;
     }
-    if (feed->complete && feed->pass_rows + rows > feed->rows)
+    if (feed->complete && feed->callback == NULL && feed->pass_rows + rows > feed->rows)
         return data_changed(feed, feed->pass_rows + rows, true, status);
     if (!(feed->options.cache ? to_cache(feed, piece, status) : fill_slots(feed, piece, status)))
         return false;
@@ -329,6 +320,8 @@ void feed_absorb(struct feed *feed)
 
 int64_t feed_rows_a_piece(const struct feed *feed)
 {
+    if (feed->arrays != NULL)
+        return feed->array_piece;
     return feed->absorbed_pieces > 0 ? MAX(feed->absorbed / feed->absorbed_pieces, 1) : GUESSED_ROWS;
 }
 
@@ -378,74 +371,7 @@ struct piece *feed_piece(const struct feed *feed, int64_t line, struct piece *hi
     return piece;
 }
 
-/* ---- opening and closing ------------------------------------------------------------------------------------- */
-
-/* Pieces are small enough that several of them share the work of one batch. */
-static size_t block_bytes(const struct feed_options *options)
-{
-    enum { BYTES_A_ROW = 32, LEAST = 16 << 10, MOST = 256 << 10 };
-    int64_t rows = MIN(options->order.batch_size, (int64_t)MOST / BYTES_A_ROW);
-    return (size_t)MAX(rows * BYTES_A_ROW, (int64_t)LEAST);
-}
-
-static bool open_lines(struct feed *feed, const struct row_split *split, pil_status *status)
-{
-    /* The first block says which optional fields there are; it stays the first of the queue. */
-    feed_cut(feed, 1);
-    if (!feed_merge(feed, status))
-        return false;
-    const struct piece *piece = feed->queue;
-    if (!status_ok(&piece->status)) {
-        *status = piece->status;
-        return false;
-    }
-    for (int i = 0; i < feed->worker_count; i++) {
-        feed->workers[i].lines = lines_new(feed->read_specs, feed->read_count, split, feed->options.csv.skip_bad,
-                                           feed->options.targets_optional ? &piece->block : NULL, status);
-        if (feed->workers[i].lines == NULL)
-            return false;
-    }
-    return true;
-}
-
-static uint64_t split_fingerprint(const struct row_split *split)
-{
-    uint64_t hash = fingerprint_cat64((uint64_t)(split->share * 0x1p53), split->held_out);
-    return split->by != NULL ? fingerprint_cat64(hash, fingerprint64(split->by, strlen(split->by))) : hash;
-}
-
-bool feed_open_source(struct feed *feed, pil_status *status)
-{
-    const struct feed_options *options = &feed->options;
-    const struct csv_options *csv = &options->csv;
-    const struct row_split split = { options->split, options->split_eval, options->split_by };
-    const struct row_split *used = options->split > 0 ? &split : NULL;
-    bool only_lines = options->format != NULL && strcmp(options->format, "jsonl") == 0;
-    if (options->format != NULL && !only_lines && strcmp(options->format, "csv") != 0)
-        return status_fail(status, PIL_UNSUPPORTED, "the input format '%s' is not one this version reads: csv, jsonl",
-                           options->format);
-    const struct source_options source = { .paths = options->paths,
-                                           .path_count = options->path_count,
-                                           .block_bytes = block_bytes(options),
-                                           .quotes = !only_lines,
-                                           .header = !only_lines && csv->header,
-                                           .delimiter = csv->delimiter,
-                                           .comment = csv->comment,
-                                           .detect_lines = true };
-    feed->source = source_open(&source, status);
-    if (feed->source == NULL)
-        return false;
-    feed->fingerprint = source_fingerprint(feed->source);
-    if (used != NULL) /* other rows, other places */
-        feed->fingerprint = fingerprint_cat64(feed->fingerprint, split_fingerprint(used));
-    if (only_lines || source_is_lines(feed->source))
-        return open_lines(feed, used, status);
-    struct csv_options with = *csv;
-    with.all_required = !options->targets_optional;
-    feed->csv = csv_new(&with, used, source_header(feed->source), source_file(feed->source, 0), feed->read_specs,
-                        feed->read_count, status);
-    return feed->csv != NULL;
-}
+/* ---- closing --------------------------------------------------------------------------------------------------- */
 
 void feed_free_reading(struct feed *feed)
 {
@@ -453,6 +379,5 @@ void feed_free_reading(struct feed *feed)
     free_list(feed->fresh);
     free_list(feed->spare);
     mem_free(feed->todo);
-    csv_free(feed->csv);
-    source_close(feed->source);
+    origin_close(feed);
 }
