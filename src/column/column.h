@@ -93,6 +93,28 @@ int64_t program_number_count(const struct program *program); /* columns of the b
 /* A hash of every column's definition, (name, hash) pairs, for the checkpoint. */
 size_t program_definitions(const struct program *program, const char *const **names, const uint64_t **hashes);
 
+/* ---- save.c ---- */
+/* What lies beside a saved program: the words of vocabulary files, as "assets/<name>_vocabulary.txt". */
+struct program_assets {
+    bool (*write)(void *context, const char *path, const void *data, size_t bytes, pil_status *status); /* program_save */
+    bool (*check)(void *context, const char *path, pil_status *status); /* program_load: before a file is read */
+    void *context;
+};
+/* Appends a finished program as records of flow text (base.h), with all that its columns are made of. Labels and weights of rows
+ * are left out: the loaded program asks for no such field, and has zeros in their place. */
+bool program_save(const struct program *program, const struct program_assets *assets, struct text *out, pil_status *status);
+/* Reads such records up to the last of them; the program is finished. Assets lie in `folder`; NULL as assets: none is checked. */
+struct program_file {
+    struct program *program;
+    struct column_set *columns;
+    struct value map; /* of which the columns were made */
+    struct arena *arena;
+};
+bool program_load(struct flow_reader *reader, const char *folder, const struct program_assets *assets, struct program_file *out,
+                  pil_status *status);
+void program_file_free(struct program_file *file);
+
+/* ---- run.c ---- */
 /* Transformed rows. A record is numbers then ids: float[numbers], int32[single features]; 4-byte units, record_words apart.
  * Ragged features lie beside, each with offsets of its own. */
 struct records {
