@@ -69,6 +69,12 @@ struct pil_tensor *graph_fail(struct pil_graph *graph, const char *format, ...)
     return &graph->error_tensor;
 }
 
+void graph_fail_with(struct pil_graph *graph, const pil_status *reason)
+{
+    if (status_ok(&graph->status))
+        graph->status = *reason;
+}
+
 void graph_push_scope(struct pil_graph *graph, const char *scope)
 {
     size_t used = strlen(graph->scope);

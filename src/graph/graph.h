@@ -47,6 +47,8 @@ const pil_status *graph_status(const struct pil_graph *graph);
 /* Fills the graph's sticky error and returns its error tensor. */
 struct pil_tensor *graph_fail(struct pil_graph *graph, const char *format, ...) PRINTF_LIKE(2, 3);
 struct pil_tensor *graph_error_tensor(struct pil_graph *graph);
+/* The same with an error that another room has filled: its code and hints stay. */
+void graph_fail_with(struct pil_graph *graph, const pil_status *reason);
 struct arena *graph_arena(struct pil_graph *graph);
 /* Names of nodes and variables made until the matching pop are prefixed "scope/". */
 void graph_push_scope(struct pil_graph *graph, const char *scope);

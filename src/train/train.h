@@ -117,6 +117,38 @@ struct updater *updater_new(struct store *store, const struct updater_part *part
 bool updater_apply(struct updater *updater, const struct session *session, int64_t step, pil_status *status);
 void updater_free(struct updater *updater);
 
+/* ---- train_op.c: what pil_minimize and its like record; in the graph's arena ---- */
+struct train_multiplier {
+    const struct graph_variable *variable;
+    float multiplier;
+};
+struct train_part { /* an optimizer with the variables that it moves */
+    struct optimizer optimizer;
+    struct optimizer_names names; /* of Keras's the scope follows from the class; of 1.x's the caller may set all */
+    bool own_iter;
+    const struct graph_variable **variables;
+    size_t variable_count;
+    float clip_gradients; /* 0: none */
+    const struct train_multiplier *multipliers;
+    size_t multiplier_count;
+    /* of pil_optimize_loss */
+    const char *name;   /* NULL: made by pil_minimize */
+    float rate;         /* kept in "<name>/learning_rate"; below 0: none */
+    unsigned summaries; /* PIL_SUMMARIZE_... */
+};
+struct pil_train_op {
+    struct pil_tensor *loss;
+    struct train_part *parts;
+    int part_count;
+};
+/* With a compiled plan, before store_allocate: declares a graph's variables, those that the op moves in the group of their part,
+ * with slots and scalars, the others in group part_count. op NULL (evaluate, predict): values only, in group 0. */
+bool train_op_declare(const struct pil_train_op *op, const struct pil_graph *graph, struct store *store, pil_status *status);
+/* Binds a graph's variables to the allocated store, and the groups' gradients where there are any. */
+bool train_op_bind(const struct pil_graph *graph, const struct store *store, struct session *session, pil_status *status);
+struct updater *train_op_updater(const struct pil_train_op *op, struct store *store, struct threads *threads,
+                                 const struct kernels *kernels, pil_status *status);
+
 /* ---- hook.c, loop.c: the one training loop ---- */
 struct loop;
 /* Called in the order in which they were added; NULL members are skipped. A hook that returns false ends the loop with its

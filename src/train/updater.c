@@ -443,7 +443,7 @@ static bool add_table_tasks(struct updater *updater, struct table *table, pil_st
 static bool add_update_tasks(struct updater *updater, pil_status *status)
 {
     for (int i = 0; i < updater->part_count; i++)
-        if (!add_dense_tasks(updater, &updater->parts[i], status))
+        if (updater->parts[i].shape && !add_dense_tasks(updater, &updater->parts[i], status))
             return false;
     for (size_t i = 0; i < updater->table_count; i++)
         if (updater->tables[i]->in_step && !is_dense(updater->tables[i]) && !add_table_tasks(updater, updater->tables[i], status))
