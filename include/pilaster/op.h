@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 /* Any op by its name; what the functions below call, and what other languages bind. `options` is the op's struct or NULL, and is
- * copied; `inputs` are `count` tensors. Returns the first output; all of them go to `outputs` where it is not NULL. Errors: no
+ * copied; `inputs` are `count` tensors. A sum over the batch, which is made in float64, comes back as float32. Returns the first output; all of them go to `outputs` where it is not NULL. Errors: no
  * such op, too few or too many inputs, a NULL among them, options of another size, and whatever the op's shape rule refuses. */
 PIL_API pil_tensor *pil_op(pil_graph *graph, const char *op, const void *options, size_t options_size, pil_tensor *const *inputs,
                            size_t count, pil_tensor **outputs);
@@ -64,7 +64,9 @@ typedef struct pil_axes {
 } pil_axes;
 #define PIL_AXES(...) ((pil_axes){ (int)(sizeof((int[]){ __VA_ARGS__ }) / sizeof(int)), { __VA_ARGS__ } })
 
-/* ---- arithmetic (op/math.c) ------------------------------------------------------------------------------------ */
+/* ---- arithmetic (op/math.c, op/compare.c) ------------------------------------------------------------------------
+ *
+ * Of two operands the result has the shape both broadcast to; a gradient is summed back to its operand's shape. */
 
 /* a + b. Source: tf.add. */
 PIL_OP_2(add)
@@ -74,10 +76,15 @@ PIL_OP_2(sub)
 PIL_OP_2(mul)
 /* a / b. Source: tf.divide. */
 PIL_OP_2(div)
+/* a to the power of b; 1 where b is 0, NaN where a is below 0 and b no whole number. The gradient of b is 0 where a is not above
+ * 0. Source: tf.pow. */
+PIL_OP_2(pow)
 /* The larger of a and b; the gradient goes to the one taken, to a on a tie. Source: tf.maximum. */
 PIL_OP_2(maximum)
 /* The smaller of a and b; the gradient as with maximum. Source: tf.minimum. */
 PIL_OP_2(minimum)
+/* -x. Source: tf.negative. */
+PIL_OP_1(neg)
 /* x^2. Source: tf.square. */
 PIL_OP_1(square)
 /* The square root of x. Source: tf.sqrt. */
@@ -90,8 +97,210 @@ PIL_OP_1(exp)
 PIL_OP_1(log)
 /* -1, 0 or 1; no gradient flows. Source: tf.sign. */
 PIL_OP_1(sign)
+/* The nearest whole number that is not above x; no gradient flows. Source: tf.floor. */
+PIL_OP_1(floor)
+/* The nearest whole number that is not below x; no gradient flows. Source: tf.math.ceil. */
+PIL_OP_1(ceil)
+/* The nearest whole number, of two the even one; no gradient flows. Source: tf.round. */
+PIL_OP_1(round)
 /* x, through which no gradient flows. Source: tf.stop_gradient. */
 PIL_OP_1(stop_gradient)
+
+typedef struct pil_clip_options {
+    float clip_value_min, clip_value_max;
+} pil_clip_options;
+/* x, but at least `clip_value_min` and at most `clip_value_max`; the gradient flows where nothing was cut off. Errors: the limits
+ * crossed, or NaN. Source: tf.clip_by_value. */
+static inline pil_tensor *pil_clip_by_value(pil_graph *graph, pil_tensor *x, float clip_value_min, float clip_value_max)
+{
+    pil_clip_options options = { clip_value_min, clip_value_max };
+    return pil_op(graph, "clip_by_value", &options, sizeof options, &x, 1, NULL);
+}
+
+typedef struct pil_cast_options {
+    pil_dtype dtype;
+} pil_cast_options;
+/* The same numbers as another type: towards zero where they become whole, and the nearest there is where they would not fit; NaN
+ * becomes 0. Gradients flow between floats. Source: tf.cast. */
+static inline pil_tensor *pil_cast(pil_graph *graph, pil_tensor *x, pil_dtype dtype)
+{
+    pil_cast_options options = { dtype };
+    return pil_op(graph, "cast", &options, sizeof options, &x, 1, NULL);
+}
+
+/* Comparisons: 1 where they hold, else 0; with NaN only not_equal holds. No gradient flows. Sources: tf.equal, tf.not_equal,
+ * tf.less, tf.less_equal, tf.greater, tf.greater_equal. */
+PIL_OP_2(equal)
+PIL_OP_2(not_equal)
+PIL_OP_2(less)
+PIL_OP_2(less_equal)
+PIL_OP_2(greater)
+PIL_OP_2(greater_equal)
+/* Truths: whatever is not 0 is true. No gradient flows. Sources: tf.logical_and, tf.logical_or, tf.logical_not. */
+PIL_OP_2(logical_and)
+PIL_OP_2(logical_or)
+PIL_OP_1(logical_not)
+/* a where the condition is not 0, else b; all three broadcast. The gradient flows to the one taken; the condition has none.
+ * Source: tf.where with three arguments. */
+PIL_OP_3(where, condition, a, b)
+
+/* ---- reductions (op/axes.c) -------------------------------------------------------------------------------------- */
+
+typedef struct pil_reduce_options {
+    pil_tensor *x;
+    pil_axes axis; /* none: all of them */
+    bool keepdims; /* axes that went stay with a size of 1 */
+} pil_reduce_options;
+#define PIL_REDUCE_DEFAULTS .axis = { 0, { 0 } }, .keepdims = false
+static inline pil_reduce_options pil_reduce_options_default(void)
+{
+    pil_reduce_options options = { NULL, { 0, { 0 } }, false };
+    return options;
+}
+/* The sum over axes: pil_reduce_sum(g, x, .axis = PIL_AXES(1), .keepdims = true). Over the batch it is made in float64 and in one
+ * order, whatever the threads. Errors: an axis that x lacks, or one named twice. Source: tf.reduce_sum. */
+#define pil_reduce_sum(graph, ...) pil_reduce_sum_make((graph), &(pil_reduce_options){ PIL_REDUCE_DEFAULTS, .x = __VA_ARGS__ })
+PIL_OP_OPTIONS(reduce_sum, pil_reduce_options)
+/* The mean over axes. Source: tf.reduce_mean. */
+#define pil_reduce_mean(graph, ...) pil_reduce_mean_make((graph), &(pil_reduce_options){ PIL_REDUCE_DEFAULTS, .x = __VA_ARGS__ })
+PIL_OP_OPTIONS(reduce_mean, pil_reduce_options)
+/* The largest over axes; NaN where there is one. The gradient is shared equally by all that are the largest.
+ * Source: tf.reduce_max. */
+#define pil_reduce_max(graph, ...) pil_reduce_max_make((graph), &(pil_reduce_options){ PIL_REDUCE_DEFAULTS, .x = __VA_ARGS__ })
+PIL_OP_OPTIONS(reduce_max, pil_reduce_options)
+/* The smallest over axes; as reduce_max. Source: tf.reduce_min. */
+#define pil_reduce_min(graph, ...) pil_reduce_min_make((graph), &(pil_reduce_options){ PIL_REDUCE_DEFAULTS, .x = __VA_ARGS__ })
+PIL_OP_OPTIONS(reduce_min, pil_reduce_options)
+
+typedef struct pil_argmax_options {
+    pil_tensor *x;
+    int axis;
+    bool keepdims;
+} pil_argmax_options;
+#define PIL_ARGMAX_DEFAULTS .axis = 0, .keepdims = false
+static inline pil_argmax_options pil_argmax_options_default(void)
+{
+    pil_argmax_options options = { NULL, 0, false };
+    return options;
+}
+/* Where along an axis (0 unless told: the batch) the largest stands, the first on a tie; a whole number in float32. No gradient
+ * flows. Source: tf.argmax. */
+#define pil_argmax(graph, ...) pil_argmax_make((graph), &(pil_argmax_options){ PIL_ARGMAX_DEFAULTS, .x = __VA_ARGS__ })
+PIL_OP_OPTIONS(argmax, pil_argmax_options)
+
+/* ---- activations (op/activation.c) ------------------------------------------------------------------------------- */
+
+typedef enum pil_activation {
+    PIL_ACTIVATION_LINEAR,
+    PIL_ACTIVATION_RELU,
+    PIL_ACTIVATION_SIGMOID,
+    PIL_ACTIVATION_TANH,
+    PIL_ACTIVATION_ELU,
+    PIL_ACTIVATION_SELU,
+    PIL_ACTIVATION_SOFTPLUS,
+    PIL_ACTIVATION_SOFTSIGN,
+    PIL_ACTIVATION_EXPONENTIAL,
+    PIL_ACTIVATION_GELU,
+    PIL_ACTIVATION_SWISH,
+    PIL_ACTIVATION_HARD_SIGMOID,
+    PIL_ACTIVATION_LEAKY_RELU, /* with a slope of 0.2 */
+    PIL_ACTIVATION_RELU6
+} pil_activation;
+typedef struct pil_activation_options {
+    pil_activation activation;
+} pil_activation_options;
+/* A function of every element, of x's shape. */
+static inline pil_tensor *pil_activate(pil_graph *graph, pil_tensor *x, pil_activation activation)
+{
+    pil_activation_options options = { activation };
+    return pil_op(graph, "activation", &options, sizeof options, &x, 1, NULL);
+}
+#define PIL_OP_ACTIVATION(name, activation)                               \
+    static inline pil_tensor *pil_##name(pil_graph *graph, pil_tensor *x) \
+    {                                                                     \
+        return pil_activate(graph, x, activation);                        \
+    }
+
+/* max(x, 0). Source: tf.nn.relu. */
+PIL_OP_ACTIVATION(relu, PIL_ACTIVATION_RELU)
+/* min(max(x, 0), 6). Source: tf.nn.relu6. */
+PIL_OP_ACTIVATION(relu6, PIL_ACTIVATION_RELU6)
+/* 1 / (1 + e^-x). Source: tf.sigmoid. */
+PIL_OP_ACTIVATION(sigmoid, PIL_ACTIVATION_SIGMOID)
+/* The hyperbolic tangent. Source: tf.tanh. */
+PIL_OP_ACTIVATION(tanh, PIL_ACTIVATION_TANH)
+/* x above 0, else e^x - 1. Source: tf.nn.elu. */
+PIL_OP_ACTIVATION(elu, PIL_ACTIVATION_ELU)
+/* 1.0507 x above 0, else 1.0507 * 1.67326 (e^x - 1). Source: tf.nn.selu. */
+PIL_OP_ACTIVATION(selu, PIL_ACTIVATION_SELU)
+/* log(1 + e^x). Source: tf.nn.softplus. */
+PIL_OP_ACTIVATION(softplus, PIL_ACTIVATION_SOFTPLUS)
+/* x / (1 + |x|). Source: tf.nn.softsign. */
+PIL_OP_ACTIVATION(softsign, PIL_ACTIVATION_SOFTSIGN)
+/* x times the normal distribution's part below x. Source: tf.nn.gelu. */
+PIL_OP_ACTIVATION(gelu, PIL_ACTIVATION_GELU)
+/* x sigmoid(x). Source: tf.nn.swish. */
+PIL_OP_ACTIVATION(swish, PIL_ACTIVATION_SWISH)
+/* 0.2 x + 0.5 within 0 and 1. Source: tf.keras.activations.hard_sigmoid. */
+PIL_OP_ACTIVATION(hard_sigmoid, PIL_ACTIVATION_HARD_SIGMOID)
+
+typedef struct pil_leaky_relu_options {
+    pil_tensor *x;
+    float alpha;
+} pil_leaky_relu_options;
+#define PIL_LEAKY_RELU_DEFAULTS .alpha = 0.2f
+static inline pil_leaky_relu_options pil_leaky_relu_options_default(void)
+{
+    pil_leaky_relu_options options = { NULL, 0.2f };
+    return options;
+}
+/* x above 0, else alpha x. Source: tf.nn.leaky_relu. */
+#define pil_leaky_relu(graph, ...)                                                                                               \
+    pil_leaky_relu_make((graph), &(pil_leaky_relu_options){ PIL_LEAKY_RELU_DEFAULTS, .x = __VA_ARGS__ })
+PIL_OP_OPTIONS(leaky_relu, pil_leaky_relu_options)
+
+typedef struct pil_softmax_options {
+    pil_tensor *x;
+    int axis;
+} pil_softmax_options;
+#define PIL_SOFTMAX_DEFAULTS .axis = -1
+static inline pil_softmax_options pil_softmax_options_default(void)
+{
+    pil_softmax_options options = { NULL, -1 };
+    return options;
+}
+/* e^x / sum e^x along an axis (the last unless told; 0 is the batch), of x's shape. Source: tf.nn.softmax. */
+#define pil_softmax(graph, ...) pil_softmax_make((graph), &(pil_softmax_options){ PIL_SOFTMAX_DEFAULTS, .x = __VA_ARGS__ })
+PIL_OP_OPTIONS(softmax, pil_softmax_options)
+/* The logarithm of softmax, without its underflow. Source: tf.nn.log_softmax. */
+#define pil_log_softmax(graph, ...) pil_log_softmax_make((graph), &(pil_softmax_options){ PIL_SOFTMAX_DEFAULTS, .x = __VA_ARGS__ })
+PIL_OP_OPTIONS(log_softmax, pil_softmax_options)
+
+/* ---- dropout (op/random.c) --------------------------------------------------------------------------------------- */
+
+typedef struct pil_dropout_options {
+    pil_tensor *x;
+    float rate;    /* the part of the elements that is dropped, in [0, 1) */
+    bool training; /* mode == PIL_TRAIN; false: x comes back */
+} pil_dropout_options;
+#define PIL_DROPOUT_DEFAULTS .rate = 0.5f, .training = false
+static inline pil_dropout_options pil_dropout_options_default(void)
+{
+    pil_dropout_options options = { NULL, 0.5f, false };
+    return options;
+}
+/* x with elements set to 0 at random, the others divided by 1 - rate: pil_dropout(g, x, .rate = 0.2f, .training = mode ==
+ * PIL_TRAIN). The numbers follow from the seed, the op's name (pil_name), the step and the row. Source: tf.layers.dropout. */
+#define pil_dropout(graph, ...) pil_dropout_make((graph), &(pil_dropout_options){ PIL_DROPOUT_DEFAULTS, .x = __VA_ARGS__ })
+static inline pil_tensor *pil_dropout_make(pil_graph *graph, const pil_dropout_options *options)
+{
+    struct {
+        float rate;
+        const char *stream; /* the gradient's alone */
+    } arguments = { options->rate, NULL };
+    pil_tensor *x = options->x;
+    return x && !options->training ? x : pil_op(graph, "dropout", &arguments, sizeof arguments, &x, 1, NULL);
+}
 
 #ifdef __cplusplus
 }

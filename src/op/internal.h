@@ -48,11 +48,17 @@ bool op_like(struct op_infer *infer, int i);
 
 /* Offset in elements of a multi-index in a view (see struct tensor's two cuts). */
 int64_t op_offset(const struct tensor *tensor, const int64_t *index);
-/* Goes through out's shape along its last axis, a line at a time, a and b (which may be NULL) broadcast: where each of the three
- * begins, in elements, and how far it moves from one of the `count` positions to the next. */
+/* The rule of operands that broadcast: they fit each other, and the batch axis of rows stays the first. */
+bool op_broadcast_infer(struct op_infer *infer);
+/* A gradient's d, summed to input i's shape. */
+void op_give_back(struct op_gradient *g, int i, struct pil_tensor *d);
+/* Goes through out a line at a time, the operands (of which all but a may be NULL) broadcast: where each begins, in elements, and
+ * how far it moves from one of the `count` positions to the next. */
 struct op_line {
-    int64_t count, out, a, b, out_step, a_step, b_step;
+    int64_t count, out, a, b, c, out_step, a_step, b_step, c_step;
 };
+void op_broadcast3(const struct tensor *out, const struct tensor *a, const struct tensor *b, const struct tensor *c,
+                   void (*along)(void *context, const struct op_line *line), void *context);
 void op_broadcast(const struct tensor *out, const struct tensor *a, const struct tensor *b,
                   void (*along)(void *context, const struct op_line *line), void *context);
 static inline bool op_same_cut(const struct tensor *a, const struct tensor *b)

@@ -237,31 +237,6 @@ static void squared_difference_gradient(struct op_gradient *g)
         g->input_gradients[1] = op_emit1(g, "scale", &(struct op_scalar_args){ -1 }, d);
 }
 
-/* ---- argmax over the last axis, as a float32 number; a tie takes the lower ---- */
-
-static bool argmax_infer(struct op_infer *infer)
-{
-    if (!op_need_float(infer))
-        return false;
-    if (infer->inputs[0].shape.rank != 2)
-        return op_fail(infer, "a matrix is needed");
-    op_like(infer, 0);
-    infer->outputs[0].shape.dims[1] = 1;
-    return true;
-}
-
-static void argmax_run(struct op_run *run)
-{
-    const struct tensor *x = &run->inputs[0].tensor, *out = &run->outputs[0].tensor;
-    for (int64_t r = 0; r < x->rows; r++) {
-        const float *in = tensor_floats(x) + r * x->ld;
-        int64_t best = 0;
-        for (int64_t c = 1; c < x->cols; c++)
-            best = in[c] > in[best] ? c : best;
-        tensor_floats(out)[r * out->ld] = (float)best;
-    }
-}
-
 #define LOSS(op_name, text, infer_rule, run_function, gradient_function)                                                    \
     { .name = op_name, .help = text, .min_inputs = 2, .max_inputs = 2, .flags = OP_TAKES_VIEWS, .infer = infer_rule,          \
       .run = run_function, .gradient = gradient_function }
@@ -276,7 +251,5 @@ static const struct op_row rows[] = {
       .infer = dx_infer, .run = sigmoid_cross_entropy_dx_run },
     { .name = "softmax_cross_entropy_dx", .help = "(softmax(x) - z) dy", .min_inputs = 3, .max_inputs = 3, .flags = OP_TAKES_VIEWS,
       .infer = softmax_dx_infer, .run = softmax_loss_dx_run },
-    { .name = "argmax", .help = "position of the largest, the lower on a tie", .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS,
-      .infer = argmax_infer, .run = argmax_run },
 };
 OP_ROWS_OF(loss);

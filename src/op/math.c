@@ -9,23 +9,6 @@
 
 /* ---- two operands ---- */
 
-static bool binary_infer(struct op_infer *infer)
-{
-    if (!op_need_float(infer))
-        return false;
-    struct op_type out = { .dtype = DTYPE_FLOAT32 };
-    const struct op_type *a = &infer->inputs[0], *b = &infer->inputs[1];
-    if (!shape_broadcast(a->shape, b->shape, &out.shape))
-        return op_fail(infer, "the shapes do not fit each other");
-    /* The batch axis of a rows tensor must stay the first. */
-    for (int i = 0; i < 2; i++)
-        if (OP_ROWS(infer->inputs[i]) && infer->inputs[i].shape.rank < out.shape.rank)
-            return op_fail(infer, "the batch axis would no longer be the first");
-    infer->outputs[0] = out;
-    op_by_rows(infer);
-    return true;
-}
-
 struct broadcast_call {
     enum binary kind;
     const float *a, *b;
@@ -90,14 +73,6 @@ BINARY_RUN(div, BINARY_DIV)
 BINARY_RUN(maximum, BINARY_MAX)
 BINARY_RUN(minimum, BINARY_MIN)
 
-/* d, summed to input i's shape. */
-static void give_back(struct op_gradient *g, int i, struct pil_tensor *d)
-{
-    struct op_reshape_args target = { g->type(g->context, g->inputs[i]).shape };
-    struct op_type have = g->type(g->context, d);
-    g->input_gradients[i] = shape_equal(have.shape, target.shape) ? d : op_emit1(g, "sum_to", &target, d);
-}
-
 static struct pil_tensor *scaled(struct op_gradient *g, struct pil_tensor *x, float factor)
 {
     return op_emit1(g, "scale", &(struct op_scalar_args){ factor }, x);
@@ -107,70 +82,42 @@ static void add_gradient(struct op_gradient *g)
 {
     for (int i = 0; i < 2; i++)
         if (g->wanted[i])
-            give_back(g, i, g->output_gradients[0]);
+            op_give_back(g, i, g->output_gradients[0]);
 }
 
 static void sub_gradient(struct op_gradient *g)
 {
     if (g->wanted[0])
-        give_back(g, 0, g->output_gradients[0]);
+        op_give_back(g, 0, g->output_gradients[0]);
     if (g->wanted[1])
-        give_back(g, 1, scaled(g, g->output_gradients[0], -1));
+        op_give_back(g, 1, scaled(g, g->output_gradients[0], -1));
 }
 
 static void mul_gradient(struct op_gradient *g)
 {
     for (int i = 0; i < 2; i++)
         if (g->wanted[i])
-            give_back(g, i, op_emit2(g, "mul", NULL, g->output_gradients[0], g->inputs[1 - i]));
+            op_give_back(g, i, op_emit2(g, "mul", NULL, g->output_gradients[0], g->inputs[1 - i]));
 }
 
 static void div_gradient(struct op_gradient *g)
 {
     struct pil_tensor *da = op_emit2(g, "div", NULL, g->output_gradients[0], g->inputs[1]);
     if (g->wanted[0])
-        give_back(g, 0, da);
+        op_give_back(g, 0, da);
     if (g->wanted[1])
-        give_back(g, 1, scaled(g, op_emit2(g, "mul", NULL, da, g->outputs[0]), -1));
+        op_give_back(g, 1, scaled(g, op_emit2(g, "mul", NULL, da, g->outputs[0]), -1));
 }
 
-/* max and min: dy flows to the operand that was taken, to the first on a tie. */
-static void compare_line(void *context, const struct op_line *line)
-{
-    const struct broadcast_call *call = context;
-    const float *a = call->a + line->a, *b = call->b + line->b;
-    float *out = call->out + line->out;
-    for (int64_t i = 0; i < line->count; i++) {
-        float x = a[i * line->a_step], y = b[i * line->b_step];
-        out[i * line->out_step] = (call->kind == BINARY_MAX ? x >= y : x <= y) ? 1.0f : 0.0f;
-    }
-}
-
-static void compare(struct op_run *run, enum binary kind)
-{
-    const struct tensor *a = &run->inputs[0].tensor, *b = &run->inputs[1].tensor, *out = &run->outputs[0].tensor;
-    struct broadcast_call call = { kind, tensor_floats(a), tensor_floats(b), tensor_floats(out) };
-    op_broadcast(out, a, b, compare_line, &call);
-}
-
-static void greater_equal_run(struct op_run *run)
-{
-    compare(run, BINARY_MAX);
-}
-
-static void less_equal_run(struct op_run *run)
-{
-    compare(run, BINARY_MIN);
-}
-
+/* dy flows to the operand that was taken, to the first on a tie. */
 static void extreme_gradient(struct op_gradient *g, const char *compare)
 {
     struct pil_tensor *first = op_emit2(g, compare, NULL, g->inputs[0], g->inputs[1]);
     struct pil_tensor *da = op_emit2(g, "mul", NULL, g->output_gradients[0], first);
     if (g->wanted[0])
-        give_back(g, 0, da);
+        op_give_back(g, 0, da);
     if (g->wanted[1])
-        give_back(g, 1, op_emit2(g, "sub", NULL, g->output_gradients[0], da));
+        op_give_back(g, 1, op_emit2(g, "sub", NULL, g->output_gradients[0], da));
 }
 
 static void maximum_gradient(struct op_gradient *g)
@@ -181,6 +128,74 @@ static void maximum_gradient(struct op_gradient *g)
 static void minimum_gradient(struct op_gradient *g)
 {
     extreme_gradient(g, "less_equal");
+}
+
+/* ---- pow: in doubles, so that the nearest float32 comes out, whatever the C library ---- */
+
+static void pow_line(void *context, const struct op_line *line)
+{
+    const struct broadcast_call *call = context;
+    for (int64_t i = 0; i < line->count; i++)
+        call->out[line->out + i * line->out_step] =
+            (float)pow((double)call->a[line->a + i * line->a_step], (double)call->b[line->b + i * line->b_step]);
+}
+
+static void pow_run(struct op_run *run)
+{
+    const struct tensor *a = &run->inputs[0].tensor, *b = &run->inputs[1].tensor, *out = &run->outputs[0].tensor;
+    struct broadcast_call call = { .a = tensor_floats(a), .b = tensor_floats(b), .out = tensor_floats(out) };
+    op_broadcast(out, a, b, pow_line, &call);
+}
+
+/* What flows back, from dy and two more operands, element by element. */
+struct pow_call {
+    const float *dy, *a, *b;
+    float *out;
+};
+
+/* da = dy b a^(b - 1), of a and b. */
+static void pow_da_line(void *context, const struct op_line *line)
+{
+    const struct pow_call *call = context;
+    for (int64_t i = 0; i < line->count; i++) {
+        double a = (double)call->a[line->b + i * line->b_step], b = (double)call->b[line->c + i * line->c_step];
+        call->out[line->out + i * line->out_step] = (float)((double)call->dy[line->a + i * line->a_step] * b * pow(a, b - 1));
+    }
+}
+
+/* db = dy y log(a), of a and y; 0 where a has no logarithm, as in TensorFlow (math_grad.py). */
+static void pow_db_line(void *context, const struct op_line *line)
+{
+    const struct pow_call *call = context;
+    for (int64_t i = 0; i < line->count; i++) {
+        double a = (double)call->a[line->b + i * line->b_step], y = (double)call->b[line->c + i * line->c_step];
+        call->out[line->out + i * line->out_step] = (float)((double)call->dy[line->a + i * line->a_step] * y * (a > 0 ? log(a) : 0));
+    }
+}
+
+static void pow_back(struct op_run *run, void (*line)(void *context, const struct op_line *line))
+{
+    const struct tensor *dy = &run->inputs[0].tensor, *a = &run->inputs[1].tensor, *b = &run->inputs[2].tensor;
+    const struct tensor *out = &run->outputs[0].tensor;
+    op_broadcast3(out, dy, a, b, line, &(struct pow_call){ tensor_floats(dy), tensor_floats(a), tensor_floats(b), tensor_floats(out) });
+}
+
+static void pow_da_run(struct op_run *run)
+{
+    pow_back(run, pow_da_line);
+}
+
+static void pow_db_run(struct op_run *run)
+{
+    pow_back(run, pow_db_line);
+}
+
+static void pow_gradient(struct op_gradient *g)
+{
+    if (g->wanted[0])
+        op_give_back(g, 0, op_emit3(g, "pow_da", NULL, g->output_gradients[0], g->inputs[0], g->inputs[1]));
+    if (g->wanted[1])
+        op_give_back(g, 1, op_emit3(g, "pow_db", NULL, g->output_gradients[0], g->inputs[0], g->outputs[0]));
 }
 
 /* ---- one operand ---- */
@@ -236,6 +251,24 @@ static float sign_of(float x, float unused)
     return x != x ? x : (float)((x > 0) - (x < 0));
 }
 
+static float below(float x, float unused)
+{
+    (void)unused;
+    return floorf(x);
+}
+
+static float above(float x, float unused)
+{
+    (void)unused;
+    return ceilf(x);
+}
+
+static float nearest(float x, float unused)
+{
+    (void)unused;
+    return rintf(x); /* of two the even one */
+}
+
 static void scale_run(struct op_run *run)
 {
     each(run, times, ((const struct op_scalar_args *)run->args)->value);
@@ -264,6 +297,31 @@ static void square_run(struct op_run *run)
 static void square_gradient(struct op_gradient *g)
 {
     g->input_gradients[0] = scaled(g, op_emit2(g, "mul", NULL, g->output_gradients[0], g->inputs[0]), 2);
+}
+
+static void neg_run(struct op_run *run)
+{
+    each(run, times, -1);
+}
+
+static void neg_gradient(struct op_gradient *g)
+{
+    g->input_gradients[0] = op_emit1(g, "neg", NULL, g->output_gradients[0]);
+}
+
+static void floor_run(struct op_run *run)
+{
+    each(run, below, 0);
+}
+
+static void ceil_run(struct op_run *run)
+{
+    each(run, above, 0);
+}
+
+static void round_run(struct op_run *run)
+{
+    each(run, nearest, 0);
 }
 
 static void sqrt_run(struct op_run *run)
@@ -416,34 +474,43 @@ static const struct arg scalar_arguments[] = { { "value", &ARG_FLOAT, offsetof(s
 static const struct arg cast_arguments[] = { { "dtype", &OP_ARG_DTYPE, offsetof(struct op_cast_args, dtype), "the type it becomes" } };
 
 #define BINARY(op, text)                                                                                                  \
-    { .name = #op, .help = text, .min_inputs = 2, .max_inputs = 2, .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = binary_infer, \
+    { .name = #op, .help = text, .min_inputs = 2, .max_inputs = 2, .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = op_broadcast_infer, \
       .run = op##_run, .gradient = op##_gradient }
 #define UNARY(op, text)                                                                                                   \
     { .name = #op, .help = text, .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = unary_infer,   \
       .run = op##_run, .gradient = op##_gradient }
+
+/* Without a gradient. */
+#define FLAT(op, text)                                                                                                           \
+    { .name = #op, .help = text, .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = unary_infer,   \
+      .run = op##_run }
 
 static const struct op_row rows[] = {
     BINARY(add, "a + b"),
     BINARY(sub, "a - b"),
     BINARY(mul, "a b"),
     BINARY(div, "a / b"),
+    BINARY(pow, "a to the power of b"),
+    { .name = "pow_da", .help = "dy b a^(b - 1)", .min_inputs = 3, .max_inputs = 3, .flags = OP_TAKES_VIEWS | OP_IN_PLACE,
+      .infer = op_broadcast_infer, .run = pow_da_run },
+    { .name = "pow_db", .help = "dy y log(a) where a is above 0", .min_inputs = 3, .max_inputs = 3, .flags = OP_TAKES_VIEWS | OP_IN_PLACE,
+      .infer = op_broadcast_infer, .run = pow_db_run },
     BINARY(maximum, "the larger of a and b"),
     BINARY(minimum, "the smaller of a and b"),
-    { .name = "greater_equal", .help = "1 where a >= b, else 0", .min_inputs = 2, .max_inputs = 2, .flags = OP_TAKES_VIEWS,
-      .infer = binary_infer, .run = greater_equal_run },
-    { .name = "less_equal", .help = "1 where a <= b, else 0", .min_inputs = 2, .max_inputs = 2, .flags = OP_TAKES_VIEWS,
-      .infer = binary_infer, .run = less_equal_run },
     { .name = "scale", .help = "x times a number", OP_ARGUMENTS(struct op_scalar_args, scalar_arguments), .min_inputs = 1, .max_inputs = 1,
       .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = unary_infer, .run = scale_run, .gradient = scale_gradient },
     { .name = "add_scalar", .help = "x plus a number", OP_ARGUMENTS(struct op_scalar_args, scalar_arguments), .min_inputs = 1, .max_inputs = 1,
       .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = unary_infer, .run = add_scalar_run, .gradient = pass_gradient },
+    UNARY(neg, "-x"),
     UNARY(square, "x^2"),
     UNARY(sqrt, "the square root of x"),
     UNARY(abs, "|x|"),
     UNARY(exp, "e^x"),
     UNARY(log, "the natural logarithm of x"),
-    { .name = "sign", .help = "-1, 0 or 1", .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS, .infer = unary_infer,
-      .run = sign_run },
+    FLAT(sign, "-1, 0 or 1"),
+    FLAT(floor, "the nearest whole number not above x"),
+    FLAT(ceil, "the nearest whole number not below x"),
+    FLAT(round, "the nearest whole number, of two the even one"),
     { .name = "stop_gradient", .help = "x, through which no gradient flows", .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS,
       .infer = unary_infer, .run = copy_run },
     { .name = "cast", .help = "the same numbers in another type", OP_ARGUMENTS(struct op_cast_args, cast_arguments), .min_inputs = 1,

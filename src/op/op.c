@@ -99,6 +99,7 @@ bool op_infer(const struct op_row *row, struct op_infer *infer)
     infer->output_count = MAX(row->outputs, 1);
     infer->behaviour = BEHAVIOUR_WHOLE;
     memset(infer->outputs, 0, sizeof infer->outputs[0]);
+    infer->args = infer->args ? infer->args : row->defaults;
     if (row->infer(infer) && check_batch_axis(infer))
         return true;
     char inputs[768];
@@ -141,6 +142,29 @@ bool op_like(struct op_infer *infer, int i)
     return true;
 }
 
+bool op_broadcast_infer(struct op_infer *infer)
+{
+    struct op_type out = { .dtype = DTYPE_FLOAT32, .shape = SHAPE_SCALAR };
+    if (!op_need_float(infer))
+        return false;
+    for (int i = 0; i < infer->input_count; i++)
+        if (!shape_broadcast(out.shape, infer->inputs[i].shape, &out.shape))
+            return op_fail(infer, "the shapes do not fit each other");
+    for (int i = 0; i < infer->input_count; i++)
+        if (OP_ROWS(infer->inputs[i]) && infer->inputs[i].shape.rank < out.shape.rank)
+            return op_fail(infer, "the batch axis would no longer be the first");
+    infer->outputs[0] = out;
+    op_by_rows(infer);
+    return true;
+}
+
+void op_give_back(struct op_gradient *g, int i, struct pil_tensor *d)
+{
+    struct op_reshape_args target = { g->type(g->context, g->inputs[i]).shape };
+    struct op_type have = g->type(g->context, d);
+    g->input_gradients[i] = shape_equal(have.shape, target.shape) ? d : op_emit1(g, "sum_to", &target, d);
+}
+
 int64_t op_offset(const struct tensor *tensor, const int64_t *index)
 {
     const struct shape *shape = &tensor->shape;
@@ -179,22 +203,64 @@ static int64_t broadcast_step(const struct tensor *from, int64_t count)
     return shape->rank == 1 && from->cols == 1 ? from->ld : 1; /* [batch]: a row of one element each */
 }
 
-void op_broadcast(const struct tensor *out, const struct tensor *a, const struct tensor *b,
-                  void (*along)(void *context, const struct op_line *line), void *context)
+/* Whether a value beside `out` is the same for every row, or out's own rows: then rows are lines. */
+static bool is_row_wise(const struct tensor *from, const struct tensor *out)
+{
+    bool by_columns = out->cols == out->shape.dims[MAX(out->shape.rank - 1, 0)] || out->rows == 1;
+    return op_same_cut(from, out) || (from->rows == 1 && (from->cols == 1 || (from->cols == out->cols && by_columns)));
+}
+
+static int64_t row_step(const struct tensor *from, const struct tensor *out)
+{
+    return op_same_cut(from, out) ? from->ld : 0;
+}
+
+/* One column is one line down the rows. */
+static void row_lines(const struct tensor *out, const struct tensor *const from[3], void (*along)(void *context, const struct op_line *line),
+                      void *context)
+{
+    int64_t down[3], across[3];
+    for (int i = 0; i < 3; i++) {
+        down[i] = from[i] ? row_step(from[i], out) : 0;
+        across[i] = from[i] && from[i]->cols == out->cols && out->cols > 1 ? 1 : 0;
+    }
+    if (out->cols == 1) {
+        along(context, &(struct op_line){ .count = out->rows, .out_step = out->ld, .a_step = down[0], .b_step = down[1], .c_step = down[2] });
+        return;
+    }
+    for (int64_t r = 0; r < out->rows; r++)
+        along(context, &(struct op_line){ .count = out->cols, .out = r * out->ld, .a = r * down[0], .b = r * down[1], .c = r * down[2],
+                                          .out_step = 1, .a_step = across[0], .b_step = across[1], .c_step = across[2] });
+}
+
+void op_broadcast3(const struct tensor *out, const struct tensor *a, const struct tensor *b, const struct tensor *c,
+                   void (*along)(void *context, const struct op_line *line), void *context)
 {
     const struct shape *shape = &out->shape;
+    if (is_row_wise(a, out) && (!b || is_row_wise(b, out)) && (!c || is_row_wise(c, out))) {
+        row_lines(out, (const struct tensor *const[3]){ a, b, c }, along, context);
+        return;
+    }
     int64_t index[SHAPE_MAX_RANK] = { 0 }, elements = shape_elements(*shape);
     int last = shape->rank - 1;
     struct op_line line = { .count = last < 0 ? 1 : shape->dims[last] };
     line.out_step = broadcast_step(out, line.count);
     line.a_step = broadcast_step(a, line.count);
     line.b_step = b ? broadcast_step(b, line.count) : 0;
+    line.c_step = c ? broadcast_step(c, line.count) : 0;
     for (int64_t n = 0; n < elements; n += line.count) {
         line.out = op_offset(out, index);
         line.a = broadcast_offset(a, shape, index);
         line.b = b ? broadcast_offset(b, shape, index) : 0;
+        line.c = c ? broadcast_offset(c, shape, index) : 0;
         along(context, &line);
         for (int axis = last - 1; axis >= 0 && ++index[axis] == shape->dims[axis]; axis--)
             index[axis] = 0;
     }
+}
+
+void op_broadcast(const struct tensor *out, const struct tensor *a, const struct tensor *b,
+                  void (*along)(void *context, const struct op_line *line), void *context)
+{
+    op_broadcast3(out, a, b, NULL, along, context);
 }

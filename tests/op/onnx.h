@@ -24,6 +24,25 @@ struct onnx_array {
     int64_t count;
 };
 
+/* Number n of an array, whose type is told as "<f4", "<i8", "|b1", ... */
+static inline float onnx_number(const char *type, const char *data, int64_t n)
+{
+    int64_t integer = 0;
+    uint64_t natural = 0;
+    float number;
+    size_t size = (size_t)(type[2] - '0');
+    if (type[1] == 'f' && size == sizeof number) {
+        memcpy(&number, data + (size_t)n * size, size);
+        return number;
+    }
+    assert_true(strchr("iub", type[1]) != NULL && size <= sizeof natural);
+    memcpy(&natural, data + (size_t)n * size, size); /* both are little-endian */
+    memcpy(&integer, &natural, sizeof integer);
+    if (type[1] == 'i' && size < sizeof integer && natural >> (8 * size - 1)) /* below 0 */
+        integer -= (int64_t)1 << (8 * size);
+    return type[1] == 'i' ? (float)integer : (float)natural;
+}
+
 /* "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }" stands behind ten bytes: the magic word, a version, its own size. */
 static inline struct onnx_array onnx_read(const char *path, const char *name)
 {
@@ -37,7 +56,7 @@ static inline struct onnx_array onnx_read(const char *path, const char *name)
     assert_true(file.size > 10 && memcmp(file.data, "\x93NUMPY\x01", 7) == 0);
     size_t size = (size_t)(unsigned char)file.data[8] | (size_t)(unsigned char)file.data[9] << 8;
     memcpy(header, file.data + 10, MIN(size, sizeof header - 1));
-    char *at = strstr(header, "'shape': ("), *type = strstr(header, "'descr': '<");
+    char *at = strstr(header, "'shape': ("), *type = strstr(header, "'descr': '");
     assert_true(at && type && strstr(header, "'fortran_order': False"));
     for (at += strlen("'shape': ("); *at != ')'; at += *at == ',' || *at == ' ') {
         if (*at < '0' || *at > '9')
@@ -47,17 +66,8 @@ static inline struct onnx_array onnx_read(const char *path, const char *name)
     array.count = shape_elements(array.shape);
     array.values = calloc((size_t)array.count + 1, sizeof *array.values);
     assert_non_null(array.values);
-    for (int64_t n = 0; n < array.count; n++) {
-        const char *data = file.data + 10 + size;
-        int64_t integer;
-        if (strncmp(type + strlen("'descr': '<"), "i8", 2) == 0) {
-            memcpy(&integer, data + n * 8, sizeof integer);
-            array.values[n] = (float)integer;
-        } else {
-            assert_true(strncmp(type + strlen("'descr': '<"), "f4", 2) == 0);
-            memcpy(&array.values[n], data + n * 4, sizeof(float));
-        }
-    }
+    for (int64_t n = 0; n < array.count; n++)
+        array.values[n] = onnx_number(type + strlen("'descr': '"), file.data + 10 + size, n);
     file_unload(&file);
     return array;
 }

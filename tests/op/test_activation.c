@@ -2,6 +2,7 @@
 /* Activation functions with every derivative, softmax and log-softmax along the last axis of every rank. */
 #include "op/onnx.h"
 #include "op/refusals.h"
+#include "pilaster/op.h"
 
 static void activation_reference(const struct trial *t, int64_t rows, double *const *x, double *const *y)
 {
@@ -34,17 +35,60 @@ static void activations(void **state)
         }
 }
 
+static void leaky_reference(const struct trial *t, int64_t rows, double *const *x, double *const *y)
+{
+    double alpha = (double)((const pil_leaky_relu_options *)t->args)->alpha;
+    for (int64_t n = 0; n < elements(t->outputs[0], rows); n++)
+        y[0][n] = x[0][n] > 0 ? x[0][n] : alpha * x[0][n];
+}
+
+static void leaky_relu(void **state)
+{
+    (void)state;
+    static const pil_leaky_relu_options slopes[] = { { .alpha = 0.2f }, { .alpha = 0 }, { .alpha = -1.5f } };
+    for (size_t k = 0; k < COUNT_OF(slopes); k++)
+        for (size_t s = 0; s < COUNT_OF(shapes); s++) {
+            struct trial t = one_input("leaky_relu", &slopes[k], shapes[s], 2);
+            t.reference = leaky_reference;
+            try_op(&t);
+        }
+}
+
 static void softmax_reference(const struct trial *t, int64_t rows, double *const *x, double *const *y)
 {
-    int64_t last = t->outputs[0].dims[t->outputs[0].rank - 1];
+    struct shape shape = shape_with_batch(t->outputs[0], rows);
+    int axis = t->args ? ((const pil_softmax_options *)t->args)->axis : -1;
+    int64_t count = shape.dims[axis < 0 ? axis + shape.rank : axis], step = 1;
     bool logarithm = strcmp(t->op, "log_softmax") == 0;
-    for (int64_t at = 0; at < elements(t->outputs[0], rows); at += last) {
+    for (int i = (axis < 0 ? axis + shape.rank : axis) + 1; i < shape.rank; i++)
+        step *= shape.dims[i];
+    for (int64_t n = 0; n < shape_elements(shape); n++) {
+        if (n / step % count != 0) /* only where a line begins */
+            continue;
         double sum = 0;
-        for (int64_t i = 0; i < last; i++)
-            sum += exp(x[0][at + i]);
-        for (int64_t i = 0; i < last; i++)
-            y[0][at + i] = logarithm ? x[0][at + i] - log(sum) : exp(x[0][at + i]) / sum;
+        for (int64_t i = 0; i < count; i++)
+            sum += exp(x[0][n + i * step]);
+        for (int64_t i = 0; i < count; i++)
+            y[0][n + i * step] = logarithm ? x[0][n + i * step] - log(sum) : exp(x[0][n + i * step]) / sum;
     }
+}
+
+/* Every axis of every rank, counted both ways; the batch is one of them. */
+static void softmax_along(void **state)
+{
+    (void)state;
+    static const char *const ops[] = { "softmax", "log_softmax" };
+    static const struct shape all[] = { { 1, { BATCH_DIM } }, { 2, { BATCH_DIM, 70 } }, { 3, { BATCH_DIM, 3, 4 } }, { 2, { 80, 3 } }, { 3, { 2, 5, 1 } } };
+    for (size_t k = 0; k < COUNT_OF(ops); k++)
+        for (size_t s = 0; s < COUNT_OF(all); s++)
+            for (int axis = -all[s].rank; axis < all[s].rank; axis++) {
+                pil_softmax_options args = { .axis = axis };
+                struct trial t = one_input(ops[k], &args, all[s], 4);
+                if ((axis == 0 || axis == -all[s].rank) && has_rows(all[s]))
+                    t.behaviour = BEHAVIOUR_WHOLE;
+                t.reference = softmax_reference;
+                try_op(&t);
+            }
 }
 
 static void softmax(void **state)
@@ -68,7 +112,7 @@ static void large_logits(void **state)
     vp.data = p;
     vl.data = logp;
     struct op_value in = { .tensor = vx }, out = { .tensor = vp }, log_out = { .tensor = vl };
-    struct op_run call = { .kernels = kernel_get(), .input_count = 1, .output_count = 1, .inputs = &in, .outputs = &out, .rows = 1 };
+    struct op_run call = { .args = op_find("softmax")->defaults, .kernels = kernel_get(), .input_count = 1, .output_count = 1, .inputs = &in, .outputs = &out, .rows = 1 };
     op_find("softmax")->run(&call);
     assert_true(fabsf(p[0] - 0.73105858f) < 1e-6f && fabsf(p[1] - 0.26894142f) < 1e-6f && p[2] == 0);
     call.outputs = &log_out;
@@ -80,6 +124,8 @@ static void refusals(void **state)
 {
     (void)state;
     static const struct op_activation_args none = { ACTIVATION_COUNT }, swish = { ACTIVATION_SWISH }, relu = { ACTIVATION_RELU };
+    static const pil_softmax_options third = { .axis = 2 }, before = { .axis = -3 };
+    static const pil_leaky_relu_options slope = { .alpha = 0.1f };
     static const struct refusal list[] = {
         { "activation", &none, "unknown activation", 1, { ROWS_OF(3) } },
         { "activation", &relu, "input 1 is sparse", 1, { IDS } },
@@ -87,8 +133,11 @@ static void refusals(void **state)
         { "activation_gradient", &swish, "the activation's input is needed", 2, { ROWS_OF(3), ROWS_OF(3) } },
         { "activation_gradient", &relu, "the shapes differ", 2, { ROWS_OF(3), ROWS_OF(4) } },
         { "activation_gradient", &relu, "takes 2 to 3 inputs, got 1", 1, { ROWS_OF(3) } },
-        { "softmax", NULL, "needs an axis besides the batch", 1, { ONE_A_ROW } },
-        { "log_softmax", NULL, "needs an axis besides the batch", 1, { SCALAR } },
+        { "softmax", &third, "there is no axis 2", 1, { ROWS_OF(3) } },
+        { "softmax_gradient", &before, "there is no axis -3", 2, { ROWS_OF(3), ROWS_OF(3) } },
+        { "log_softmax", NULL, "there is no axis -1", 1, { SCALAR } },
+        { "leaky_relu", &slope, "input 1 is sparse", 1, { IDS } },
+        { "leaky_relu_gradient", &slope, "the shapes differ", 2, { ROWS_OF(3), ROWS_OF(4) } },
         { "softmax", NULL, "input 1 is sparse", 1, { IDS } },
         { "softmax_gradient", NULL, "the shapes differ", 2, { ROWS_OF(3), ROWS_OF(2) } },
         { "log_softmax_gradient", NULL, "input 2 is int64", 2, { ROWS_OF(3), INTEGERS(3) } },
@@ -102,6 +151,8 @@ static void onnx(void **state)
     static const struct op_activation_args elu = { ACTIVATION_ELU }, relu = { ACTIVATION_RELU }, selu = { ACTIVATION_SELU },
                                            sigmoid = { ACTIVATION_SIGMOID }, softplus = { ACTIVATION_SOFTPLUS }, softsign = { ACTIVATION_SOFTSIGN },
                                            tanh_args = { ACTIVATION_TANH }, hard = { ACTIVATION_HARD_SIGMOID };
+    static const pil_softmax_options axes[] = { { .axis = 0 }, { .axis = 1 } };
+    static const pil_leaky_relu_options slopes[] = { { .alpha = 0.1f }, { .alpha = 0.01f } };
     static const struct onnx_case list[] = {
         { "Elu/elu_default", "activation", &elu, 1, true },
         { "Relu/relu", "activation", &relu, 1, true },
@@ -120,6 +171,13 @@ static void onnx(void **state)
         { "Softmax/softmax_example", "softmax", NULL, 1, true },
         { "Softmax/softmax_large_number", "softmax", NULL, 1, true },
         { "Softmax/softmax_negative_axis", "softmax", NULL, 1, true },
+        { "Softmax/softmax_axis_0", "softmax", &axes[0], 1, true },
+        { "Softmax/softmax_axis_1", "softmax", &axes[1], 1, true },
+        { "LogSoftmax/logsoftmax_axis_0", "log_softmax", &axes[0], 1, true },
+        { "LogSoftmax/logsoftmax_axis_1", "log_softmax", &axes[1], 1, true },
+        { "LeakyRelu/leakyrelu", "leaky_relu", &slopes[0], 1, true },
+        { "LeakyRelu/leakyrelu_example", "leaky_relu", &slopes[0], 1, true },
+        { "LeakyRelu/leakyrelu_default", "leaky_relu", &slopes[1], 1, true },
         { "LogSoftmax/logsoftmax_axis_2", "log_softmax", NULL, 1, true },
         { "LogSoftmax/logsoftmax_default_axis", "log_softmax", NULL, 1, true },
         { "LogSoftmax/logsoftmax_example_1", "log_softmax", NULL, 1, true },
@@ -131,7 +189,7 @@ static void onnx(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(activations), cmocka_unit_test(softmax), cmocka_unit_test(large_logits),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(activations), cmocka_unit_test(leaky_relu), cmocka_unit_test(softmax), cmocka_unit_test(softmax_along), cmocka_unit_test(large_logits),
                                         cmocka_unit_test(refusals), cmocka_unit_test(onnx) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Losses of a row with the gradients of logits and labels, extreme logits, labels out of range, argmax. */
-#include "op/onnx.h"
+/* Losses of a row with the gradients of logits and labels, extreme logits, labels out of range. */
 #include "op/refusals.h"
 
 static void sigmoid_reference(const struct trial *t, int64_t rows, double *const *x, double *const *y)
@@ -41,17 +40,6 @@ static void classes_reference(const struct trial *t, int64_t rows, double *const
         y[0][r] = log_sum(x[0] + r * n, n) - x[0][r * n + (int64_t)x[1][r]];
 }
 
-static void argmax_reference(const struct trial *t, int64_t rows, double *const *x, double *const *y)
-{
-    int64_t n = t->inputs[0].shape.dims[1];
-    for (int64_t r = 0; r < elements(t->outputs[0], rows); r++) {
-        y[0][r] = 0;
-        for (int64_t c = 1; c < n; c++)
-            if (x[0][r * n + c] > x[0][r * n + (int64_t)y[0][r]])
-                y[0][r] = (double)c;
-    }
-}
-
 /* Logits and labels of one shape, a loss an element. */
 static void elementwise(void **state)
 {
@@ -85,11 +73,6 @@ static void over_classes(void **state)
             t.op = "sparse_softmax_cross_entropy";
             t.inputs[1] = (struct input){ .shape = SHAPE(first, 1), .low = 0, .high = (double)n, .data = true, .whole = true };
             t.reference = classes_reference;
-            try_op(&t);
-            t.op = "argmax";
-            t.input_count = 1;
-            t.reference = argmax_reference;
-            t.no_gradient = true;
             try_op(&t);
         }
 }
@@ -137,14 +120,6 @@ static void a_label_that_is_no_class(void **state)
         if (!strstr(status.message, "of row 102 of the batch is not one of the 3 classes 0 .. 2"))
             fail_msg("%s", status.message);
     }
-}
-
-static void argmax_takes_the_lower(void **state)
-{
-    (void)state;
-    float x[] = { 1, 3, 3, 2, 5, 5, 5, 5, -1, -2, -1, -3 }, out[3];
-    run_pair("argmax", matrix(x, 3, 4), matrix(x, 3, 4), matrix(out, 3, 1), NULL);
-    assert_true(out[0] == 1 && out[1] == 0 && out[2] == 0);
 }
 
 /* Whoever of the workers meets a bad label first, the error is that of the first bad row; the next batch is fine again. */
@@ -200,31 +175,18 @@ static void refusals(void **state)
         { "sparse_softmax_cross_entropy", NULL, "labels [batch, 1]", 2, { ROWS_OF(3), ONE_A_ROW } },
         { "sparse_softmax_cross_entropy", NULL, "labels [batch, 1]", 2, { DENSE(2, 3), DENSE(3, 1) } },
         { "sparse_softmax_cross_entropy", NULL, "input 2 is sparse", 2, { ROWS_OF(3), IDS } },
-        { "argmax", NULL, "a matrix is needed", 1, { SCALAR } },
-        { "argmax", NULL, "a matrix is needed", 1, { ONE_A_ROW } },
-        { "argmax", NULL, "a matrix is needed", 1, { ROWS_OF(2, 3) } },
         { "sigmoid_cross_entropy_dx", NULL, "the shapes differ", 3, { ROWS_OF(2), ROWS_OF(3), ROWS_OF(3) } },
         { "softmax_cross_entropy_dx", NULL, "dy [batch, 1]", 3, { ROWS_OF(2), ROWS_OF(3), ROWS_OF(3) } },
     };
     check_refusals(list, COUNT_OF(list));
 }
 
-static void onnx(void **state)
-{
-    (void)state;
-    static const struct onnx_case list[] = {
-        { "ArgMax/argmax_keepdims_example", "argmax", NULL, 1, true },
-        { "ArgMax/argmax_negative_axis_keepdims_example", "argmax", NULL, 1, true },
-    };
-    onnx_try(list, COUNT_OF(list));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(elementwise),              cmocka_unit_test(over_classes),           cmocka_unit_test(extreme_logits),
-        cmocka_unit_test(a_label_that_is_no_class), cmocka_unit_test(argmax_takes_the_lower), cmocka_unit_test(the_first_bad_row_is_told),
-        cmocka_unit_test(refusals),                 cmocka_unit_test(onnx),
+        cmocka_unit_test(a_label_that_is_no_class), cmocka_unit_test(the_first_bad_row_is_told),
+        cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
