@@ -126,8 +126,7 @@ typedef struct pil_cross_entropy_options {
     float label_smoothing; /* 0 to 1: how far labels move to what says nothing, 1/2 or 1 / classes */
     pil_reduction reduction;
 } pil_cross_entropy_options;
-#define PIL_CROSS_ENTROPY_DEFAULTS                                                                                               \
-    .weights = NULL, .label_smoothing = 0.0f, .reduction = PIL_REDUCTION_SUM_BY_NONZERO_WEIGHTS
+#define PIL_CROSS_ENTROPY_DEFAULTS .weights = NULL, .label_smoothing = 0.0f, .reduction = PIL_REDUCTION_SUM_BY_NONZERO_WEIGHTS
 PIL_API pil_cross_entropy_options pil_cross_entropy_options_default(void);
 
 /* Of independent classes: max(x, 0) - x z + log(1 + exp(-|x|)). Source: tf.compat.v1.losses.sigmoid_cross_entropy. */

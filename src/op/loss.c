@@ -5,7 +5,7 @@
  *
  *   sigmoid_cross_entropy         x, z [batch, d] -> [batch, d]: max(x, 0) - x z + log(1 + exp(-|x|));  dx = (sigmoid(x) - z) dy
  *   softmax_cross_entropy         x, z [batch, c] -> [batch, 1]: -sum z log softmax(x);                 dx = (softmax(x) sum z - z) dy
- *   sparse_softmax_cross_entropy  x [batch, c], class [batch, 1] -> [batch, 1]
+ *   sparse_softmax_cross_entropy  x [batch, c], class [batch, 1] -> [batch, 1]; both may have axes between: the last one counts
  *   squared_difference            a, b -> (a - b)^2
  * The first form of sigmoid cross entropy is TensorFlow's (nn_impl.py), which neither overflows nor cancels.
  */
@@ -91,27 +91,36 @@ static void sigmoid_cross_entropy_dx_run(struct op_run *run)
 
 /* ---- softmax ---- */
 
+/* The output as the logits, with one class. */
+static bool one_class(struct op_infer *infer)
+{
+    op_like(infer, 0);
+    infer->outputs[0].shape.dims[infer->outputs[0].shape.rank - 1] = 1;
+    return true;
+}
+
+static int64_t classes_of(const struct tensor *x)
+{
+    return x->shape.dims[x->shape.rank - 1];
+}
+
 static bool softmax_loss_infer(struct op_infer *infer)
 {
     if (!op_need_float(infer))
         return false;
     const struct shape *x = &infer->inputs[0].shape;
-    if (x->rank != 2 || x->dims[1] < 1 || !shape_equal(*x, infer->inputs[1].shape))
+    if (x->rank < 2 || x->dims[x->rank - 1] < 1 || !shape_equal(*x, infer->inputs[1].shape))
         return op_fail(infer, "logits and labels must be [batch, classes] both");
-    op_like(infer, 0);
-    infer->outputs[0].shape.dims[1] = 1;
-    return true;
+    return one_class(infer);
 }
 
 static bool sparse_softmax_loss_infer(struct op_infer *infer)
 {
     if (!op_need_float(infer))
         return false;
-    const struct shape *x = &infer->inputs[0].shape, *z = &infer->inputs[1].shape;
-    if (x->rank != 2 || x->dims[1] < 1 || z->rank != 2 || z->dims[0] != x->dims[0] || z->dims[1] != 1)
+    const struct shape *x = &infer->inputs[0].shape;
+    if (x->rank < 2 || x->dims[x->rank - 1] < 1 || !one_class(infer) || !shape_equal(infer->inputs[1].shape, infer->outputs[0].shape))
         return op_fail(infer, "logits must be [batch, classes], labels [batch, 1]");
-    op_like(infer, 0);
-    infer->outputs[0].shape.dims[1] = 1;
     return true;
 }
 
@@ -138,19 +147,21 @@ static float log_sum(const struct op_run *run, const float *x, int64_t n, float 
 static void softmax_loss_run(struct op_run *run)
 {
     const struct tensor *x = &run->inputs[0].tensor, *z = &run->inputs[1].tensor, *out = &run->outputs[0].tensor;
-    for (int64_t r = 0; r < x->rows; r++) {
-        const float *in = tensor_floats(x) + r * x->ld, *label = tensor_floats(z) + r * z->ld;
-        float top, log_total = log_sum(run, in, x->cols, &top), loss = 0;
-        for (int64_t c = 0; c < x->cols; c++)
-            loss += label[c] != 0 ? label[c] * (log_total - (in[c] - top)) : 0;
-        tensor_floats(out)[r * out->ld] = loss;
-    }
+    int64_t classes = classes_of(x);
+    for (int64_t r = 0; r < x->rows; r++)
+        for (int64_t k = 0; k < x->cols / classes; k++) {
+            const float *in = tensor_floats(x) + r * x->ld + k * classes, *label = tensor_floats(z) + r * z->ld + k * classes;
+            float top, log_total = log_sum(run, in, classes, &top), loss = 0;
+            for (int64_t c = 0; c < classes; c++)
+                loss += label[c] != 0 ? label[c] * (log_total - (in[c] - top)) : 0;
+            tensor_floats(out)[r * out->ld + k] = loss;
+        }
 }
 
-/* The class of row r, or -1 with the status filled. */
-static int64_t class_of(struct op_run *run, const struct tensor *z, int64_t r, int64_t classes)
+/* The class of row r, the k-th of it, or -1 with the status filled. */
+static int64_t class_of(struct op_run *run, const struct tensor *z, int64_t r, int64_t k, int64_t classes)
 {
-    float label = tensor_floats(z)[r * z->ld];
+    float label = tensor_floats(z)[r * z->ld + k];
     if (label >= 0 && label < (float)classes && label == floorf(label))
         return (int64_t)label;
     status_fail(run->status, PIL_BAD_DATA, "label %g of row %lld of the batch is not one of the %lld classes 0 .. %lld", (double)label,
@@ -161,12 +172,14 @@ static int64_t class_of(struct op_run *run, const struct tensor *z, int64_t r, i
 static void sparse_softmax_loss_run(struct op_run *run)
 {
     const struct tensor *x = &run->inputs[0].tensor, *z = &run->inputs[1].tensor, *out = &run->outputs[0].tensor;
-    for (int64_t r = 0; r < x->rows; r++) {
-        const float *in = tensor_floats(x) + r * x->ld;
-        int64_t class = class_of(run, z, r, x->cols);
-        float top, log_total = log_sum(run, in, x->cols, &top);
-        tensor_floats(out)[r * out->ld] = class < 0 ? NAN : log_total - (in[class] - top);
-    }
+    int64_t classes = classes_of(x);
+    for (int64_t r = 0; r < x->rows; r++)
+        for (int64_t k = 0; k < x->cols / classes; k++) {
+            const float *in = tensor_floats(x) + r * x->ld + k * classes;
+            int64_t class = class_of(run, z, r, k, classes);
+            float top, log_total = log_sum(run, in, classes, &top);
+            tensor_floats(out)[r * out->ld + k] = class < 0 ? NAN : log_total - (in[class] - top);
+        }
 }
 
 static void sparse_softmax_loss_gradient(struct op_gradient *g)
@@ -186,12 +199,30 @@ static void softmax_loss_gradient(struct op_gradient *g)
 
 static bool softmax_dx_infer(struct op_infer *infer)
 {
-    const struct shape *dy = &infer->inputs[0].shape, *x = &infer->inputs[1].shape, *z = &infer->inputs[2].shape;
+    const struct shape *x = &infer->inputs[1].shape, *z = &infer->inputs[2].shape;
     if (!op_need_float(infer))
         return false;
-    if (x->rank != 2 || dy->rank != 2 || z->rank != 2 || dy->dims[1] != 1 || (z->dims[1] != 1 && z->dims[1] != x->dims[1]))
+    struct shape one = *x;
+    one.dims[MAX(one.rank - 1, 0)] = 1;
+    if (x->rank < 2 || !shape_equal(infer->inputs[0].shape, one) || (!shape_equal(*z, one) && !shape_equal(*z, *x)))
         return op_fail(infer, "dy [batch, 1], logits [batch, classes] and labels are needed");
     return op_like(infer, 1);
+}
+
+/* softmax(x) in d, which becomes (softmax(x) sum z - z) dy. */
+static void by_distribution(float *d, const float *label, float dy, int64_t classes)
+{
+    float total = 0;
+    for (int64_t c = 0; c < classes; c++)
+        total += label[c];
+    for (int64_t c = 0; c < classes; c++)
+        d[c] = (d[c] * total - label[c]) * dy;
+}
+
+static void by_class(float *d, int64_t class, float dy, int64_t classes)
+{
+    for (int64_t c = 0; c < classes; c++)
+        d[c] = (d[c] - (c == class ? 1.0f : 0.0f)) * dy;
 }
 
 /* dy [batch, 1], x [batch, c], z [batch, c] or [batch, 1]: classes. Of one class both give 0. */
@@ -199,21 +230,18 @@ static void softmax_loss_dx_run(struct op_run *run)
 {
     const struct tensor *dy = &run->inputs[0].tensor, *x = &run->inputs[1].tensor, *z = &run->inputs[2].tensor;
     const struct tensor *dx = &run->outputs[0].tensor;
-    run->kernels->softmax(tensor_floats(x), x->ld, tensor_floats(dx), dx->ld, x->rows, x->cols, false);
-    for (int64_t r = 0; r < x->rows; r++) {
-        float *d = tensor_floats(dx) + r * dx->ld, scale = tensor_floats(dy)[r * dy->ld], total = 1;
-        const float *label = tensor_floats(z) + r * z->ld;
-        if (z->cols == x->cols) {
-            total = 0;
-            for (int64_t c = 0; c < x->cols; c++)
-                total += label[c];
-            for (int64_t c = 0; c < x->cols; c++)
-                d[c] = (d[c] * total - label[c]) * scale;
-            continue;
+    int64_t classes = classes_of(x);
+    bool distribution = z->cols == x->cols;
+    for (int64_t k = 0; k < x->cols / classes; k++) {
+        int64_t at = k * classes;
+        run->kernels->softmax(tensor_floats(x) + at, x->ld, tensor_floats(dx) + at, dx->ld, x->rows, classes, false);
+        for (int64_t r = 0; r < x->rows; r++) {
+            float *d = tensor_floats(dx) + r * dx->ld + at, scale = tensor_floats(dy)[r * dy->ld + k];
+            if (distribution)
+                by_distribution(d, tensor_floats(z) + r * z->ld + at, scale, classes);
+            else
+                by_class(d, class_of(run, z, r, k, classes), scale, classes);
         }
-        int64_t class = class_of(run, z, r, x->cols);
-        for (int64_t c = 0; c < x->cols; c++)
-            d[c] = (d[c] - (c == class ? 1.0f : 0.0f)) * scale;
     }
 }
 

@@ -22,9 +22,14 @@ static double log_sum(const double *x, int64_t n)
     return log(sum);
 }
 
+static int64_t classes_of(const struct trial *t)
+{
+    return t->inputs[0].shape.dims[t->inputs[0].shape.rank - 1];
+}
+
 static void softmax_reference(const struct trial *t, int64_t rows, double *const *x, double *const *y)
 {
-    int64_t n = t->inputs[0].shape.dims[1];
+    int64_t n = classes_of(t);
     for (int64_t r = 0; r < elements(t->outputs[0], rows); r++) {
         double whole = log_sum(x[0] + r * n, n);
         y[0][r] = 0;
@@ -35,7 +40,7 @@ static void softmax_reference(const struct trial *t, int64_t rows, double *const
 
 static void classes_reference(const struct trial *t, int64_t rows, double *const *x, double *const *y)
 {
-    int64_t n = t->inputs[0].shape.dims[1];
+    int64_t n = classes_of(t);
     for (int64_t r = 0; r < elements(t->outputs[0], rows); r++)
         y[0][r] = log_sum(x[0] + r * n, n) - x[0][r * n + (int64_t)x[1][r]];
 }
@@ -75,6 +80,20 @@ static void over_classes(void **state)
             t.reference = classes_reference;
             try_op(&t);
         }
+}
+
+/* Of every step of a sequence: the axes between count as rows. */
+static void over_steps(void **state)
+{
+    (void)state;
+    const struct shape shape = SHAPE(BATCH_DIM, 3, 5), one = SHAPE(BATCH_DIM, 3, 1);
+    struct trial t = { .op = "softmax_cross_entropy", .inputs = { { .shape = shape, .low = -3, .high = 3 }, { .shape = shape, .low = 0, .high = 0.4 } },
+                       .input_count = 2, .outputs = { one }, .extent = EXTENT_ROWS, .behaviour = BEHAVIOUR_ROW_BY_ROW, .reference = softmax_reference };
+    try_op(&t);
+    t.op = "sparse_softmax_cross_entropy";
+    t.inputs[1] = (struct input){ .shape = one, .low = 0, .high = 5, .data = true, .whole = true };
+    t.reference = classes_reference;
+    try_op(&t);
 }
 
 /* ---- single runs ---- */
@@ -169,7 +188,7 @@ static void refusals(void **state)
         { "sigmoid_cross_entropy", NULL, "input 2 is int64", 2, { ROWS_OF(1), INTEGERS(1) } },
         { "squared_difference", NULL, "logits and labels must have one shape", 2, { ROWS_OF(2), ROWS_OF(3) } },
         { "softmax_cross_entropy", NULL, "must be [batch, classes] both", 2, { ROWS_OF(3), ROWS_OF(1) } },
-        { "softmax_cross_entropy", NULL, "must be [batch, classes] both", 2, { ROWS_OF(3, 2), ROWS_OF(3, 2) } },
+        { "softmax_cross_entropy", NULL, "must be [batch, classes] both", 2, { ROWS_OF(3, 2), ROWS_OF(3, 1) } },
         { "softmax_cross_entropy", NULL, "must be [batch, classes] both", 2, { ROWS_OF(0), ROWS_OF(0) } },
         { "sparse_softmax_cross_entropy", NULL, "labels [batch, 1]", 2, { ROWS_OF(3), ROWS_OF(3) } },
         { "sparse_softmax_cross_entropy", NULL, "labels [batch, 1]", 2, { ROWS_OF(3), ONE_A_ROW } },
@@ -184,9 +203,9 @@ static void refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(elementwise),              cmocka_unit_test(over_classes),           cmocka_unit_test(extreme_logits),
-        cmocka_unit_test(a_label_that_is_no_class), cmocka_unit_test(the_first_bad_row_is_told),
-        cmocka_unit_test(refusals),
+        cmocka_unit_test(elementwise),               cmocka_unit_test(over_classes), cmocka_unit_test(over_steps),
+        cmocka_unit_test(extreme_logits),            cmocka_unit_test(a_label_that_is_no_class),
+        cmocka_unit_test(the_first_bad_row_is_told), cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
