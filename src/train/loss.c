@@ -8,6 +8,7 @@
  * only who asks for the losses themselves gets them in the original's shape, [batch].
  */
 #include "pilaster/loss.h"
+#include "pilaster/op.h"
 #include "train/train.h"
 
 const char *const loss_reductions[] = { "sum_over_batch_size", "sum", "sum_by_nonzero_weights", "mean", NULL };
@@ -248,6 +249,23 @@ pil_tensor *pil_log_loss_make(pil_graph *graph, pil_tensor *labels, const pil_lo
     struct pil_tensor *sum = graph_op2(graph, "add", NULL, graph_op2(graph, "mul", NULL, pair.labels, yes),
                                        graph_op2(graph, "mul", NULL, not_label, no));
     return reduced(graph, name, scale(graph, sum, -1), options->weights, options->reduction, false);
+}
+
+pil_cosine_distance_options pil_cosine_distance_options_default(void)
+{
+    return (pil_cosine_distance_options){ PIL_COSINE_DISTANCE_DEFAULTS };
+}
+
+pil_tensor *pil_cosine_distance_make(pil_graph *graph, pil_tensor *labels, pil_tensor *predictions,
+                                     const pil_cosine_distance_options *options)
+{
+    const char *name = "cosine_distance";
+    struct pair pair;
+    if (!take_pair(graph, name, "predictions", labels, predictions, &pair))
+        return graph_error_tensor(graph);
+    struct pil_tensor *product = graph_op2(graph, "mul", NULL, pair.values, pair.labels);
+    struct pil_tensor *sum = pil_reduce_sum(graph, product, .axis = PIL_AXES(options->axis), .keepdims = true);
+    return reduced(graph, name, plus(graph, scale(graph, sum, -1), 1), options->weights, options->reduction, false);
 }
 
 /* ---- of logits ----------------------------------------------------------------------------------------------- */

@@ -199,6 +199,12 @@ static struct pil_tensor *half_squares(struct pil_graph *g, struct pil_tensor *l
     return pil_l2_loss(g, graph_op2(g, "mul", NULL, l, v));
 }
 
+static struct pil_tensor *cosines(struct pil_graph *g, struct pil_tensor *l, struct pil_tensor *v, struct pil_tensor *w,
+                                  pil_reduction r)
+{
+    return pil_cosine_distance(g, l, v, -1, .weights = w, .reduction = r);
+}
+
 static double square_of(double z, double p)
 {
     return (p - z) * (p - z);
@@ -403,6 +409,45 @@ static void weights_and_reductions(void **state)
             try_loss(&c, (struct input){ .shape = shape, .data = true }, (struct input){ .shape = shape, .low = -2, .high = 2 },
                      &weights, reduction ? scalar : shape);
         }
+}
+
+static void cosine_reference(const struct trial *trial, int64_t rows, double *const *x, double *const *y)
+{
+    const struct loss_case *c = trial->args;
+    int64_t n = width(trial->inputs[1].shape);
+    double sum = 0, total = 0;
+    for (int64_t r = 0; r < rows; r++) {
+        double loss = 1;
+        for (int64_t i = r * n; i < (r + 1) * n; i++)
+            loss -= x[0][i] * x[1][i];
+        sum += x[2][r] * loss;
+        total += x[2][r] != 0;
+        if (c->reduction == PIL_REDUCTION_NONE)
+            y[0][r] = x[2][r] * loss;
+    }
+    if (c->reduction != PIL_REDUCTION_NONE)
+        y[0][0] = total > 0 ? sum / total : 0;
+}
+
+static void cosine_distance(void **state)
+{
+    (void)state;
+    const struct shape shape = SHAPE(BATCH_DIM, 3), one = SHAPE(BATCH_DIM, 1);
+    for (int losses = 0; losses < 2; losses++) {
+        struct loss_case c = { .make = cosines, .reduction = losses ? PIL_REDUCTION_NONE : PIL_REDUCTION_SUM_BY_NONZERO_WEIGHTS };
+        struct trial trial = {
+            .op = "cosine_distance",
+            .args = &c,
+            .inputs = { { .shape = shape }, { .shape = shape }, { .shape = one, .high = 3, .data = true, .whole = true } },
+            .input_count = 3,
+            .outputs = { losses ? one : scalar },
+            .extent = losses ? EXTENT_ROWS : EXTENT_BATCH,
+            .behaviour = losses ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE,
+            .reference = cosine_reference,
+            .compose = compose
+        };
+        try_op(&trial);
+    }
 }
 
 static void half_square_reference(const struct trial *trial, int64_t rows, double *const *x, double *const *y)
@@ -654,11 +699,17 @@ static void words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(definitions),     cmocka_unit_test(formulas),
-        cmocka_unit_test(of_classes),      cmocka_unit_test(weights_and_reductions),
-        cmocka_unit_test(without_a_batch), cmocka_unit_test(tf_losses),
-        cmocka_unit_test(tf_classes),      cmocka_unit_test(refusals),
-        cmocka_unit_test(whole_labels),    cmocka_unit_test(defaults),
+        cmocka_unit_test(definitions),
+        cmocka_unit_test(formulas),
+        cmocka_unit_test(of_classes),
+        cmocka_unit_test(cosine_distance),
+        cmocka_unit_test(weights_and_reductions),
+        cmocka_unit_test(without_a_batch),
+        cmocka_unit_test(tf_losses),
+        cmocka_unit_test(tf_classes),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(whole_labels),
+        cmocka_unit_test(defaults),
         cmocka_unit_test(words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
