@@ -158,6 +158,34 @@ static bool fuse_gate(struct plan *plan, int number, pil_status *status)
     return true;
 }
 
+/* A product of which an activation is the only reader applies it itself. */
+static bool fuse_activation(struct plan *plan, int number, pil_status *status)
+{
+    struct step *step = &plan->steps[number];
+    const struct op_activation_args *activation = step->args;
+    if (strcmp(step->row->name, "activation") != 0 || op_activation_takes_input(activation->activation))
+        return true;
+    struct plan_tensor *x = &plan->tensors[step->inputs[0]];
+    struct step *product = x->maker < 0 ? NULL : &plan->steps[x->maker];
+    if (!product || strcmp(product->row->name, "matmul") != 0 || product->behaviour != step->behaviour || x->uses != 1 || x->fetched)
+        return true;
+    const struct op_matmul_args *old = product->args;
+    if (old->gate || old->activation != ACTIVATION_LINEAR)
+        return true;
+    struct op_matmul_args *args = plan_alloc(plan, 1, sizeof *args, status);
+    if (!args)
+        return false;
+    *args = *old;
+    args->activation = activation->activation;
+    step->row = product->row;
+    step->args = args;
+    step->inputs = product->inputs;
+    step->input_count = product->input_count;
+    product->dropped = true;
+    x->place = PLACE_NONE;
+    return true;
+}
+
 static void take_out_dropped(struct plan *plan)
 {
     int kept = 0;
@@ -250,7 +278,7 @@ static bool compile(struct plan *plan, struct pil_tensor *const *fetches, size_t
     }
     count_uses(plan);
     for (int s = 0; s < plan->step_count; s++)
-        if (!fuse_gate(plan, s, status))
+        if (!fuse_gate(plan, s, status) || !fuse_activation(plan, s, status))
             return false;
     take_out_dropped(plan);
     count_uses(plan);
