@@ -452,6 +452,11 @@ static void rnn_run(struct op_run *run)
                       run->outputs[2].tensor.ld, x->rows, hidden);
 }
 
+const char *const rnn_cell_words[] = { [RNN_LSTM] = "lstm", [RNN_GRU] = "gru", [RNN_SIMPLE] = "simple", NULL };
+const char *const rnn_ends_words[] = { [RNN_ENDS_NEVER] = "never", [RNN_ENDS_LENGTHS] = "lengths", [RNN_ENDS_MASK] = "mask", NULL };
+#define AT(field) offsetof(struct op_rnn_args, field)
+static const struct arg rnn_arguments[] = { RNN_ARGUMENT_ROWS(AT) };
+
 double rnn_products_work(const struct op_rnn_args *args, int64_t time, int64_t features)
 {
     return 2.0 * (double)time * (double)(features + args->hidden) * (double)(rnn_gate_count(args->cell) * args->hidden);
@@ -466,7 +471,7 @@ static double rnn_work(const void *args, const struct op_type *inputs, const str
 static const struct op_row rows[] = {
     { .name = "rnn",
       .help = "a recurrent layer over time: LSTM, GRU, simple",
-      .args_size = sizeof(struct op_rnn_args),
+      OP_ARGUMENTS(struct op_rnn_args, rnn_arguments),
       .min_inputs = 2,
       .max_inputs = 7,
       .infer = rnn_infer,

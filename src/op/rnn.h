@@ -90,4 +90,24 @@ double rnn_products_work(const struct op_rnn_args *args, int64_t time, int64_t f
 
 void rnn_gradient(struct op_gradient *g); /* of the op rnn */
 
+/* ---- arguments: AT(field) is where a field of struct op_rnn_args stands in the op's own ---- */
+
+extern const char *const rnn_cell_words[], *const rnn_ends_words[];
+#define RNN_ARGUMENT_ROWS(AT)                                                                                                    \
+    { "cell", &ARG_CHOICE, AT(cell), "the kind of cell", .extra = rnn_cell_words },                                              \
+    { "hidden", &ARG_INT, AT(hidden), "units" },                                                                                 \
+    { "activation", &ARG_CHOICE, AT(activation), "of what enters the state", .extra = op_activation_words },                     \
+    { "recurrent", &ARG_CHOICE, AT(recurrent), "of the gates", .extra = op_activation_words },                                   \
+    { "keras_order", &ARG_BOOL, AT(keras_order), "gates in the order of Keras" },                                                \
+    { "reset_after", &ARG_BOOL, AT(reset_after), "a GRU resets behind its product" },                                            \
+    { "forget_bias", &ARG_FLOAT, AT(forget_bias), "what an LSTM adds to its forget gate" },                                      \
+    { "joined", &ARG_BOOL, AT(joined), "one kernel for input and state" },                                                       \
+    { "bias", &ARG_BOOL, AT(bias), "whether there is one" },                                                                     \
+    { "initial_state", &ARG_BOOL, AT(initial_state), "whether one is given" },                                                   \
+    { "ends", &ARG_CHOICE, AT(ends), "how steps are left out", .extra = rnn_ends_words },                                        \
+    { "zero_output", &ARG_BOOL, AT(zero_output), "a step left out gives zeros" },                                                \
+    { "sequence", &ARG_BOOL, AT(sequence), "all outputs, not the last alone" },                                                  \
+    { "backwards", &ARG_BOOL, AT(backwards), "from the last step to the first" },                                                \
+    { "forward_only", &ARG_BOOL, AT(forward_only), "nothing is saved for a gradient" }
+
 #endif

@@ -403,10 +403,25 @@ static void rnn_bias_gradient_run(struct op_run *run)
     }
 }
 
+#define AT(field) offsetof(struct gradient_args, rnn.field)
+#define OF(field) offsetof(struct gradient_args, field)
+static const struct arg gradient_arguments[] = {
+    RNN_ARGUMENT_ROWS(AT),
+    { "time", &ARG_INT, OF(time), "steps" },
+    { "features", &ARG_INT, OF(features), "columns of a step's input" },
+    { "by_output", &ARG_BOOL, OF(by_output), "whether the output has a gradient" },
+    { "by_h", &ARG_BOOL, OF(by_h), "whether the final h has one" },
+    { "by_c", &ARG_BOOL, OF(by_c), "whether the final c has one" },
+    { "wants_x", &ARG_BOOL, OF(wants_x), "whether the input's is wanted" },
+    { "wants_state", &ARG_BOOL, OF(wants_state), "whether the initial state's is wanted" },
+    { "first", &ARG_INT, OF(first), "first row of the joined kernel" },
+    { "count", &ARG_INT, OF(count), "how many of them" },
+};
+
 static const struct op_row rows[] = {
     { .name = "rnn_gradient",
       .help = "a recurrent layer's way back through time",
-      .args_size = sizeof(struct gradient_args),
+      OP_ARGUMENTS(struct gradient_args, gradient_arguments),
       .min_inputs = 3,
       .max_inputs = 7,
       .infer = rnn_gradient_infer,
@@ -415,7 +430,7 @@ static const struct op_row rows[] = {
       .work = rnn_gradient_work },
     { .name = "rnn_kernel_gradient",
       .help = "what a recurrent layer's kernel gets",
-      .args_size = sizeof(struct gradient_args),
+      OP_ARGUMENTS(struct gradient_args, gradient_arguments),
       .min_inputs = 2,
       .max_inputs = 2,
       .infer = rnn_kernel_gradient_infer,
@@ -424,7 +439,7 @@ static const struct op_row rows[] = {
       .work = rnn_kernel_gradient_work },
     { .name = "rnn_bias_gradient",
       .help = "what a recurrent layer's bias gets",
-      .args_size = sizeof(struct gradient_args),
+      OP_ARGUMENTS(struct gradient_args, gradient_arguments),
       .min_inputs = 1,
       .max_inputs = 1,
       .infer = rnn_bias_gradient_infer,

@@ -128,8 +128,8 @@ static void no_field_is_forgotten(void **state)
         const struct op_row *row = op_at(i);
         bool taken[MOST] = { false };
         assert_true(row->args_size <= MOST);
-        if (row->argument_count == 0)
-            continue;
+        if ((row->args_size > 0) != (row->argument_count > 0))
+            fail_msg("%s has arguments without a table", row->name);
         for (size_t k = 0; k < row->argument_count; k++) {
             const struct arg *arg = &row->arguments[k];
             const struct op_list *list = arg->extra;
