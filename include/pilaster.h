@@ -17,6 +17,7 @@
 #include "pilaster/metric.h"
 #include "pilaster/op.h"
 #include "pilaster/options.h"
+#include "pilaster/rnn.h"
 #include "pilaster/status.h"
 #include "pilaster/train.h"
 

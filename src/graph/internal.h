@@ -60,6 +60,7 @@ struct pil_graph {
     struct pil_tensor error_tensor;
     bool has_gradients, forward_only;
     struct pil_tensor *loss; /* what the gradients are of */
+    bool unrolls_cells;           /* for tests: recurrent layers are made of small ops, also where one node could do */
 };
 struct node *graph_add_node(struct pil_graph *graph, enum node_kind kind, const char *name, int output_count);
 

@@ -468,7 +468,38 @@ static double rnn_work(const void *args, const struct op_type *inputs, const str
     return rnn_products_work(args, inputs[0].shape.dims[1], inputs[0].shape.dims[2]);
 }
 
+/* ---- zero_state: [batch, factor] zeros, as many rows as x has; no gradient flows ---- */
+
+static bool zero_state_infer(struct op_infer *infer)
+{
+    const struct op_count_args *args = infer->args;
+    if (!OP_ROWS(infer->inputs[0]) || args->factor < 1)
+        return op_fail(infer, "rows are needed, and a width of 1 at least");
+    infer->outputs[0] =
+        (struct op_type){ .dtype = DTYPE_FLOAT32, .extent = EXTENT_ROWS, .shape = SHAPE(BATCH_DIM, args->factor) };
+    infer->behaviour = BEHAVIOUR_ROW_BY_ROW;
+    return true;
+}
+
+static void zero_state_run(struct op_run *run)
+{
+    const struct tensor *out = &run->outputs[0].tensor;
+    rnn_copy_rows(NULL, 0, tensor_floats(out), out->ld, out->rows, out->cols);
+}
+
+static const struct arg zero_state_arguments[] = {
+    { "factor", &ARG_INT, offsetof(struct op_count_args, factor), "how many zeros a row has" },
+};
+
 static const struct op_row rows[] = {
+    { .name = "zero_state",
+      .help = "zeros, as many rows as the input has",
+      OP_ARGUMENTS(struct op_count_args, zero_state_arguments),
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS,
+      .infer = zero_state_infer,
+      .run = zero_state_run },
     { .name = "rnn",
       .help = "a recurrent layer over time: LSTM, GRU, simple",
       OP_ARGUMENTS(struct op_rnn_args, rnn_arguments),

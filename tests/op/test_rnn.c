@@ -3,48 +3,14 @@
  * Recurrent layers in a graph: TensorFlow's outputs, states and gradients; its own tests of cells; gradients against finite
  * differences with lengths and masks; the node against the same layer made of small ops; tiles and threads.
  */
-#include "graph/harness.h"
-#include "kernel/golden.h"
+#include "graph/layers.h"
 
 #define BASIC \
     .cell = RNN_LSTM, .activation = ACTIVATION_TANH, .recurrent = ACTIVATION_SIGMOID, .joined = true, .bias = true, .forget_bias = 1
 #define KERAS(kind) \
     .cell = kind, .activation = ACTIVATION_TANH, .recurrent = ACTIVATION_SIGMOID, .bias = true, .keras_order = true, .reset_after = true
-static const pil_initializer noise_init = { PIL_INITIALIZER_ZEROS, 0, 0 };
 
 /* ---- golden/rnn.json ---- */
-
-/* A nested list's numbers, in order. */
-static int64_t flatten(const struct json_value *list, float *out)
-{
-    struct json_value item;
-    int64_t count = 0;
-    if (list->kind == JSON_NUMBER) {
-        *out = (float)list->number;
-        return 1;
-    }
-    for (struct json_walk walk = json_children(list); json_next(&walk, NULL, &item);)
-        count += flatten(&item, out + count);
-    return count;
-}
-
-static int64_t numbers(const struct json_value *map, const char *key, float *out)
-{
-    struct json_value value = golden_get(map, key);
-    return flatten(&value, out);
-}
-
-/* Item i of a list, nested as it is. */
-static struct json_value item_at(const struct json_value *list, int64_t i)
-{
-    struct json_value item;
-    struct json_walk walk = json_children(list);
-    for (int64_t n = 0; json_next(&walk, NULL, &item); n++)
-        if (n == i)
-            return item;
-    fail_msg("golden data without item %lld", (long long)i);
-    return item;
-}
 
 static void set(struct tensor *tensor, const float *values)
 {
@@ -67,50 +33,6 @@ static int add_weights(struct pil_graph *g, const struct op_rnn_args *args, int6
     if (args->bias)
         in[count++] = graph_variable(g, "bias", args->cell == RNN_GRU && args->reset_after ? SHAPE(2, columns) : SHAPE(columns), noise_init, true);
     return count;
-}
-
-/* x as a variable of `batch` rows, so that it gets a gradient: rows of the identity times it. */
-static struct pil_tensor *trained_x(struct pil_graph *g, int64_t batch, int64_t time, int64_t features)
-{
-    struct pil_tensor *rows = graph_input(g, "identity", DTYPE_FLOAT32, SHAPE(BATCH_DIM, batch), false);
-    struct pil_tensor *x = graph_variable(g, "x", SHAPE(batch, time * features), noise_init, true);
-    x = graph_op2(g, "matmul", &(struct op_matmul_args){ 0 }, rows, x);
-    return graph_op1(g, "reshape", &(struct op_reshape_args){ SHAPE(-1, time, features) }, x);
-}
-
-static struct tensor bind_identity(struct session *session, int64_t batch)
-{
-    struct tensor rows;
-    pil_status status = { 0 };
-    assert_true(tensor_new(&rows, DTYPE_FLOAT32, SHAPE(batch, batch), true, &status));
-    for (int64_t i = 0; i < batch; i++)
-        tensor_floats(&rows)[i * rows.ld + i] = 1;
-    session_input(session, "identity", &(struct op_value){ .tensor = rows });
-    return rows;
-}
-
-static void check_close(const char *what, int number, const struct tensor *got, const float *want)
-{
-    float packed[4096];
-    assert_true(got->rows * got->cols <= (int64_t)COUNT_OF(packed));
-    tensor_pack(got, packed);
-    double error = golden_error(packed, want, got->rows * got->cols, 1.0);
-    if (!(error <= 3e-6))
-        fail_msg("case %d: %s differs by %g", number, what, error);
-}
-
-/* Gradients as TensorFlow gives them: variables in their order, each a list of numbers. */
-static void check_gradient(struct rig *rig, float *gradients, size_t v, int number, const float *want)
-{
-    struct tensor gradient = rig->values[v];
-    gradient.data = gradients + rig->offsets[v];
-    check_close(graph_variable_at(rig->graph, v)->name, number, &gradient, want);
-}
-
-/* Sums are float64, losses float32. */
-static struct pil_tensor *total(struct pil_graph *g, struct pil_tensor *x)
-{
-    return graph_op1(g, "cast", &(struct op_cast_args){ DTYPE_FLOAT32 }, graph_op1(g, "sum_all", NULL, x));
 }
 
 struct golden_case {
@@ -395,13 +317,6 @@ static const struct layer_case layers[] = {
     { "lstm of other activations",
       { .cell = RNN_LSTM, .hidden = 2, .joined = true, .bias = true, .activation = ACTIVATION_SOFTSIGN, .recurrent = ACTIVATION_TANH } },
 };
-
-/* The loss: a fixed weighted sum of squares of all outputs. */
-static struct pil_tensor *weighted_squares(struct pil_graph *g, struct pil_tensor *x, float weight)
-{
-    struct pil_tensor *squares = graph_op2(g, "mul", NULL, x, x);
-    return total(g, graph_op2(g, "mul", NULL, graph_op2(g, "add", NULL, squares, x), graph_scalar(g, weight)));
-}
 
 static struct rig start_layer(const struct op_rnn_args *args, int64_t batch, int threads, struct tensor *bound)
 {
