@@ -130,6 +130,7 @@ static bool open_callback(struct feed *feed, pil_status *status)
     feed->next_epoch = feed->first_epoch;
     feed->next_batch = from != NULL ? from->emitted : 0;
     feed->partial = feed->next_batch > 0;
+    feed->cut_ended = feed->options.order.epochs > 0 && feed->first_epoch >= feed->options.order.epochs; /* of a longer run */
     return true;
 }
 

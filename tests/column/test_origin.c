@@ -6,6 +6,8 @@
  */
 #include "feeds.h"
 
+#include <math.h>
+
 #include "failing.h"
 
 /* ---- arrays -------------------------------------------------------------------------------------------------- */
@@ -112,11 +114,534 @@ static void arrays_resume(void **unused)
     free_model(&model);
 }
 
+/* ---- callbacks ----------------------------------------------------------------------------------------------- */
+
+/* Batch b of epoch e has some rows; row r of it is number n, of which all its values follow. */
+static int64_t batches_of(int64_t epoch)
+{
+    return 4 + epoch % 3;
+}
+
+static int64_t rows_of(int64_t epoch, int64_t batch)
+{
+    return 1 + (epoch * 5 + batch * 7) % 30;
+}
+
+static int64_t number_of(int64_t epoch, int64_t batch, int64_t row)
+{
+    return epoch * 100000 + batch * 100 + row;
+}
+
+enum { MOST = 32, IDS = 1000 };
+/* What a callback does wrong in batch `at` (counted over all calls). */
+enum fault {
+    FAULT_NONE,
+    FAULT_SAYS_SO,
+    FAULT_OTHER_ROWS,
+    FAULT_NO_ROWS,
+    FAULT_NOTHING,
+    FAULT_FORGETS,
+    FAULT_TWICE,
+    FAULT_TYPE,
+    FAULT_UNKNOWN,
+    FAULT_NULL,
+    FAULT_SPLITS,
+    FAULT_RETURNS_FALSE,
+    FAULT_BAD_ID,
+    FAULT_NO_BATCHES,
+};
+struct maker {
+    int64_t calls, seeks, at;
+    enum fault fault;
+    bool no_label;
+    int64_t next_epoch, next_batch; /* a callback that can only go on */
+};
+
+static void wrong(struct maker *maker, pil_batch *out, int64_t rows, const float *x)
+{
+    static const char *const words[MOST] = { "w" };
+    static const int64_t splits[MOST + 1] = { 0, 1, 0 }, ints[MOST] = { 0 };
+    switch (maker->fault) {
+    case FAULT_OTHER_ROWS:
+        pil_batch_set_strings(out, "word", words, rows + 1);
+        break;
+    case FAULT_TWICE:
+        pil_batch_set_floats(out, "x", x, rows);
+        break;
+    case FAULT_TYPE:
+        pil_batch_set_ints(out, "word", ints, rows);
+        break;
+    case FAULT_UNKNOWN:
+        pil_batch_set_strings(out, "wird", words, rows);
+        break;
+    case FAULT_NULL:
+        pil_batch_set_strings(out, "word", NULL, rows);
+        break;
+    case FAULT_SPLITS:
+        pil_batch_set_ragged_strings(out, "tags", words, splits, rows);
+        break;
+    default:
+        break;
+    }
+}
+
+static bool make_batch(void *context, int64_t epoch, int64_t batch, pil_batch *out, pil_status *status)
+{
+    struct maker *maker = context;
+    bool faulty = maker->fault != FAULT_NONE && maker->calls++ == maker->at;
+    float x[MOST * X_WIDTH], id[MOST], weights[4 * MOST];
+    char text[5 * MOST][32];
+    const char *words[MOST], *tags[4 * MOST];
+    int64_t ids[4 * MOST], tag_splits[MOST + 1] = { 0 }, id_splits[MOST + 1] = { 0 };
+    assert_int_equal(epoch, maker->next_epoch);
+    assert_int_equal(batch, maker->next_batch);
+    if (maker->fault == FAULT_NO_BATCHES || batch == batches_of(epoch)) {
+        maker->next_epoch++;
+        maker->next_batch = 0;
+        return false;
+    }
+    maker->next_batch++;
+    if (faulty && maker->fault == FAULT_SAYS_SO) {
+        *status = (pil_status){ PIL_IO, "the cable is out" };
+        return maker->calls % 2;
+    }
+    if (faulty && maker->fault == FAULT_NOTHING)
+        return true;
+    int64_t rows = faulty && maker->fault == FAULT_NO_ROWS ? 0 : rows_of(epoch, batch);
+    for (int64_t r = 0; r < rows; r++) {
+        int64_t n = number_of(epoch, batch, r), t = tag_splits[r], i = id_splits[r];
+        id[r] = (float)n;
+        for (int k = 0; k < X_WIDTH; k++)
+            x[r * X_WIDTH + k] = (float)(n + k);
+        snprintf(text[r], sizeof(text[r]), "w%d", (int)n);
+        words[r] = n % 5 == 0 ? NULL : text[r];
+        for (int64_t k = 0; k < n % 4; k++, t++) {
+            snprintf(text[MOST + t], sizeof(text[0]), "t%d", (int)(n + k));
+            tags[t] = text[MOST + t];
+        }
+        for (int64_t k = 0; k < n % 3; k++, i++) {
+            ids[i] = (n + k) % IDS;
+            weights[i] = (float)k + 0.5f;
+        }
+        tag_splits[r + 1] = t;
+        id_splits[r + 1] = i;
+    }
+    if (faulty && maker->fault == FAULT_BAD_ID)
+        ids[0] = -7;
+    pil_batch_set_floats(out, "x", x, rows);
+    if (faulty)
+        wrong(maker, out, rows, x);
+    pil_batch_set_strings(out, "word", words, rows);
+    pil_batch_set_ragged_strings(out, "tags", tags, tag_splits, rows);
+    pil_batch_set_ragged_ints(out, "ids", ids, id_splits, rows);
+    pil_batch_set_ragged_floats(out, "weights", weights, id_splits, rows);
+    if (!maker->no_label)
+        pil_batch_set_floats(out, "id", id, rows);
+    if (!faulty || maker->fault != FAULT_FORGETS)
+        pil_batch_set_ints(out, "unread", ids, rows);
+    memset(text, '#', sizeof(text)); /* it was copied */
+    return !faulty || maker->fault != FAULT_RETURNS_FALSE;
+}
+
+static bool go_to(void *context, int64_t epoch, int64_t batch, pil_status *status)
+{
+    struct maker *maker = context;
+    maker->seeks++;
+    if (maker->fault == FAULT_SAYS_SO) {
+        *status = (pil_status){ PIL_NOT_FOUND, "it is not there" };
+        return false;
+    }
+    maker->next_epoch = epoch;
+    maker->next_batch = batch;
+    return true;
+}
+
+static pil_dataset *new_callback(struct maker *maker, bool seeks, int64_t epochs)
+{
+    pil_dataset *dataset = pil_dataset_from_callback(
+        PIL_FEATURE_SPECS({ "x", PIL_TYPE_FLOAT32, .shape = { X_WIDTH } }, { "word", PIL_TYPE_STRING },
+                          { "tags", PIL_TYPE_STRING, .ragged = true }, { "ids", PIL_TYPE_INT64, .ragged = true },
+                          { "weights", PIL_TYPE_FLOAT32, .ragged = true }, { "unread", PIL_TYPE_INT64 }, { "id", PIL_TYPE_FLOAT32 }),
+        make_batch, .seek = seeks ? go_to : NULL, .context = maker, .label_name = "id", .num_epochs = epochs);
+    pil_status status = pil_dataset_status(dataset);
+    if (!status_ok(&status))
+        fail_msg("%s", status.message);
+    return dataset;
+}
+
+static struct model callback_model(const pil_dataset *dataset)
+{
+    pil_status status = { 0 };
+    struct model model = { .columns = pil_columns_new(), .lists = true };
+    pil_columns *c = model.columns;
+    model.program = program_new(&(struct program_options){ 0 }, &status);
+    model.x = program_dense(model.program, "x", X_WIDTH, &status);
+    model.target = program_target(model.program, &(struct program_target){ .field = "id", .width = 1 }, &status);
+    model.word = program_feature(model.program, pil_categorical_column_with_hash_bucket(c, "word", WORDS), &status);
+    model.tags = program_feature(model.program, pil_categorical_column_with_hash_bucket(c, "tags", TAGS), &status);
+    pil_column *ids = pil_categorical_column_with_identity(c, "ids", IDS);
+    model.pairs = program_feature(model.program, pil_weighted_categorical_column(c, ids, "weights"), &status);
+    pil_status made = pil_columns_status(c);
+    if (!status_ok(&made) || !program_dataset(model.program, dataset, &status) || !program_finish(model.program, &status))
+        fail_msg("%s %s", made.message, status.message);
+    return model;
+}
+
+static void check_made(const struct model *model, const struct batch *batch, int64_t epoch, int64_t number, bool grouped)
+{
+    assert_int_equal(batch->rows, rows_of(epoch, number));
+    const struct sparse *tags = &batch->features[model->tags], *pairs = &batch->features[model->pairs];
+    char word[32];
+    for (int64_t r = 0; r < batch->rows; r++) {
+        const float *numbers = tensor_floats(&batch->numbers) + r * batch->numbers.ld;
+        int64_t n = number_of(epoch, number, r);
+        assert_true(numbers[model->target] == (float)n && numbers[model->x] == (float)n && numbers[model->x + 2] == (float)(n + 2));
+        snprintf(word, sizeof(word), "w%d", (int)n);
+        assert_int_equal(batch->features[model->word].ids[r], n % 5 == 0 ? -1 : hashed(word, WORDS));
+        assert_int_equal(tags->offsets[r + 1] - tags->offsets[r], n % 4);
+        assert_int_equal(pairs->offsets[r + 1] - pairs->offsets[r], n % 3);
+        for (int64_t k = 0; k < n % 4; k++) {
+            snprintf(word, sizeof(word), "t%d", (int)(n + k));
+            assert_int_equal(tags->ids[tags->offsets[r] + k], hashed(word, TAGS));
+        }
+        for (int64_t k = 0; k < n % 3; k++) {
+            assert_int_equal(pairs->ids[pairs->offsets[r] + k], (n + k) % IDS);
+            assert_true(pairs->weights[pairs->offsets[r] + k] == (float)k + 0.5f);
+        }
+    }
+    if (grouped)
+        check_groups(tags);
+    assert_int_equal(batch->cursor.epoch, epoch);
+    assert_int_equal(batch->cursor.emitted, number + 1);
+}
+
+/* Batches from a cursor to the end (or 40), each compared. */
+static void compare_made(bool seeks, int64_t epochs, struct cursor from, int threads_count, int mode)
+{
+    pil_status status = { 0 };
+    struct maker maker = { .next_epoch = seeks ? 0 : from.epoch };
+    pil_dataset *dataset = new_callback(&maker, seeks, epochs);
+    struct model model = callback_model(dataset);
+    struct threads *threads = threads_new(threads_count, &status);
+    struct feed_options options = feed_dataset(dataset, 0);
+    options.group = mode != 1;
+    options.from = from.epoch + from.emitted > 0 ? &from : NULL;
+    struct feed *feed = open_feed(&model, &options, threads);
+    int64_t epoch = from.epoch, batch = from.emitted, n = 0;
+    for (; n < 40; n++, batch++) {
+        if (batch == batches_of(epoch)) {
+            epoch++;
+            batch = 0;
+        }
+        if (epochs > 0 && epoch == epochs)
+            break;
+        const struct batch *made = feed_next(feed, &status);
+        if (made == NULL)
+            fail_msg("batch %d: %s", (int)n, status.message);
+        run_jobs(feed, threads, mode, n);
+        check_made(&model, made, epoch, batch, options.group);
+        assert_true(made->cursor.data == feed_fingerprint(feed));
+    }
+    if (n < 40) {
+        assert_null(feed_next(feed, &status));
+        assert_null(feed_next(feed, &status));
+        assert_true(status_ok(&status));
+    }
+    assert_int_equal(maker.seeks, seeks && options.from != NULL ? 1 : 0);
+    feed_close(feed);
+    threads_free(threads);
+    free_model(&model);
+    pil_dataset_free(dataset);
+}
+
+static void callbacks_in_every_way(void **unused)
+{
+    (void)unused;
+    for (int way = 0; way < 6; way++) {
+        compare_made(way % 2, 0, (struct cursor){ 0 }, way < 3 ? 1 : 3, way % 3);
+        compare_made(way % 2, 1, (struct cursor){ 0 }, way < 3 ? 1 : 3, way % 3);
+        compare_made(way % 2, 3, (struct cursor){ 0 }, way < 3 ? 1 : 3, way % 3);
+    }
+}
+
+static void callbacks_resume(void **unused)
+{
+    (void)unused;
+    for (int64_t epoch = 0; epoch < 3; epoch++)
+        for (int64_t batch = 0; batch <= batches_of(epoch); batch++)
+            for (int seeks = 0; seeks < 2; seeks++) {
+                compare_made(seeks, 3, (struct cursor){ epoch, batch, 0 }, 2, (int)(batch % 3));
+                compare_made(seeks, 0, (struct cursor){ epoch, batch, 0 }, 1, (int)(batch % 3));
+            }
+}
+
+static const struct {
+    enum fault fault;
+    const char *message;
+} faults[] = {
+    { FAULT_SAYS_SO, "the callback, epoch 1, batch 2: the cable is out" },
+    { FAULT_OTHER_ROWS, "the callback, epoch 1, batch 2: feature 'word' has 21 rows, 'x' 20: all of a batch have the same" },
+    { FAULT_NO_ROWS, "the callback, epoch 1, batch 2: feature 'unread' has no rows" },
+    { FAULT_NOTHING, "the callback, epoch 1, batch 2: no feature was given" },
+    { FAULT_FORGETS, "the callback, epoch 1, batch 2: feature 'unread' was not given" },
+    { FAULT_TWICE, "the callback, epoch 1, batch 2: feature 'x' is given twice" },
+    { FAULT_TYPE, "the callback, epoch 1, batch 2: feature 'word' is declared string, and int64 is given" },
+    { FAULT_UNKNOWN, "the callback, epoch 1, batch 2: there is no feature 'wird'; did you mean 'word'?" },
+    { FAULT_NULL, "the callback, epoch 1, batch 2: feature 'word' is given NULL for values" },
+    { FAULT_SPLITS, "the callback, epoch 1, batch 2: feature 'tags': row_splits goes from 1 to 0 behind row 1" },
+    { FAULT_RETURNS_FALSE, "the callback, epoch 1, batch 2: it sets 'unread' and returns false" },
+    { FAULT_BAD_ID, "the callback, epoch 1, batch 2, row 1: field 'ids': -7" },
+};
+
+/* Batch 2 of epoch 1 is the seventh: six are dealt first, whoever works ahead. The first call that ends epoch 0 counts too. */
+static void callbacks_fail(void **unused)
+{
+    (void)unused;
+    assert_int_equal(number_of(1, 2, 0) % 3, 0); /* the first id is row 1's */
+    assert_int_equal(number_of(1, 2, 1) % 3, 1);
+    for (size_t i = 0; i < COUNT_OF(faults); i++)
+        for (int way = 0; way < 6; way++) {
+            struct maker maker = { .fault = faults[i].fault, .at = batches_of(0) + 1 + 2 };
+            pil_dataset *dataset = new_callback(&maker, false, 0);
+            struct model model = callback_model(dataset);
+            struct feed_options options = feed_dataset(dataset, 0);
+            options.group = way % 2;
+            pil_status status;
+            assert_int_equal(batches_until(&model, &options, way < 3 ? 1 : 3, way % 3, &status, NULL), batches_of(0) + 2);
+            assert_message(&status, faults[i].message);
+            free_model(&model);
+            pil_dataset_free(dataset);
+        }
+}
+
+static void expect_failure(struct maker maker, bool seeks, const struct cursor *from, bool group, const char *message)
+{
+    pil_dataset *dataset = new_callback(&maker, seeks, 2);
+    struct model model = callback_model(dataset);
+    struct feed_options options = feed_dataset(dataset, 0);
+    options.group = group;
+    options.from = from;
+    pil_status status;
+    assert_int_equal(batches_until(&model, &options, 2, 1, &status, NULL), 0);
+    if (message != NULL)
+        assert_message(&status, message);
+    else
+        assert_true(status_ok(&status));
+    free_model(&model);
+    pil_dataset_free(dataset);
+}
+
+static void callbacks_end_early(void **unused)
+{
+    (void)unused;
+    const struct cursor behind = { 1, batches_of(1) + 1, 0 }, within = { 1, 2, 0 }, last = { 1, batches_of(1), 0 }, after = { 2, 0, 0 };
+    expect_failure((struct maker){ .fault = FAULT_NO_BATCHES }, false, NULL, true, "the callback: there are no rows");
+    expect_failure((struct maker){ .fault = FAULT_NO_BATCHES }, false, NULL, false, NULL);
+    expect_failure((struct maker){ .next_epoch = 1 }, false, &behind, true, "epoch 1 has fewer than the 6 batches it had");
+    expect_failure((struct maker){ .fault = FAULT_SAYS_SO }, true, &within, true,
+                   "the callback cannot seek epoch 1, batch 2: it is not there");
+    expect_failure((struct maker){ .next_epoch = 1 }, false, &last, true, NULL);
+    expect_failure((struct maker){ .next_epoch = 2 }, false, &after, true, NULL);
+}
+
+/* ---- both ---------------------------------------------------------------------------------------------------- */
+
+static void labels_only_to_predict(void **unused)
+{
+    (void)unused;
+    struct maker maker = { .no_label = true };
+    pil_dataset *dataset = new_callback(&maker, false, 1);
+    struct model model = callback_model(dataset);
+    struct feed_options options = feed_dataset(dataset, 0);
+    pil_status status = { 0 };
+    assert_int_equal(batches_until(&model, &options, 1, 1, &status, NULL), 0);
+    assert_message(&status, "epoch 0, batch 0: feature 'id' was not given");
+    status_clear(&status);
+    struct threads *threads = threads_new(1, &status);
+    options.targets_optional = true;
+    maker = (struct maker){ .no_label = true };
+    struct feed *feed = open_feed(&model, &options, threads);
+    const struct batch *batch = feed_next(feed, &status);
+    assert_non_null(batch);
+    assert_true(batch->targets_absent);
+    assert_true(tensor_floats(&batch->numbers)[model.target] == 0 && tensor_floats(&batch->numbers)[model.x + 1] == 1);
+    feed_close(feed);
+    free_model(&model);
+    pil_dataset_free(dataset);
+
+    float x[2 * X_WIDTH] = { 1, 2, 3, 4, 5, 6 };
+    const char *const words[] = { "a", "b" };
+    dataset = pil_dataset_from_arrays(
+        PIL_ARRAYS({ "x", .floats = x, .rows = 2, .shape = { X_WIDTH } }, { "word", .strings = words, .rows = 2 }), false);
+    model = new_model(false);
+    options = feed_dataset(dataset, 0);
+    assert_int_equal(batches_until(&model, &options, 1, 1, &status, NULL), 0);
+    assert_message(&status, "there is no feature 'id'");
+    status_clear(&status);
+    options.targets_optional = true;
+    feed = open_feed(&model, &options, threads);
+    assert_int_equal(feed_rows(feed), 2);
+    batch = feed_next(feed, &status);
+    assert_non_null(batch);
+    assert_true(batch->targets_absent);
+    assert_int_equal(batch->rows, 2);
+    feed_close(feed);
+    free_model(&model);
+    pil_dataset_free(dataset);
+    threads_free(threads);
+}
+
+/* The raw rows of a batch, as predict keeps them; and a row of an array that is no good is named by its number. */
+static void raw_rows_are_kept(void **unused)
+{
+    (void)unused;
+    pil_status status = { 0 };
+    struct threads *threads = threads_new(2, &status);
+    pil_dataset_from_arrays_options asked = pil_dataset_from_arrays_options_default();
+    asked.batch_size = 700;
+    struct rows rows = new_rows(3000, asked);
+    struct model model = new_model(false);
+    struct feed_options options = feed_dataset(rows.dataset, 7);
+    options.keep_fields = true;
+    struct feed *feed = open_feed(&model, &options, threads);
+    int64_t n = 0;
+    for (const struct batch *batch; (batch = feed_next(feed, &status)) != NULL;) {
+        const struct field *word = &batch->fields->fields[fields_find(batch->fields, "word")];
+        run_jobs(feed, threads, 1, n);
+        for (int64_t i = 0; i < batch->rows; i++, n++) {
+            assert_true(slice_is(word->texts[i], rows.words[n]));
+            assert_int_equal(batch->fields->lines[i], n);
+        }
+    }
+    assert_int_equal(n, 3000);
+    feed_close(feed);
+    threads_free(threads);
+
+    rows.words[2222] = NULL; /* no value: no id */
+    rows.x[6] = (float)NAN;  /* a number like others */
+    options = feed_dataset(rows.dataset, 7);
+    assert_int_equal(batches_until(&model, &options, 2, 1, &status, NULL), 5);
+    free_model(&model);
+
+    pil_columns *c = pil_columns_new();
+    model = (struct model){ .columns = c, .program = program_new(&(struct program_options){ 0 }, &status) };
+    program_dense(model.program, "x", 4, &status);
+    assert_true(program_dataset(model.program, rows.dataset, &status) && program_finish(model.program, &status));
+    assert_int_equal(batches_until(&model, &options, 2, 1, &status, NULL), 0);
+    assert_string_equal(status.message, "row 0: field 'x': the cell has 3 numbers, the model takes 4");
+    free_model(&model);
+    free_rows(&rows);
+}
+
+static void a_datasets_error_is_the_feeds(void **unused)
+{
+    (void)unused;
+    struct model model = new_model(false);
+    pil_dataset *dataset = pil_dataset_from_arrays(PIL_ARRAYS({ "x", .rows = 3 }), false);
+    struct feed_options options = feed_dataset(dataset, 0);
+    pil_status status;
+    assert_int_equal(batches_until(&model, &options, 1, 0, &status, NULL), 0);
+    assert_message(&status, "pil_dataset_from_arrays: feature 'x' has no values");
+    pil_dataset_free(dataset);
+
+    const char *path = write_csv("data.csv", 333);
+    dataset = pil_csv_dataset(PIL_WORDS(path), 50, .shuffle_buffer_size = 40, .num_epochs = 2);
+    options = feed_dataset(dataset, 7);
+    options.group = true;
+    compare(&model, &options, 333, INT64_MAX, 2, 1);
+    pil_dataset_free(dataset);
+    free_model(&model);
+}
+
+/* ---- memory -------------------------------------------------------------------------------------------------- */
+
+static void second_pass_allocates_nothing(void **unused)
+{
+    (void)unused;
+    struct model model = new_model(false);
+    for (int way = 0; way < 6; way++) {
+        pil_status status = { 0 };
+        pil_dataset_from_arrays_options asked = pil_dataset_from_arrays_options_default();
+        asked.num_epochs = 0;
+        asked.shuffle = way % 3 == 1;
+        struct rows rows = new_rows(2000, asked);
+        struct threads *threads = threads_new(1, &status);
+        struct feed_options options = feed_dataset(rows.dataset, 7);
+        options.group = true;
+        options.cache_bytes = way % 3 == 2 ? 1 : 0;
+        struct feed *feed = open_feed(&model, &options, threads);
+        uint64_t before = 0;
+        for (int64_t n = 0; n < 200; n++) {
+            assert_non_null(feed_next(feed, &status));
+            run_jobs(feed, threads, way / 3, n);
+            if (n == 80)
+                before = mem_allocations();
+        }
+        if (mem_allocations() != before)
+            fail_msg("way %d allocates", way);
+        feed_close(feed);
+        threads_free(threads);
+        free_rows(&rows);
+    }
+    free_model(&model);
+}
+
+/* Each allocation fails once. */
+static void memory_runs_out(void **unused)
+{
+    (void)unused;
+    pil_status ignored = { 0 };
+    struct threads *threads = threads_new(1, &ignored);
+    pil_dataset_from_arrays_options asked = pil_dataset_from_arrays_options_default();
+    asked.shuffle = true;
+    struct rows rows = new_rows(900, asked);
+    for (int way = 0; way < 4; way++) {
+        struct maker maker;
+        pil_dataset *dataset = way % 2 ? new_callback(&maker, false, 2) : rows.dataset;
+        struct model model = way % 2 ? callback_model(dataset) : new_model(false);
+        int64_t whole = 0, n = 0;
+        for (bool reached = true; reached; n++) {
+            pil_status status = { 0 };
+            int64_t dealt = 0;
+            maker = (struct maker){ 0 };
+            failing_start(n, false);
+            struct feed_options options = feed_dataset(dataset, 0);
+            struct feed *feed = feed_open(model.program, &options, threads, &status);
+            const struct batch *batch;
+            while (feed != NULL && (batch = feed_next(feed, &status)) != NULL) {
+                dealt += batch->rows;
+                run_jobs(feed, threads, way / 2, 0);
+            }
+            feed_close(feed);
+            assert_int_equal(failing_live, 0);
+            reached = failing_stop();
+            if (reached && status_ok(&status))
+                whole = whole != 0 ? whole : dealt;
+            assert_true(status.code == PIL_NO_MEMORY || (status_ok(&status) && (whole == 0 || dealt == whole)));
+        }
+        assert_true(n > 20);
+        free_model(&model);
+        if (way % 2)
+            pil_dataset_free(dataset);
+    }
+    free_rows(&rows);
+    threads_free(threads);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arrays_in_every_way),
         cmocka_unit_test(arrays_resume),
+        cmocka_unit_test(callbacks_in_every_way),
+        cmocka_unit_test(callbacks_resume),
+        cmocka_unit_test(callbacks_fail),
+        cmocka_unit_test(callbacks_end_early),
+        cmocka_unit_test(labels_only_to_predict),
+        cmocka_unit_test(raw_rows_are_kept),
+        cmocka_unit_test(a_datasets_error_is_the_feeds),
+        cmocka_unit_test(second_pass_allocates_nothing),
+        cmocka_unit_test(memory_runs_out),
     };
     return cmocka_run_group_tests(tests, scratch_set_up, scratch_tear_down);
 }
