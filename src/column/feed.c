@@ -63,6 +63,9 @@ static bool settle(struct feed *feed)
             feed_finish_gather(feed, work);
         else if (work->state == WORK_GATHERED && work->grouped == (int64_t)feed->feature_count)
             work->state = WORK_READY;
+        /* What is absorbed below may move the cache's first rows. */
+        if (work->state == WORK_PLANNED && feed->options.cache && !feed->complete)
+            gather_now(feed, n);
     }
     bool merged = feed_merge(feed, &feed->status);
     feed_absorb(feed);
@@ -263,12 +266,24 @@ static size_t reading_jobs(struct feed *feed, struct job *jobs, size_t limit)
     return count;
 }
 
+/* Is making a batch so little that feed_next does it itself, before anybody else has woken up? The answer changes no batch. */
+static bool small_batches(const struct feed *feed)
+{
+    const size_t words = feed->shape.words + (feed->options.group ? feed->feature_count * GROUP_WORDS : 0);
+    int64_t rows = feed->options.order.batch_size;
+    if (feed->callback != NULL)
+        rows = feed->works[feed->current % WORKS].batch.rows;
+    return rows < feed->worth_words / (int64_t)MAX(words, 1);
+}
+
 size_t feed_jobs(struct feed *feed, struct job *jobs, size_t limit)
 {
     const int64_t next = feed->current + 1;
     size_t count = 0;
     if (!status_ok(&feed->status) || feed->current < 0)
         return 0;
+    if (small_batches(feed))
+        return feed->callback == NULL || feed->batch_ns >= WORTH_NS ? reading_jobs(feed, jobs, limit) : 0;
     feed->ahead = true;
     plan_ahead(feed);
     /* The first time, the batch after next cannot be gathered before the next one is. */
@@ -411,6 +426,7 @@ struct feed *feed_open(const struct program *program, const struct feed_options 
     feed->options = *options;
     feed->threads = threads;
     feed->current = -1;
+    feed->worth_words = WORTH_WORDS;
     if (check_options(feed, status) && make_order(feed, status) && shape_rows(feed, status) && collect_specs(feed, status) &&
         make_workers(feed, status) && make_works(feed, status) && origin_open(feed, status))
         return feed;

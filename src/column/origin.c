@@ -10,6 +10,7 @@
  * cut, and never twice at once.
  */
 #include <string.h>
+#include <time.h>
 
 #include "column/feed.h"
 
@@ -182,13 +183,22 @@ static void cut_range(struct feed *feed, struct piece *piece, bool *end)
         feed->array_at = 0;
 }
 
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 static bool cut_batch(struct feed *feed, struct piece *piece, bool *end)
 {
+    const int64_t start = now_ns();
     piece->epoch = feed->next_epoch;
     piece->batch = feed->next_batch;
     if (piece_fields(feed, piece) == NULL ||
         !callback_next(feed->callback, piece->epoch, piece->batch, piece->fields, end, &piece->status))
         return false;
+    feed->batch_ns += (now_ns() - start - feed->batch_ns) / 8;
     piece->progress = -1;
     feed->next_epoch += *end;
     feed->next_batch = *end ? 0 : piece->batch + 1;

@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "column/column.h"
+#include "column/feed.h"
 #include "scratch.h"
 
 /* ---- data: row n is a formula -------------------------------------------------------------------------------- */
@@ -212,12 +212,14 @@ static inline struct feed *open_feed(const struct model *model, const struct fee
     return feed;
 }
 
-/* As a session does: jobs run while the batch is in use. `mode` 0: none; 1: all; 2: now and then. */
+/* As a session does: jobs run while the batch is in use. `mode` 0: none; 1: all; 2: now and then, of
+ * small batches as feed_jobs thinks best. */
 static inline void run_jobs(struct feed *feed, struct threads *threads, int mode, int64_t step)
 {
     struct job jobs[4];
     if (mode == 0 || (mode == 2 && step % 3 == 1))
         return;
+    feed->worth_words = mode == 1 || step % 2 == 0 ? 0 : WORTH_WORDS; /* 0: small ones are handed out too */
     size_t count = feed_jobs(feed, jobs, COUNT_OF(jobs));
     assert_true(count <= COUNT_OF(jobs));
     if (mode == 1 || step % 3 == 0)
