@@ -63,6 +63,146 @@ typedef struct pil_axes {
     int items[PIL_MAX_RANK];
 } pil_axes;
 #define PIL_AXES(...) ((pil_axes){ (int)(sizeof((int[]){ __VA_ARGS__ }) / sizeof(int)), { __VA_ARGS__ } })
+#define PIL_AXES_ALL ((pil_axes){ 0, { 0 } })
+
+/* ---- parts and shapes (op/split.c, op/box.c, op/shape.c) -------------------------------------------------------------
+ *
+ * Their inputs may be of any dense type unless an op says otherwise; what they give is of the same. An op that would change how
+ * many rows the batch has is refused: the batch axis is not cut, joined, repeated or padded. It may move to another place, but
+ * then every row is needed at once. */
+
+typedef struct pil_axis_options {
+    int axis;
+} pil_axis_options;
+/* Tensors one behind the other along an axis, in which alone they may differ: [?, 2] and [?, 3] along 1 give [?, 5]. Errors: another
+ * rank or type, a difference elsewhere, the batch axis. Source: tf.concat. */
+static inline pil_tensor *pil_concat(pil_graph *graph, pil_tensor *const *values, size_t count, int axis)
+{
+    pil_axis_options options = { axis };
+    return pil_op(graph, "concat", &options, sizeof options, values, count, NULL);
+}
+/* Tensors of one shape side by side along a new axis: n of [?, 3] give [?, n, 3] along 1, and along 0, where the batch becomes the
+ * second axis, [n, ?, 3]. Errors: another shape or type. Source: tf.stack. */
+static inline pil_tensor *pil_stack(pil_graph *graph, pil_tensor *const *values, size_t count, int axis)
+{
+    pil_axis_options options = { axis };
+    return pil_op(graph, "stack", &options, sizeof options, values, count, NULL);
+}
+
+/* What pil_split and its kind do with their outputs: all are there, or all are the error tensor. */
+static inline pil_tensor *pil_op_parts(pil_graph *graph, const char *op, const void *options, size_t options_size, pil_tensor *x,
+                                       size_t count, pil_tensor **outputs)
+{
+    for (size_t i = 0; i < count; i++)
+        outputs[i] = NULL;
+    pil_tensor *first = pil_op(graph, op, options, options_size, &x, 1, count ? outputs : NULL);
+    for (size_t i = 0; i < count; i++)
+        outputs[i] = outputs[i] ? outputs[i] : first;
+    return first;
+}
+typedef struct pil_split_options {
+    int axis;
+    int64_t num;
+} pil_split_options;
+/* `num` equal parts along an axis, into outputs[0 .. num - 1]: [?, 9] in 9 parts along 1 gives [?, 1] each. One node however many
+ * parts, at most 256; parts of rows are not copied. Errors: parts that would not be equal, the batch axis. Returns the first.
+ * Source: tf.split with a number. */
+static inline pil_tensor *pil_split(pil_graph *graph, pil_tensor *x, size_t num, int axis, pil_tensor **outputs)
+{
+    pil_split_options options = { axis, (int64_t)num };
+    return pil_op_parts(graph, "split", &options, sizeof options, x, num, outputs);
+}
+/* The positions of an axis of size `num`, each without that axis: [?, 9, 2] along 1 gives nine of [?, 2]. As pil_split otherwise.
+ * Source: tf.unstack. */
+static inline pil_tensor *pil_unstack(pil_graph *graph, pil_tensor *x, size_t num, int axis, pil_tensor **outputs)
+{
+    pil_split_options options = { axis, (int64_t)num };
+    return pil_op_parts(graph, "unstack", &options, sizeof options, x, num, outputs);
+}
+enum { PIL_MAX_SPLIT_SIZES = 64 };
+typedef struct pil_split_sizes_options {
+    int axis, count;
+    int64_t sizes[PIL_MAX_SPLIT_SIZES];
+} pil_split_sizes_options;
+/* `count` parts along an axis, sizes[i] positions of it to outputs[i]; at most 64. Errors: sizes that do not add up to the axis.
+ * Source: tf.split with sizes. */
+static inline pil_tensor *pil_split_sizes(pil_graph *graph, pil_tensor *x, const int64_t *sizes, size_t count, int axis,
+                                          pil_tensor **outputs)
+{
+    pil_split_sizes_options options = { axis, count > INT32_MAX ? INT32_MAX : (int)count, { 0 } };
+    for (size_t i = 0; i < count && i < PIL_MAX_SPLIT_SIZES; i++)
+        options.sizes[i] = sizes[i];
+    return pil_op_parts(graph, "split_sizes", &options, sizeof options, x, count, outputs);
+}
+
+typedef struct pil_slice_options {
+    pil_shape begin, size;
+} pil_slice_options;
+/* The box of `size` positions from `begin` on, a number for each axis; a size of -1 takes all that are left, which the batch axis
+ * needs: pil_slice(g, x, PIL_SHAPE(0, 2), PIL_SHAPE(-1, 3)) are columns 2, 3, 4. Source: tf.slice. */
+static inline pil_tensor *pil_slice(pil_graph *graph, pil_tensor *x, pil_shape begin, pil_shape size)
+{
+    pil_slice_options options = { begin, size };
+    return pil_op(graph, "slice_box", &options, sizeof options, &x, 1, NULL);
+}
+typedef struct pil_pad_options {
+    pil_shape before, after;
+    float constant_value;
+} pil_pad_options;
+/* x with before[i] positions in front of and after[i] behind axis i, which hold `constant_value`; float32. The batch axis takes 0
+ * and 0. Source: tf.pad (the paddings' two columns apart). */
+static inline pil_tensor *pil_pad(pil_graph *graph, pil_tensor *x, pil_shape before, pil_shape after, float constant_value)
+{
+    pil_pad_options options = { before, after, constant_value };
+    return pil_op(graph, "pad", &options, sizeof options, &x, 1, NULL);
+}
+typedef struct pil_tile_options {
+    pil_shape multiples;
+} pil_tile_options;
+/* x repeated multiples[i] times along axis i, the batch axis once; float32. Source: tf.tile. */
+static inline pil_tensor *pil_tile(pil_graph *graph, pil_tensor *x, pil_shape multiples)
+{
+    pil_tile_options options = { multiples };
+    return pil_op(graph, "tile", &options, sizeof options, &x, 1, NULL);
+}
+
+typedef struct pil_shape_options {
+    pil_shape shape;
+} pil_shape_options;
+/* x repeated to a shape, by the rules of broadcasting; float32. Where the shape begins with -1, every row of the batch is x: that is
+ * how a variable becomes rows. Source: tf.broadcast_to. */
+static inline pil_tensor *pil_broadcast_to(pil_graph *graph, pil_tensor *x, pil_shape shape)
+{
+    pil_shape_options options = { shape };
+    return pil_op(graph, "broadcast_to", &options, sizeof options, &x, 1, NULL);
+}
+/* The same elements, row by row, in another shape. Of rows the batch stays the first axis (-1), and one more size may be -1: what is
+ * left. Errors: another number of elements, the batch elsewhere. Source: tf.reshape. */
+static inline pil_tensor *pil_reshape(pil_graph *graph, pil_tensor *x, pil_shape shape)
+{
+    pil_shape_options options = { shape };
+    return pil_op(graph, "reshape", &options, sizeof options, &x, 1, NULL);
+}
+/* x with its axes in the order of `perm`, or reversed where that is PIL_AXES_ALL. Rows stay rows where perm begins with 0; else the
+ * batch becomes another axis. Source: tf.transpose. */
+static inline pil_tensor *pil_transpose(pil_graph *graph, pil_tensor *x, pil_axes perm)
+{
+    return pil_op(graph, "transpose", &perm, sizeof perm, &x, 1, NULL);
+}
+/* x without the axes named, which are of size 1, or with PIL_AXES_ALL without all that are: never without the batch, even of one
+ * row. Source: tf.squeeze. */
+static inline pil_tensor *pil_squeeze(pil_graph *graph, pil_tensor *x, pil_axes axis)
+{
+    return pil_op(graph, "squeeze", &axis, sizeof axis, &x, 1, NULL);
+}
+/* x with an axis of size 1 more, which is the result's axis `axis`: [?, 3] along 1 or -2 gives [?, 1, 3]. Source: tf.expand_dims. */
+static inline pil_tensor *pil_expand_dims(pil_graph *graph, pil_tensor *x, int axis)
+{
+    pil_axis_options options = { axis };
+    return pil_op(graph, "expand_dims", &options, sizeof options, &x, 1, NULL);
+}
+/* Zeros of x's shape and type; no gradient flows. Source: tf.zeros_like. */
+PIL_OP_1(zeros_like)
 
 /* ---- arithmetic (op/math.c, op/compare.c) ------------------------------------------------------------------------
  *

@@ -169,12 +169,12 @@ struct pil_tensor *graph_input(struct pil_graph *graph, const char *name, enum d
     return graph->inputs[number] = &node->outputs[0];
 }
 
-/* Who reads the whole of it knows how wide it is; a view of some columns does not. */
-static bool only_views(const struct pil_graph *graph, const struct pil_tensor *tensor)
+/* Who reads the whole of it knows how wide it is; a slice of some columns does not. */
+static bool only_slices(const struct pil_graph *graph, const struct pil_tensor *tensor)
 {
     for (size_t n = 0; n < graph->node_count; n++)
         for (int i = 0; i < graph->nodes[n]->input_count; i++)
-            if (graph->nodes[n]->inputs[i] == tensor && !(graph->nodes[n]->row->flags & OP_VIEW))
+            if (graph->nodes[n]->inputs[i] == tensor && strcmp(graph->nodes[n]->row->name, "slice") != 0)
                 return false;
     return true;
 }
@@ -187,7 +187,7 @@ struct pil_tensor *graph_grow_input(struct pil_graph *graph, const char *name, i
         return graph_input(graph, name, DTYPE_FLOAT32, SHAPE(BATCH_DIM, columns), false);
     if (columns <= old->type.shape.dims[1])
         return old;
-    if (!only_views(graph, old))
+    if (!only_slices(graph, old))
         return graph_fail(graph, "the input %s cannot become %lld columns wide: not only columns of it are read", name, (long long)columns);
     old->type.shape.dims[1] = columns;
     return old;

@@ -89,6 +89,7 @@ struct plan_tensor {
     bool batch_sized;  /* crosses a border, or is fetched */
     bool fetched;
     bool lookup_only;  /* PLACE_VARIABLE: only lookups read it */
+    bool view;         /* columns of its maker's first input, from `offset` on */
     int stage;         /* its maker's */
     int slot;          /* PLACE_TILE: of the arena */
     int variable;      /* PLACE_VARIABLE, PLACE_GRADIENT: number in the graph; else -1 */
@@ -102,7 +103,7 @@ struct step {
     int stage;
     int input_count, output_count;
     int *inputs, *outputs; /* plan tensor numbers */
-    bool view;             /* nothing to run */
+    bool view;             /* all outputs are: nothing to run */
     bool adds;             /* PLACE_GRADIENT shared with an earlier step: always accumulate */
     bool dropped;
     size_t scratch;

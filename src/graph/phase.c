@@ -44,10 +44,13 @@ static void find_borders(struct plan *plan)
     }
     for (int s = plan->step_count; s-- > 0;) { /* backwards, so that a view hands the need on to what it looks at */
         const struct step *step = &plan->steps[s];
+        bool seen_later = false;
+        for (int i = 0; i < step->output_count; i++)
+            seen_later |= plan->tensors[step->outputs[i]].view && plan->tensors[step->outputs[i]].batch_sized;
         for (int i = 0; i < step->input_count; i++) {
             struct plan_tensor *in = &plan->tensors[step->inputs[i]];
             if (in->maker >= 0 && plan_is_rows(plan, step->inputs[i]) &&
-                (in->stage != step->stage || (step->view && plan->tensors[step->outputs[0]].batch_sized)))
+                (in->stage != step->stage || seen_later))
                 in->batch_sized = true;
         }
     }

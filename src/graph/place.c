@@ -41,14 +41,17 @@ static void place_concat(struct plan *plan, const struct step *step)
     }
 }
 
-static void place_view(struct plan *plan, const struct step *step)
+static void place_views(struct plan *plan, const struct step *step)
 {
-    const struct op_slice_args *args = step->args;
-    struct plan_tensor *out = &plan->tensors[step->outputs[0]], *in = &plan->tensors[step->inputs[0]];
-    out->place = PLACE_COLUMNS;
-    out->base = step->inputs[0];
-    out->offset = args->first;
-    out->ld = in->ld;
+    const struct plan_tensor *in = &plan->tensors[step->inputs[0]];
+    for (int i = 0; i < step->output_count; i++) {
+        struct plan_tensor *out = &plan->tensors[step->outputs[i]];
+        if (!out->view)
+            continue;
+        out->place = PLACE_COLUMNS;
+        out->base = step->inputs[0];
+        out->ld = in->ld;
+    }
 }
 
 /* ---- partials ---- */
@@ -138,13 +141,22 @@ static void find_lifetimes(struct plan *plan)
     }
 }
 
+/* Whether a step reads other parts of an input's memory besides. */
+static bool is_read_twice(const struct plan *plan, const struct step *step, int tensor)
+{
+    for (int i = 0; i < step->input_count; i++)
+        if (step->inputs[i] != tensor && root_of(plan, step->inputs[i]) == tensor)
+            return true;
+    return false;
+}
+
 /* The memory of an input that has the output's shape and is not read afterwards. */
 static bool place_over_input(struct plan *plan, const struct step *step, struct plan_tensor *out, struct slot *slots)
 {
     for (int i = 0; (step->row->flags & OP_IN_PLACE) && i < step->input_count; i++) {
         const struct plan_tensor *in = &plan->tensors[step->inputs[i]];
         if (in->place != PLACE_TILE || in->last_use != out->first_use || in->tensor->type.dtype != out->tensor->type.dtype ||
-            !shape_equal(in->tensor->type.shape, out->tensor->type.shape))
+            !shape_equal(in->tensor->type.shape, out->tensor->type.shape) || is_read_twice(plan, step, step->inputs[i]))
             continue;
         out->place = PLACE_TILE;
         out->offset = in->offset;
@@ -225,8 +237,8 @@ bool place_all(struct plan *plan, pil_status *status)
 {
     for (int o = 0; o < plan->step_count; o++) {
         const struct step *step = &plan->steps[plan->order[o]];
-        if (step->view)
-            place_view(plan, step);
+        if (step->row->view)
+            place_views(plan, step);
         else
             place_concat(plan, step);
     }

@@ -201,19 +201,43 @@ static void take_out_dropped(struct plan *plan)
     plan->step_count = kept;
 }
 
-/* A slice of columns is a view where every reader can take one. */
+/* Whether a tensor's rows are a part of wider ones. A view of all columns is laid like any other tensor. */
+static bool is_narrow(const struct plan *plan, int t)
+{
+    while (plan->tensors[t].view) {
+        int in = plan->steps[plan->tensors[t].maker].inputs[0];
+        if (plan->tensors[in].cols != plan->tensors[t].cols)
+            return true;
+        t = in;
+    }
+    return false;
+}
+
+static bool readers_take_views(const struct plan *plan, int t)
+{
+    for (int s = 0; s < plan->step_count; s++)
+        for (int i = 0; i < plan->steps[s].input_count; i++)
+            if (plan->steps[s].inputs[i] == t && !(plan->steps[s].row->flags & OP_TAKES_VIEWS))
+                return false;
+    return true;
+}
+
+/* Columns of an op that moves nothing else are views where every reader can take one. In order of evaluation, so that a view of a
+ * view knows what it looks at. */
 static void find_views(struct plan *plan)
 {
     for (int s = 0; s < plan->step_count; s++) {
         struct step *step = &plan->steps[s];
-        if (!(step->row->flags & OP_VIEW) || step->behaviour != BEHAVIOUR_ROW_BY_ROW)
+        if (!step->row->view || step->behaviour != BEHAVIOUR_ROW_BY_ROW)
             continue;
-        const struct plan_tensor *out = &plan->tensors[step->outputs[0]], *in = &plan->tensors[step->inputs[0]];
-        step->view = !out->fetched && in->tensor->type.shape.rank == 2;
-        for (int r = 0; r < plan->step_count && step->view; r++)
-            for (int i = 0; i < plan->steps[r].input_count; i++)
-                if (plan->steps[r].inputs[i] == step->outputs[0] && !(plan->steps[r].row->flags & OP_TAKES_VIEWS))
-                    step->view = false;
+        step->view = true;
+        for (int i = 0; i < step->output_count; i++) {
+            struct plan_tensor *out = &plan->tensors[step->outputs[i]];
+            out->offset = step->row->view(step->args, &plan->tensors[step->inputs[0]].tensor->type, i);
+            out->view = !out->fetched && out->offset >= 0;
+            out->view = out->view && (!is_narrow(plan, step->outputs[i]) || readers_take_views(plan, step->outputs[i]));
+            step->view &= out->view;
+        }
     }
 }
 

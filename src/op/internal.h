@@ -66,4 +66,19 @@ static inline bool op_same_cut(const struct tensor *a, const struct tensor *b)
     return a->rows == b->rows && a->cols == b->cols && shape_equal(a->shape, b->shape);
 }
 
+/* ---- box.c: parts of tensors ---- */
+/* How far a view's elements are apart along each axis, in elements. */
+void op_strides(const struct tensor *tensor, int64_t *strides);
+/* Copies a box of `size` elements of `element` bytes along each axis, at most 2 SHAPE_MAX_RANK axes, between two sets of strides. */
+void op_copy_box(size_t element, int rank, const int64_t *size, const void *from, const int64_t *from_strides, void *to,
+                 const int64_t *to_strides);
+/* Copies `count` positions of an axis from position `first` of one tensor to position `at` of another. */
+void op_copy_part(const struct tensor *from, int64_t first, const struct tensor *to, int64_t at, int64_t count, int axis);
+/* An axis that may count from the end, as one of 0 .. rank - 1. */
+bool op_find_axis(struct op_infer *infer, int axis, int rank, int *out);
+/* The outputs' extents, from where the batch stands in their shapes. */
+void op_by_shape(struct op_infer *infer, bool row_by_row);
+/* Where within a row position `first` of an axis begins; -1 where a part of the axis is no run of columns. */
+int64_t op_part_column(const struct shape *shape, int axis, int64_t first);
+
 #endif

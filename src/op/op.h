@@ -42,7 +42,7 @@ enum behaviour {
     BEHAVIOUR_REDUCES,    /* ROWS in, BATCH out: run adds a tile's contribution to the shard's partial */
     BEHAVIOUR_WHOLE       /* everything else: runs once, whole tensors in, whole tensors out (mixes rows, or sees none) */
 };
-enum { OP_MAX_OUTPUTS = 64 };
+enum { OP_MAX_OUTPUTS = 256 };
 
 /* ---- shape rule ---- */
 struct op_infer {
@@ -115,7 +115,6 @@ static inline struct pil_tensor *op_emit3(struct op_gradient *g, const char *op,
 /* ---- a row ---- */
 enum op_flag {
     OP_WRITES_STRIDED = 1, /* may write its output as columns of a wider buffer (a concat's): respects ld, touches no pads */
-    OP_VIEW = 2,           /* of a matrix by rows it gives columns first .. (struct op_slice_args): a view where readers take one */
     OP_IN_PLACE = 4,       /* output 0 may take the memory of an input of its shape that nobody reads afterwards */
     OP_RECORD = 8,         /* a sparse gradient: no run; the optimizer reads the node's inputs (a lookup's gradient) */
     OP_TAKES_VIEWS = 16,   /* its dense inputs may be columns of a wider buffer: nothing behind `cols` is read */
@@ -137,6 +136,9 @@ struct op_row {
     size_t (*scratch)(const void *args, const struct op_type *inputs, const struct op_type *outputs, int64_t tile_rows); /* bytes or NULL */
     /* Work of one row (ROW_BY_ROW, REDUCES) in floating-point operations, for shards and for `inspect`. NULL: counts elements. */
     double (*work)(const void *args, const struct op_type *inputs, const struct op_type *outputs);
+    /* Of an op that moves rows without changing them: where in a row of its input an output's row begins, in elements; -1 where it
+     * does not lie there in one run. Such an output is a view where its readers take one, and run finds it written already. */
+    int64_t (*view)(const void *args, const struct op_type *input, int output);
 };
 
 /* A row's arguments as a table for args_parse and args_print. A tensor among the fields (what a public macro swallowed) is none:

@@ -1,108 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Moving values without changing them: concat, slice, transpose, reshape. A slice of a concat gives a part back, zeros around a
- * slice put it where it was: which is all their gradients need.
+ * Moving values without changing them, one tensor to one: slice, transpose, reshape, squeeze, expand_dims. A slice of a concat
+ * gives a part back, zeros around a slice put it where it was: which is all their gradients need. (Several tensors: split.c.)
  */
 #include <string.h>
 
 #include "op/internal.h"
-
-/* Normalises an axis that may count from the end. */
-static bool find_axis(struct op_infer *infer, int axis, int rank, int *out)
-{
-    *out = axis < 0 ? axis + rank : axis;
-    if (*out < 0 || *out >= rank)
-        return op_fail(infer, "axis %d does not exist in a tensor of rank %d", axis, rank);
-    return true;
-}
-
-/* Copies `count` positions of `axis` from position `from` of one view to position `to` of another. */
-static void copy_along(const struct tensor *source, int64_t from, const struct tensor *target, int64_t to, int64_t count, int axis)
-{
-    size_t size = dtype_size(source->dtype);
-    int rank = source->shape.rank;
-    bool columns = rank == 2 && axis == 1;
-    if (columns && size == sizeof(float) && count <= 4) { /* a number or two a row: a call each would cost more than the copy */
-        for (int64_t r = 0; r < source->rows; r++)
-            for (int64_t c = 0; c < count; c++)
-                memcpy((float *)target->data + r * target->ld + to + c, (const float *)source->data + r * source->ld + from + c, sizeof(float));
-        return;
-    }
-    if (columns) {
-        for (int64_t r = 0; r < source->rows; r++)
-            memcpy((char *)target->data + (size_t)(r * target->ld + to) * size,
-                   (const char *)source->data + (size_t)(r * source->ld + from) * size, (size_t)count * size);
-        return;
-    }
-    struct shape box = source->shape;
-    box.dims[axis] = count;
-    int64_t index[SHAPE_MAX_RANK] = { 0 };
-    for (int64_t n = shape_elements(box); n > 0; n--) {
-        int64_t a[SHAPE_MAX_RANK], b[SHAPE_MAX_RANK];
-        memcpy(a, index, sizeof a);
-        memcpy(b, index, sizeof b);
-        a[axis] += from;
-        b[axis] += to;
-        memcpy((char *)target->data + (size_t)op_offset(target, b) * size, (const char *)source->data + (size_t)op_offset(source, a) * size,
-               size);
-        for (int i = rank - 1; i >= 0 && ++index[i] == box.dims[i]; i--)
-            index[i] = 0;
-    }
-}
-
-/* ---- concat: tensors that differ in one axis only, one behind the other ---- */
-
-static bool concat_infer(struct op_infer *infer)
-{
-    const struct op_axis_args *args = infer->args;
-    int axis, rank = infer->inputs[0].shape.rank;
-    if (!find_axis(infer, args->axis, rank, &axis))
-        return false;
-    struct op_type out = infer->inputs[0];
-    int64_t sum = 0;
-    for (int i = 0; i < infer->input_count; i++) {
-        const struct op_type *in = &infer->inputs[i];
-        if (in->sparse || in->dtype != out.dtype || in->shape.rank != rank)
-            return op_fail(infer, "input %d has another type or rank", i + 1);
-        for (int a = 0; a < rank; a++)
-            if (a != axis && in->shape.dims[a] != out.shape.dims[a])
-                return op_fail(infer, "input %d differs in axis %d", i + 1, a);
-        if (in->shape.dims[axis] == BATCH_DIM)
-            return op_fail(infer, "input %d cannot be joined along the batch axis", i + 1);
-        sum += in->shape.dims[axis];
-    }
-    out.shape.dims[axis] = sum;
-    infer->outputs[0] = out;
-    op_by_rows(infer);
-    return true;
-}
-
-static void concat_run(struct op_run *run)
-{
-    const struct op_axis_args *args = run->args;
-    const struct tensor *out = &run->outputs[0].tensor;
-    int axis = args->axis < 0 ? args->axis + out->shape.rank : args->axis;
-    int64_t at = 0;
-    for (int i = 0; i < run->input_count; i++) {
-        const struct tensor *in = &run->inputs[i].tensor;
-        if ((const char *)in->data != (const char *)out->data + (size_t)at * dtype_size(out->dtype)) /* else written in place */
-            copy_along(in, 0, out, at, in->shape.dims[axis], axis);
-        at += in->shape.dims[axis];
-    }
-}
-
-static void concat_gradient(struct op_gradient *g)
-{
-    const struct op_axis_args *args = g->args;
-    int64_t at = 0;
-    for (int i = 0; i < g->input_count; i++) {
-        struct shape shape = g->type(g->context, g->inputs[i]).shape;
-        int axis = args->axis < 0 ? args->axis + shape.rank : args->axis;
-        if (g->wanted[i])
-            g->input_gradients[i] = op_emit1(g, "slice", &(struct op_slice_args){ axis, at, shape.dims[axis] }, g->output_gradients[0]);
-        at += shape.dims[axis];
-    }
-}
+#include "pilaster/op.h"
 
 /* ---- slice: positions first .. first + count of an axis ---- */
 
@@ -113,7 +17,7 @@ static bool slice_infer(struct op_infer *infer)
     struct op_type out = infer->inputs[0];
     if (out.sparse)
         return op_fail(infer, "a sparse tensor cannot be sliced");
-    if (!find_axis(infer, args->axis, out.shape.rank, &axis))
+    if (!op_find_axis(infer, args->axis, out.shape.rank, &axis))
         return false;
     if (OP_ROWS(out) && axis == 0)
         return op_fail(infer, "the batch axis cannot be sliced");
@@ -130,7 +34,14 @@ static void slice_run(struct op_run *run)
 {
     const struct op_slice_args *args = run->args;
     const struct tensor *in = &run->inputs[0].tensor, *out = &run->outputs[0].tensor;
-    copy_along(in, args->first, out, 0, args->count, args->axis < 0 ? args->axis + in->shape.rank : args->axis);
+    op_copy_part(in, args->first, out, 0, args->count, args->axis < 0 ? args->axis + in->shape.rank : args->axis);
+}
+
+static int64_t slice_view(const void *arguments, const struct op_type *input, int output)
+{
+    const struct op_slice_args *args = arguments;
+    (void)output;
+    return op_part_column(&input->shape, args->axis < 0 ? args->axis + input->shape.rank : args->axis, args->first);
 }
 
 /* The gradient of a slice: zeros around it. */
@@ -149,7 +60,7 @@ static bool pad_zeros_infer(struct op_infer *infer)
     int axis;
     if (out.sparse)
         return op_fail(infer, "a sparse tensor cannot be padded");
-    if (!find_axis(infer, args->axis, out.shape.rank, &axis))
+    if (!op_find_axis(infer, args->axis, out.shape.rank, &axis))
         return false;
     if (out.shape.dims[axis] == BATCH_DIM)
         return op_fail(infer, "the batch axis cannot be padded");
@@ -175,7 +86,7 @@ static void pad_zeros_run(struct op_run *run)
     const struct tensor *in = &run->inputs[0].tensor, *out = &run->outputs[0].tensor;
     int axis = args->axis < 0 ? args->axis + in->shape.rank : args->axis;
     clear(out);
-    copy_along(in, 0, out, args->first, in->shape.dims[axis], axis);
+    op_copy_part(in, 0, out, args->first, in->shape.dims[axis], axis);
 }
 
 static void pad_zeros_gradient(struct op_gradient *g)
@@ -186,31 +97,108 @@ static void pad_zeros_gradient(struct op_gradient *g)
     g->input_gradients[0] = op_emit1(g, "slice", &(struct op_slice_args){ axis, args->first, shape.dims[axis] }, g->output_gradients[0]);
 }
 
-/* ---- transpose: a matrix's two axes. Rows become columns and the other way round, so it runs whole. ---- */
+/* Zeros of the input's type: what a gradient has where nothing flows back. */
+static bool zeros_like_infer(struct op_infer *infer)
+{
+    if (infer->inputs[0].sparse)
+        return op_fail(infer, "a dense tensor is needed");
+    return op_like(infer, 0);
+}
+
+static void zeros_like_run(struct op_run *run)
+{
+    clear(&run->outputs[0].tensor);
+}
+
+/* ---- transpose: axes in another order. Where the batch does not stay the first, rows are mixed and it runs whole. ---- */
+
+/* The order of the axes, all of them reversed where none is given; false: it is none. */
+static bool find_order(const pil_axes *perm, int rank, int *order)
+{
+    int seen = 0;
+    for (int i = 0; i < rank; i++) {
+        int axis = perm->count ? perm->items[i] : rank - 1 - i;
+        order[i] = axis < 0 ? axis + rank : axis;
+        if (order[i] < 0 || order[i] >= rank || (seen & 1 << order[i]))
+            return false;
+        seen |= 1 << order[i];
+    }
+    return true;
+}
 
 static bool transpose_infer(struct op_infer *infer)
 {
-    struct op_type out = infer->inputs[0];
-    if (!op_need_float(infer))
-        return false;
-    if (out.shape.rank != 2)
-        return op_fail(infer, "a matrix is needed");
-    out.shape = SHAPE(out.shape.dims[1], out.shape.dims[0]);
-    out.extent = out.shape.dims[0] == BATCH_DIM ? EXTENT_ROWS : MIN(out.extent, EXTENT_BATCH);
-    infer->outputs[0] = out;
-    infer->behaviour = BEHAVIOUR_WHOLE;
+    const pil_axes *perm = infer->args;
+    struct op_type x = infer->inputs[0], *out = &infer->outputs[0];
+    int order[SHAPE_MAX_RANK];
+    if (x.sparse)
+        return op_fail(infer, "a sparse tensor cannot be transposed");
+    if (perm->count && perm->count != x.shape.rank)
+        return op_fail(infer, "perm has %d numbers for %d axes", perm->count, x.shape.rank);
+    if (!find_order(perm, x.shape.rank, order))
+        return op_fail(infer, "perm must name every axis once");
+    *out = x;
+    for (int i = 0; i < x.shape.rank; i++)
+        out->shape.dims[i] = x.shape.dims[order[i]];
+    op_by_shape(infer, OP_ROWS(x) && order[0] == 0);
     return true;
+}
+
+/* Of floats the last two axes alone: matrices. */
+static bool swaps_matrices(const struct tensor *in, const int *order)
+{
+    int rank = in->shape.rank;
+    for (int i = 0; i < rank - 2; i++)
+        if (order[i] != i)
+            return false;
+    return in->dtype == DTYPE_FLOAT32 && rank >= 2 && order[rank - 1] == rank - 2;
+}
+
+static void swap_matrices(const struct op_run *run, const int64_t *a, const int64_t *b)
+{
+    const struct tensor *in = &run->inputs[0].tensor, *out = &run->outputs[0].tensor;
+    const struct shape *shape = &in->shape;
+    int lead = shape->rank - 2;
+    int64_t index[SHAPE_MAX_RANK] = { 0 }, count = 1;
+    for (int i = 0; i < lead; i++)
+        count *= shape->dims[i];
+    for (int64_t n = 0; n < count; n++) {
+        int64_t from = 0, to = 0;
+        for (int i = 0; i < lead; i++) {
+            from += index[i] * a[i];
+            to += index[i] * b[i];
+        }
+        run->kernels->transpose(tensor_floats(in) + from, shape->dims[lead], shape->dims[lead + 1], a[lead], tensor_floats(out) + to, b[lead]);
+        for (int i = lead - 1; i >= 0 && ++index[i] == shape->dims[i]; i--)
+            index[i] = 0;
+    }
 }
 
 static void transpose_run(struct op_run *run)
 {
     const struct tensor *in = &run->inputs[0].tensor, *out = &run->outputs[0].tensor;
-    run->kernels->transpose(tensor_floats(in), in->rows, in->cols, in->ld, tensor_floats(out), out->ld);
+    int64_t a[SHAPE_MAX_RANK], b[SHAPE_MAX_RANK], from[SHAPE_MAX_RANK];
+    int order[SHAPE_MAX_RANK], rank = in->shape.rank;
+    find_order(run->args, rank, order);
+    op_strides(in, a);
+    op_strides(out, b);
+    if (swaps_matrices(in, order)) {
+        swap_matrices(run, a, b);
+        return;
+    }
+    for (int i = 0; i < rank; i++)
+        from[i] = a[order[i]];
+    op_copy_box(dtype_size(in->dtype), rank, out->shape.dims, in->data, from, out->data, b);
 }
 
 static void transpose_gradient(struct op_gradient *g)
 {
-    g->input_gradients[0] = op_emit1(g, "transpose", NULL, g->output_gradients[0]);
+    pil_axes back = { .count = g->type(g->context, g->inputs[0]).shape.rank };
+    int order[SHAPE_MAX_RANK];
+    find_order(g->args, back.count, order);
+    for (int i = 0; i < back.count; i++)
+        back.items[order[i]] = i;
+    g->input_gradients[0] = op_emit1(g, "transpose", &back, g->output_gradients[0]);
 }
 
 /* ---- reshape: the same elements in row-major order, the batch axis stays the first ---- */
@@ -263,6 +251,7 @@ static void reshape_gradient(struct op_gradient *g)
     g->input_gradients[0] = op_emit1(g, "reshape", &args, g->output_gradients[0]);
 }
 
+<<<<<<< HEAD
 static const struct arg axis_arguments[] = { { "axis", &OP_ARG_INT, offsetof(struct op_axis_args, axis), "which axis" } };
 static const struct arg slice_arguments[] = {
     { "axis", &OP_ARG_INT, offsetof(struct op_slice_args, axis), "which axis" },
@@ -287,5 +276,135 @@ static const struct op_row rows[] = {
       .infer = transpose_infer, .run = transpose_run, .gradient = transpose_gradient },
     { .name = "reshape", .help = "the same elements in another shape", OP_ARGUMENTS(struct op_reshape_args, shape_arguments), .min_inputs = 1,
       .max_inputs = 1, .flags = OP_TAKES_VIEWS, .infer = reshape_infer, .run = reshape_run, .gradient = reshape_gradient },
+=======
+/* Rows stay as they lie. */
+static int64_t whole_view(const void *args, const struct op_type *input, int output)
+{
+    (void)args;
+    (void)input;
+    (void)output;
+    return 0;
+}
+
+/* ---- expand_dims and squeeze: axes of size 1 more or less. In front of the batch they make it another axis, so they run whole. ---- */
+
+static bool expand_dims_infer(struct op_infer *infer)
+{
+    const struct op_axis_args *args = infer->args;
+    struct op_type x = infer->inputs[0], *out = &infer->outputs[0];
+    int axis;
+    if (x.sparse)
+        return op_fail(infer, "a dense tensor is needed");
+    if (x.shape.rank == SHAPE_MAX_RANK)
+        return op_fail(infer, "%d axes are the most there can be", SHAPE_MAX_RANK);
+    if (!op_find_axis(infer, args->axis, x.shape.rank + 1, &axis))
+        return false;
+    *out = x;
+    out->shape.rank++;
+    for (int i = x.shape.rank; i > axis; i--)
+        out->shape.dims[i] = x.shape.dims[i - 1];
+    out->shape.dims[axis] = 1;
+    op_by_shape(infer, OP_ROWS(x) && axis > 0);
+    return true;
+}
+
+static void expand_dims_gradient(struct op_gradient *g)
+{
+    const struct op_axis_args *args = g->args;
+    int rank = g->type(g->context, g->outputs[0]).shape.rank;
+    g->input_gradients[0] = op_emit1(g, "squeeze", &(pil_axes){ 1, { args->axis < 0 ? args->axis + rank : args->axis } }, g->output_gradients[0]);
+}
+
+/* Which axes go, as bits: those named, or all of size 1. */
+static bool find_squeezed(struct op_infer *infer, const pil_axes *axes, const struct shape *shape, int *gone)
+{
+    *gone = 0;
+    for (int i = 0; i < (axes->count ? axes->count : shape->rank); i++) {
+        int axis = i;
+        if (axes->count && !op_find_axis(infer, axes->items[i], shape->rank, &axis))
+            return false;
+        if (axes->count && shape->dims[axis] != 1) {
+            char text[128];
+            return op_fail(infer, "axis %d of %s is not of size 1", axis, shape_text(*shape, text));
+        }
+        *gone |= (shape->dims[axis] == 1) << axis;
+    }
+    return true;
+}
+
+static bool squeeze_infer(struct op_infer *infer)
+{
+    struct op_type x = infer->inputs[0], *out = &infer->outputs[0];
+    int gone, kept = 0;
+    if (x.sparse)
+        return op_fail(infer, "a dense tensor is needed");
+    if (!find_squeezed(infer, infer->args, &x.shape, &gone))
+        return false;
+    *out = (struct op_type){ .dtype = x.dtype };
+    for (int i = 0; i < x.shape.rank; i++)
+        if (!(gone & 1 << i))
+            out->shape.dims[kept++] = x.shape.dims[i];
+    out->shape.rank = kept;
+    op_by_shape(infer, OP_ROWS(x));
+    return true;
+}
+
+static void squeeze_gradient(struct op_gradient *g)
+{
+    const pil_axes *axes = g->args;
+    struct shape shape = g->type(g->context, g->inputs[0]).shape;
+    int gone = 0;
+    for (int i = 0; i < (axes->count ? axes->count : shape.rank); i++) {
+        int axis = axes->count ? axes->items[i] : i;
+        axis = axis < 0 ? axis + shape.rank : axis;
+        gone |= (shape.dims[axis] == 1) << axis;
+    }
+    g->input_gradients[0] = g->output_gradients[0];
+    for (int i = 0; i < shape.rank; i++)
+        if (gone & 1 << i)
+            g->input_gradients[0] = op_emit1(g, "expand_dims", &(struct op_axis_args){ i }, g->input_gradients[0]);
+}
+
+static const struct arg slice_arguments[] = {
+    { "axis", &OP_ARG_INT, offsetof(struct op_slice_args, axis), "which axis; from the end where below 0" },
+    { "first", &ARG_INT, offsetof(struct op_slice_args, first), "the first position" },
+    { "count", &ARG_INT, offsetof(struct op_slice_args, count), "how many positions" },
+};
+static const struct arg pad_zeros_arguments[] = {
+    { "axis", &OP_ARG_INT, offsetof(struct op_pad_args, axis), "which axis; from the end where below 0" },
+    { "first", &ARG_INT, offsetof(struct op_pad_args, first), "where the input begins" },
+    { "total", &ARG_INT, offsetof(struct op_pad_args, total), "how many positions there are" },
+};
+static const struct arg transpose_arguments[] = {
+    OP_LIST_ARGUMENT("perm", pil_axes, items, count, false, "the input's axes in their new order; none: reversed"),
+};
+static const struct arg reshape_arguments[] = {
+    OP_SHAPE_ARGUMENT("shape", struct op_reshape_args, shape, "the result's; -1: what is left, and the batch"),
+};
+static const struct arg expand_dims_arguments[] = {
+    { "axis", &OP_ARG_INT, offsetof(struct op_axis_args, axis), "where in the result the new axis stands" },
+};
+static const struct arg squeeze_arguments[] = {
+    OP_LIST_ARGUMENT("axis", pil_axes, items, count, false, "which axes go; none: all of size 1 but the batch"),
+};
+
+static const struct op_row rows[] = {
+    { .name = "slice", .help = "some positions of an axis", OP_ARGUMENTS(struct op_slice_args, slice_arguments), .min_inputs = 1,
+      .max_inputs = 1, .flags = OP_TAKES_VIEWS, .infer = slice_infer, .run = slice_run, .gradient = slice_gradient, .view = slice_view },
+    { .name = "pad_zeros", .help = "a slice put back among zeros", OP_ARGUMENTS(struct op_pad_args, pad_zeros_arguments), .min_inputs = 1,
+      .max_inputs = 1, .flags = OP_TAKES_VIEWS, .infer = pad_zeros_infer, .run = pad_zeros_run, .gradient = pad_zeros_gradient },
+    { .name = "zeros_like", .help = "zeros of a tensor's type", .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS,
+      .infer = zeros_like_infer, .run = zeros_like_run },
+    { .name = "transpose", .help = "axes in another order", OP_ARGUMENTS(pil_axes, transpose_arguments), .min_inputs = 1, .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS, .infer = transpose_infer, .run = transpose_run, .gradient = transpose_gradient },
+    { .name = "reshape", .help = "the same elements in another shape", OP_ARGUMENTS(struct op_reshape_args, reshape_arguments),
+      .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS, .infer = reshape_infer, .run = reshape_run,
+      .gradient = reshape_gradient, .view = whole_view },
+    { .name = "expand_dims", .help = "an axis of size 1 more", OP_ARGUMENTS(struct op_axis_args, expand_dims_arguments), .min_inputs = 1,
+      .max_inputs = 1, .flags = OP_TAKES_VIEWS, .infer = expand_dims_infer, .run = reshape_run, .gradient = expand_dims_gradient,
+      .view = whole_view },
+    { .name = "squeeze", .help = "axes of size 1 less", OP_ARGUMENTS(pil_axes, squeeze_arguments), .min_inputs = 1, .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS, .infer = squeeze_infer, .run = reshape_run, .gradient = squeeze_gradient, .view = whole_view },
+>>>>>>> 9c30a21 (op: split, stack, boxes; views by what an op says of its columns)
 };
 OP_ROWS_OF(shape);
