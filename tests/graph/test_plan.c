@@ -159,6 +159,26 @@ static void slices_are_views(void **state)
     rig_free(&rig);
 }
 
+/* What keeps all columns is laid as what it looks at, so that every op can read it; a part of a row only some can. */
+static void reshapes_are_views(void **state)
+{
+    (void)state;
+    struct rig rig = rig_new();
+    struct pil_graph *g = rig.graph;
+    struct pil_tensor *x = matrix(g, "x", 6), *folded = graph_op1(g, "reshape", &(struct op_reshape_args){ { 3, { BATCH_DIM, 2, 3 } } }, x);
+    struct pil_tensor *part = graph_op1(g, "slice", &(struct op_slice_args){ 1, 1, 1 }, folded);
+    struct pil_tensor *flat = graph_op1(g, "reshape", &(struct op_reshape_args){ { 2, { BATCH_DIM, 3 } } }, part);
+    struct pil_tensor *w = graph_variable(g, "w", SHAPE(3, 2), zeros, true);
+    struct pil_tensor *fetches[] = { graph_op2(g, "matmul", &(struct op_matmul_args){ 0 }, folded, w),
+                                     graph_op2(g, "matmul", &(struct op_matmul_args){ 0 }, flat, w) };
+    struct plan *plan = compile(g, fetches, 2);
+    assert_true(tensor_of(plan, folded)->place == PLACE_COLUMNS);
+    assert_true(tensor_of(plan, part)->place == PLACE_COLUMNS && tensor_of(plan, part)->offset == 3);
+    assert_true(tensor_of(plan, flat)->place == PLACE_TILE);
+    plan_free(plan);
+    rig_free(&rig);
+}
+
 static void elementwise_ops_write_over_their_input(void **state)
 {
     (void)state;
@@ -350,6 +370,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dead_ops_are_dropped), cmocka_unit_test(gates_are_fused),
         cmocka_unit_test(concats_are_written_in_place), cmocka_unit_test(slices_are_views),
+        cmocka_unit_test(reshapes_are_views),
         cmocka_unit_test(elementwise_ops_write_over_their_input), cmocka_unit_test(fused_equals_unfused),
         cmocka_unit_test(lookup_only), cmocka_unit_test(shards), cmocka_unit_test(shards_have_a_ceiling), cmocka_unit_test(dump),
     };

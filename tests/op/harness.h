@@ -27,7 +27,7 @@
 
 #include "graph/internal.h"
 
-enum { MOST_INPUTS = 6, MOST_OUTPUTS = 2, LEFT = 2, RIGHT = 3, MOST_ROWS = 333 };
+enum { MOST_INPUTS = 6, MOST_OUTPUTS = 5, LEFT = 2, RIGHT = 3, MOST_ROWS = 333 };
 static const char *const level_names[] = { "c", "avx2", "avx512" };
 
 #define assert_ok(status)                     \

@@ -17,7 +17,13 @@ struct onnx_case {
     const void *args;
     int input_count; /* 0: one */
     bool rows;
+    int output_count; /* 0: one */
 };
+static inline int onnx_outputs(const struct onnx_case *c)
+{
+    return MAX(c->output_count, 1);
+}
+
 struct onnx_array {
     struct shape shape;
     float *values;
@@ -87,7 +93,7 @@ static inline void onnx_run(const struct onnx_case *c, const struct kernels *ker
 {
     pil_status status = { 0 };
     struct pil_graph *g = graph_new(&status);
-    struct pil_tensor *tensors[MOST_INPUTS], *y;
+    struct pil_tensor *tensors[MOST_INPUTS], *y[MOST_OUTPUTS];
     struct tensor memory[MOST_INPUTS] = { { 0 } };
     static const char *const names[MOST_INPUTS] = { "a", "b", "c", "d", "e", "f" };
     for (int i = 0; i < count; i++) {
@@ -103,13 +109,13 @@ static inline void onnx_run(const struct onnx_case *c, const struct kernels *ker
     const struct op_row *row = op_find(c->op);
     assert_non_null(row);
     if (row->max_inputs == 2 && count != 2) {
-        y = tensors[0];
+        y[0] = tensors[0];
         for (int i = 1; i < count; i++)
-            y = graph_op2(g, c->op, c->args, y, tensors[i]);
+            y[0] = graph_op2(g, c->op, c->args, y[0], tensors[i]);
     } else {
-        y = graph_op(g, c->op, c->args, tensors, count, NULL);
+        graph_op(g, c->op, c->args, tensors, count, y);
     }
-    struct plan *plan = plan_compile(g, &y, 1, &status);
+    struct plan *plan = plan_compile(g, y, (size_t)onnx_outputs(c), &status);
     assert_ok(status);
     struct threads *threads = threads_new(1, &status);
     struct session *session = session_new(plan, threads, kernels, 1, &status);
@@ -118,7 +124,8 @@ static inline void onnx_run(const struct onnx_case *c, const struct kernels *ker
             session_input(session, names[i], &(struct op_value){ .tensor = memory[i] });
     session_run(session, rows ? inputs[0].shape.dims[0] : 1, 1, NULL, 0, &status);
     assert_ok(status);
-    onnx_check(c, kernels, &session_fetch(session, 0)->tensor, want);
+    for (int k = 0; k < onnx_outputs(c); k++)
+        onnx_check(c, kernels, &session_fetch(session, (size_t)k)->tensor, &want[k]);
     session_free(session);
     threads_free(threads);
     plan_free(plan);
@@ -134,19 +141,24 @@ static inline void onnx_try(const struct onnx_case *list, size_t cases)
         skip();
     }
     for (size_t k = 0; k < cases; k++) {
-        struct onnx_array inputs[MOST_INPUTS], want = onnx_read(list[k].path, "output_0");
+        struct onnx_array inputs[MOST_INPUTS], want[MOST_OUTPUTS];
         int count = MAX(list[k].input_count, 1);
         char name[32];
         for (int i = 0; i < count; i++) {
             snprintf(name, sizeof name, "input_%d", i);
             inputs[i] = onnx_read(list[k].path, name);
         }
+        for (int i = 0; i < onnx_outputs(&list[k]); i++) {
+            snprintf(name, sizeof name, "output_%d", i);
+            want[i] = onnx_read(list[k].path, name);
+        }
         for (size_t l = 0; l < COUNT_OF(level_names); l++)
             for (int rows = 0; kernel_level(level_names[l]) && rows <= list[k].rows; rows++)
-                onnx_run(&list[k], kernel_level(level_names[l]), inputs, count, &want, rows);
+                onnx_run(&list[k], kernel_level(level_names[l]), inputs, count, want, rows);
         for (int i = 0; i < count; i++)
             free(inputs[i].values);
-        free(want.values);
+        for (int i = 0; i < onnx_outputs(&list[k]); i++)
+            free(want[i].values);
     }
 }
 
