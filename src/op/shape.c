@@ -251,32 +251,6 @@ static void reshape_gradient(struct op_gradient *g)
     g->input_gradients[0] = op_emit1(g, "reshape", &args, g->output_gradients[0]);
 }
 
-<<<<<<< HEAD
-static const struct arg axis_arguments[] = { { "axis", &OP_ARG_INT, offsetof(struct op_axis_args, axis), "which axis" } };
-static const struct arg slice_arguments[] = {
-    { "axis", &OP_ARG_INT, offsetof(struct op_slice_args, axis), "which axis" },
-    { "first", &ARG_INT, offsetof(struct op_slice_args, first), "the first position taken" },
-    { "count", &ARG_INT, offsetof(struct op_slice_args, count), "how many are" },
-};
-static const struct arg pad_arguments[] = {
-    { "axis", &OP_ARG_INT, offsetof(struct op_pad_args, axis), "which axis" },
-    { "first", &ARG_INT, offsetof(struct op_pad_args, first), "where the input begins" },
-    { "total", &ARG_INT, offsetof(struct op_pad_args, total), "positions of the result" },
-};
-static const struct arg shape_arguments[] = { OP_SHAPE_ARGUMENT("shape", struct op_reshape_args, shape, "the result's; -1 is the batch") };
-
-static const struct op_row rows[] = {
-    { .name = "concat", .help = "joins tensors along an axis", OP_ARGUMENTS(struct op_axis_args, axis_arguments), .min_inputs = 1, .max_inputs = -1,
-      .flags = OP_TAKES_VIEWS, .infer = concat_infer, .run = concat_run, .gradient = concat_gradient },
-    { .name = "slice", .help = "some positions of an axis", OP_ARGUMENTS(struct op_slice_args, slice_arguments), .min_inputs = 1, .max_inputs = 1,
-      .flags = OP_VIEW | OP_TAKES_VIEWS, .infer = slice_infer, .run = slice_run, .gradient = slice_gradient },
-    { .name = "pad_zeros", .help = "a slice put back among zeros", OP_ARGUMENTS(struct op_pad_args, pad_arguments), .min_inputs = 1, .max_inputs = 1,
-      .flags = OP_TAKES_VIEWS, .infer = pad_zeros_infer, .run = pad_zeros_run, .gradient = pad_zeros_gradient },
-    { .name = "transpose", .help = "a matrix with its axes exchanged", .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS,
-      .infer = transpose_infer, .run = transpose_run, .gradient = transpose_gradient },
-    { .name = "reshape", .help = "the same elements in another shape", OP_ARGUMENTS(struct op_reshape_args, shape_arguments), .min_inputs = 1,
-      .max_inputs = 1, .flags = OP_TAKES_VIEWS, .infer = reshape_infer, .run = reshape_run, .gradient = reshape_gradient },
-=======
 /* Rows stay as they lie. */
 static int64_t whole_view(const void *args, const struct op_type *input, int output)
 {
@@ -405,6 +379,5 @@ static const struct op_row rows[] = {
       .view = whole_view },
     { .name = "squeeze", .help = "axes of size 1 less", OP_ARGUMENTS(pil_axes, squeeze_arguments), .min_inputs = 1, .max_inputs = 1,
       .flags = OP_TAKES_VIEWS, .infer = squeeze_infer, .run = reshape_run, .gradient = squeeze_gradient, .view = whole_view },
->>>>>>> 9c30a21 (op: split, stack, boxes; views by what an op says of its columns)
 };
 OP_ROWS_OF(shape);
