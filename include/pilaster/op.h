@@ -12,7 +12,7 @@
  *     pil_tensor *pil_exp(pil_graph *graph, pil_tensor *x);
  * PIL_OP_2(add) is
  *     pil_tensor *pil_add(pil_graph *graph, pil_tensor *a, pil_tensor *b);
- * and PIL_OP_OPTIONS(reduce_mean, pil_reduce_options) is what stands behind the macro pil_reduce_mean(graph, x, .keepdims = true):
+ * and PIL_OP_OPTIONS(reduce_mean, pil_reduce_options) is what the macro pil_reduce_mean(graph, x, .keepdims = true) calls:
  *     pil_tensor *pil_reduce_mean_make(pil_graph *graph, const pil_reduce_options *options);
  */
 #ifndef PILASTER_PUBLIC_OP_H
@@ -25,8 +25,9 @@ extern "C" {
 #endif
 
 /* Any op by its name; what the functions below call, and what other languages bind. `options` is the op's struct or NULL, and is
- * copied; `inputs` are `count` tensors. A sum over the batch, which is made in float64, comes back as float32. Returns the first output; all of them go to `outputs` where it is not NULL. Errors: no
- * such op, too few or too many inputs, a NULL among them, options of another size, and whatever the op's shape rule refuses. */
+ * copied; `inputs` are `count` tensors. Returns the first output; all of them go to `outputs` where it is not NULL. A sum over the
+ * batch, which is made in float64, comes back as float32. Errors: no such op, too few or too many inputs, a NULL among them,
+ * options of another size, and whatever the op's shape rule refuses. */
 PIL_API pil_tensor *pil_op(pil_graph *graph, const char *op, const void *options, size_t options_size, pil_tensor *const *inputs,
                            size_t count, pil_tensor **outputs);
 
@@ -413,7 +414,8 @@ static inline pil_softmax_options pil_softmax_options_default(void)
 #define pil_softmax(graph, ...) pil_softmax_make((graph), &(pil_softmax_options){ PIL_SOFTMAX_DEFAULTS, .x = __VA_ARGS__ })
 PIL_OP_OPTIONS(softmax, pil_softmax_options)
 /* The logarithm of softmax, without its underflow. Source: tf.nn.log_softmax. */
-#define pil_log_softmax(graph, ...) pil_log_softmax_make((graph), &(pil_softmax_options){ PIL_SOFTMAX_DEFAULTS, .x = __VA_ARGS__ })
+#define pil_log_softmax(graph, ...)                                                                                              \
+    pil_log_softmax_make((graph), &(pil_softmax_options){ PIL_SOFTMAX_DEFAULTS, .x = __VA_ARGS__ })
 PIL_OP_OPTIONS(log_softmax, pil_softmax_options)
 
 /* ---- dropout (op/random.c) --------------------------------------------------------------------------------------- */

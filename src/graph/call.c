@@ -5,8 +5,8 @@
 #include "graph/internal.h"
 #include "pilaster/op.h"
 
-static bool check_call(struct pil_graph *graph, const struct op_row *row, const char *op, const void *options, size_t options_size,
-                       pil_tensor *const *inputs, size_t count)
+static bool check_call(struct pil_graph *graph, const struct op_row *row, const char *op, const void *options,
+                       size_t options_size, pil_tensor *const *inputs, size_t count)
 {
     if (!row)
         graph_fail(graph, "there is no op '%s'", op);

@@ -134,8 +134,8 @@ struct soft_line {
 
 static void each_soft_line(struct op_run *run, void (*line)(const struct soft_line *line))
 {
-    const struct tensor *a = &run->inputs[0].tensor, *b = &run->inputs[run->input_count - 1].tensor, *out = &run->outputs[0].tensor;
-    const struct tensor *all[3] = { a, b, out };
+    const struct tensor *a = &run->inputs[0].tensor, *b = &run->inputs[run->input_count - 1].tensor;
+    const struct tensor *out = &run->outputs[0].tensor, *all[3] = { a, b, out };
     int axis = axis_of(run->args, a->shape.rank), rank = a->shape.rank;
     int64_t index[SHAPE_MAX_RANK] = { 0 }, count = a->shape.dims[axis], elements = shape_elements(a->shape);
     struct soft_line call = { .kernels = run->kernels, .count = count };
@@ -221,7 +221,8 @@ static void soft(struct op_run *run, bool logarithm)
         return;
     }
     for (int64_t r = 0; r < x->rows; r++)
-        run->kernels->softmax(tensor_floats(x) + r * x->ld, last, tensor_floats(y) + r * y->ld, last, x->cols / last, last, logarithm);
+        run->kernels->softmax(tensor_floats(x) + r * x->ld, last, tensor_floats(y) + r * y->ld, last, x->cols / last, last,
+                              logarithm);
 }
 
 static void softmax_run(struct op_run *run)
@@ -286,7 +287,7 @@ static void log_softmax_gradient_run(struct op_run *run)
 }
 
 static const struct arg activation_arguments[] = {
-    { "activation", &ARG_CHOICE, offsetof(struct op_activation_args, activation), "which function", .extra = op_activation_words },
+    { "activation", &ARG_CHOICE, offsetof(struct op_activation_args, activation), "which", .extra = op_activation_words },
 };
 
 static const struct arg leaky_relu_arguments[] = {

@@ -29,13 +29,17 @@ const char *const op_combiner_words[] = { [COMBINER_SUM] = "sum", [COMBINER_MEAN
 
 struct arg_table op_arguments(const struct op_row *row)
 {
-    return (struct arg_table){ .name = row->name, .help = row->help, .args = row->arguments, .arg_count = row->argument_count,
-                               .defaults = row->defaults, .size = row->args_size };
+    return (struct arg_table){ .name = row->name,
+                               .help = row->help,
+                               .args = row->arguments,
+                               .arg_count = row->argument_count,
+                               .defaults = row->defaults,
+                               .size = row->args_size };
 }
 
 /* One number by the base's rules, then within an int. */
-static bool read_int(const struct arg *arg, const struct value *value, int64_t least, int64_t most, int64_t *out, struct args_reader *reader,
-                     pil_status *status)
+static bool read_int(const struct arg *arg, const struct value *value, int64_t least, int64_t most, int64_t *out,
+                     struct args_reader *reader, pil_status *status)
 {
     if (!ARG_INT.parse(arg, value, out, reader, status))
         return false;
@@ -44,7 +48,8 @@ static bool read_int(const struct arg *arg, const struct value *value, int64_t l
     return true;
 }
 
-static bool parse_int(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader, pil_status *status)
+static bool parse_int(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader,
+                      pil_status *status)
 {
     int64_t number;
     if (!read_int(arg, value, INT_MIN, INT_MAX, &number, reader, status))
@@ -65,7 +70,8 @@ static int *count_of(const struct op_list *list, const void *items)
     return (int *)((char *)(uintptr_t)items + list->count);
 }
 
-static bool parse_list(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader, pil_status *status)
+static bool parse_list(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader,
+                       pil_status *status)
 {
     const struct op_list *list = arg->extra;
     if (value->kind != VALUE_LIST)
@@ -75,7 +81,8 @@ static bool parse_list(const struct arg *arg, const struct value *value, void *f
     memset(field, 0, (size_t)list->most * (list->wide ? sizeof(int64_t) : sizeof(int)));
     for (size_t i = 0; i < value->count; i++) {
         int64_t number;
-        if (!read_int(arg, value->items[i], list->wide ? INT64_MIN : INT_MIN, list->wide ? INT64_MAX : INT_MAX, &number, reader, status))
+        if (!read_int(arg, value->items[i], list->wide ? INT64_MIN : INT_MIN, list->wide ? INT64_MAX : INT_MAX, &number, reader,
+                      status))
             return false;
         if (list->wide)
             ((int64_t *)field)[i] = number;
@@ -97,7 +104,8 @@ static void print_list(const struct arg *arg, const void *field, struct text *ou
     text_append_text(out, "]");
 }
 
-static bool parse_dtype(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader, pil_status *status)
+static bool parse_dtype(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader,
+                        pil_status *status)
 {
     (void)reader;
     enum dtype dtype = value->kind == VALUE_SCALAR ? dtype_find(value->text) : DTYPE_NONE;
@@ -113,8 +121,14 @@ static void print_dtype(const struct arg *arg, const void *field, struct text *o
     text_append_text(out, dtype_name((enum dtype) * (const int *)field));
 }
 
-const struct arg_type OP_ARG_INT = { .name = "integer", .schema = "{\"type\":\"integer\"}", .parse = parse_int, .print = print_int,
-                                     .json = print_int };
-const struct arg_type OP_ARG_LIST = { .name = "list of integers", .schema = "{\"type\":\"array\",\"items\":{\"type\":\"integer\"}}",
-                                      .parse = parse_list, .print = print_list, .json = print_list };
-const struct arg_type OP_ARG_DTYPE = { .name = "type", .schema = "{\"type\":\"string\"}", .parse = parse_dtype, .print = print_dtype };
+const struct arg_type OP_ARG_INT = {
+    .name = "integer", .schema = "{\"type\":\"integer\"}", .parse = parse_int, .print = print_int, .json = print_int
+};
+const struct arg_type OP_ARG_LIST = { .name = "list of integers",
+                                      .schema = "{\"type\":\"array\",\"items\":{\"type\":\"integer\"}}",
+                                      .parse = parse_list,
+                                      .print = print_list,
+                                      .json = print_list };
+const struct arg_type OP_ARG_DTYPE = {
+    .name = "type", .schema = "{\"type\":\"string\"}", .parse = parse_dtype, .print = print_dtype
+};

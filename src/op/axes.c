@@ -19,29 +19,30 @@ enum { LANES = 16 };
 
 /* ---- which axes ---- */
 
-static bool find_axes(struct op_infer *infer, const pil_axes *axes, int rank, bool *gone)
+/* Marks them; returns how many of the list could be: all, unless one is not there or was marked before. */
+static int mark_axes(const pil_axes *axes, int rank, bool *gone)
 {
     memset(gone, 0, SHAPE_MAX_RANK * sizeof *gone);
-    if (axes->count < 0 || axes->count > PIL_MAX_RANK)
-        return op_fail(infer, "%d axes given, at most %d can be", axes->count, PIL_MAX_RANK);
     for (int i = 0; i < axes->count; i++) {
         int axis = axes->items[i] < 0 ? axes->items[i] + rank : axes->items[i];
-        if (axis < 0 || axis >= rank)
-            return op_fail(infer, "there is no axis %d", axes->items[i]);
-        if (gone[axis])
-            return op_fail(infer, "axis %d is named twice", axis);
+        if (axis < 0 || axis >= rank || gone[axis])
+            return i;
         gone[axis] = true;
     }
     for (int i = 0; i < rank && axes->count == 0; i++)
         gone[i] = true;
-    return true;
+    return axes->count;
 }
 
-/* The same without an error to tell, of arguments that the rule has seen. */
-static void seen_axes(const pil_axes *axes, int rank, bool *gone)
+static bool find_axes(struct op_infer *infer, const pil_axes *axes, int rank, bool *gone)
 {
-    struct op_infer none = { .status = &(pil_status){ 0 } };
-    find_axes(&none, axes, rank, gone);
+    if (axes->count < 0 || axes->count > PIL_MAX_RANK)
+        return op_fail(infer, "%d axes given, at most %d can be", axes->count, PIL_MAX_RANK);
+    int marked = mark_axes(axes, rank, gone);
+    if (marked == axes->count)
+        return true;
+    bool is_there = axes->items[marked] >= -rank && axes->items[marked] < rank;
+    return op_fail(infer, is_there ? "axis %d is named twice" : "there is no axis %d", axes->items[marked]);
 }
 
 static struct shape without(struct shape shape, const bool *gone, bool keepdims)
@@ -219,7 +220,7 @@ static void reduce(struct op_run *run, enum reduce kind, bool mean)
     const struct tensor *x = &run->inputs[0].tensor, *out = &run->outputs[0].tensor;
     bool gone[SHAPE_MAX_RANK];
     double divisor = 1, all[LANES];
-    seen_axes(&args->axis, x->shape.rank, gone);
+    mark_axes(&args->axis, x->shape.rank, gone);
     struct reduction r = reduction_of((const struct tensor *const[TENSORS]){ [FULL] = x, [LESS] = out }, gone);
     for (int i = 0; i < x->shape.rank && mean; i++)
         if (gone[i]) /* of a tile, the batch counts */
@@ -303,7 +304,7 @@ static void reduce_mean_gradient(struct op_gradient *g)
     struct pil_tensor *d = as_float(g);
     bool gone[SHAPE_MAX_RANK], batch = false;
     int64_t count = 1;
-    seen_axes(&args->axis, shape.rank, gone);
+    mark_axes(&args->axis, shape.rank, gone);
     for (int i = 0; i < shape.rank; i++) {
         batch |= gone[i] && shape.dims[i] == BATCH_DIM;
         count *= gone[i] && shape.dims[i] != BATCH_DIM ? shape.dims[i] : 1;
@@ -339,7 +340,7 @@ static void reduce_sum_gradient_run(struct op_run *run)
     const pil_reduce_options *args = run->args;
     const struct tensor *d = &run->inputs[0].tensor, *x = &run->inputs[1].tensor, *dx = &run->outputs[0].tensor;
     bool gone[SHAPE_MAX_RANK];
-    seen_axes(&args->axis, x->shape.rank, gone);
+    mark_axes(&args->axis, x->shape.rank, gone);
     struct reduction r = reduction_of((const struct tensor *const[TENSORS]){ [FULL] = dx, [LESS] = d }, gone);
     if (walk_empty(&r.kept) || walk_empty(&r.gone))
         return;
@@ -361,7 +362,7 @@ static void reduce_extreme_gradient_run(struct op_run *run)
     const struct tensor *d = &run->inputs[0].tensor, *x = &run->inputs[1].tensor, *y = &run->inputs[2].tensor;
     const struct tensor *dx = &run->outputs[0].tensor;
     bool gone[SHAPE_MAX_RANK];
-    seen_axes(&args->axis, x->shape.rank, gone);
+    mark_axes(&args->axis, x->shape.rank, gone);
     struct reduction r = reduction_of((const struct tensor *const[TENSORS]){ x, dx, d, y }, gone);
     if (walk_empty(&r.kept) || walk_empty(&r.gone))
         return;
@@ -377,7 +378,8 @@ static void reduce_extreme_gradient_run(struct op_run *run)
         float share = 1.0f / (float)ties * tensor_floats(d)[r.kept.at[LESS]];
         do {
             for (int64_t i = 0; i < inner.count; i++)
-                to[r.gone.at[FULL_OUT] + i * inner.step[FULL_OUT]] = from[r.gone.at[FULL] + i * inner.step[FULL]] == extreme ? share : 0;
+                to[r.gone.at[FULL_OUT] + i * inner.step[FULL_OUT]] =
+                    from[r.gone.at[FULL] + i * inner.step[FULL]] == extreme ? share : 0;
         } while (walk_next(&r.gone));
     } while (walk_next(&r.kept));
 }
@@ -403,7 +405,7 @@ static void argmax_run(struct op_run *run)
     const pil_argmax_options *args = run->args;
     const struct tensor *x = &run->inputs[0].tensor, *out = &run->outputs[0].tensor;
     bool gone[SHAPE_MAX_RANK];
-    seen_axes(&(pil_axes){ 1, { args->axis } }, x->shape.rank, gone);
+    mark_axes(&(pil_axes){ 1, { args->axis } }, x->shape.rank, gone);
     struct reduction r = reduction_of((const struct tensor *const[TENSORS]){ [FULL] = x, [LESS] = out }, gone);
     if (walk_empty(&r.kept))
         return;
@@ -428,20 +430,40 @@ static const struct arg argmax_arguments[] = {
 static const pil_argmax_options class_of_rows = { .axis = -1, .keepdims = true };
 
 #define REDUCE(op, text, rule, back)                                                                                             \
-    { .name = #op, .help = text, OP_ARGUMENTS(pil_reduce_options, reduce_arguments), .min_inputs = 1, .max_inputs = 1,           \
-      .flags = OP_TAKES_VIEWS, .infer = rule, .run = op##_run, .gradient = back }
+    {                                                                                                                            \
+        .name = #op, .help = text, OP_ARGUMENTS(pil_reduce_options, reduce_arguments), .min_inputs = 1, .max_inputs = 1,         \
+        .flags = OP_TAKES_VIEWS, .infer = rule, .run = op##_run, .gradient = back                                                \
+    }
 
 static const struct op_row rows[] = {
     REDUCE(reduce_sum, "the sum over axes, in float64 when the batch goes", sum_infer, reduce_sum_gradient),
     REDUCE(reduce_mean, "the mean over axes, in float64 when the batch goes", sum_infer, reduce_mean_gradient),
     REDUCE(reduce_max, "the largest over axes", extreme_infer, extreme_gradient),
     REDUCE(reduce_min, "the smallest over axes", extreme_infer, extreme_gradient),
-    { .name = "reduce_sum_gradient", .help = "d for every element of x that was summed", OP_ARGUMENTS(pil_reduce_options, reduce_arguments),
-      .min_inputs = 2, .max_inputs = 2, .flags = OP_TAKES_VIEWS, .infer = back_infer, .run = reduce_sum_gradient_run },
-    { .name = "reduce_extreme_gradient", .help = "d, shared by the elements of x that are y",
-      OP_ARGUMENTS(pil_reduce_options, reduce_arguments), .min_inputs = 3, .max_inputs = 3, .flags = OP_TAKES_VIEWS, .infer = back_infer,
+    { .name = "reduce_sum_gradient",
+      .help = "d for every element of x that was summed",
+      OP_ARGUMENTS(pil_reduce_options, reduce_arguments),
+      .min_inputs = 2,
+      .max_inputs = 2,
+      .flags = OP_TAKES_VIEWS,
+      .infer = back_infer,
+      .run = reduce_sum_gradient_run },
+    { .name = "reduce_extreme_gradient",
+      .help = "d, shared by the elements of x that are y",
+      OP_ARGUMENTS(pil_reduce_options, reduce_arguments),
+      .min_inputs = 3,
+      .max_inputs = 3,
+      .flags = OP_TAKES_VIEWS,
+      .infer = back_infer,
       .run = reduce_extreme_gradient_run },
-    { .name = "argmax", .help = "position of the largest, the lower on a tie", OP_ARGUMENTS(pil_argmax_options, argmax_arguments),
-      .defaults = &class_of_rows, .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS, .infer = argmax_infer, .run = argmax_run },
+    { .name = "argmax",
+      .help = "position of the largest, the lower on a tie",
+      OP_ARGUMENTS(pil_argmax_options, argmax_arguments),
+      .defaults = &class_of_rows,
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS,
+      .infer = argmax_infer,
+      .run = argmax_run },
 };
 OP_ROWS_OF(axes);

@@ -17,19 +17,19 @@ struct choice {
 };
 
 /* A loop for each comparison, so that the choice is made once a line. */
-#define EACH_PAIR(name, expression)                                                    \
-    static void name##_line(void *context, const struct op_line *line)                 \
-    {                                                                                  \
-        const struct choice *on = context;                                             \
-        for (int64_t i = 0; i < line->count; i++) {                                    \
-            float x = on->a[line->a + i * line->a_step];                               \
-            float y = on->b[line->b + i * line->b_step];                               \
-            on->out[line->out + i * line->out_step] = (expression) ? 1.0f : 0.0f;      \
-        }                                                                              \
-    }                                                                                  \
-    static void name##_run(struct op_run *run)                                         \
-    {                                                                                  \
-        pairs(run, name##_line);                                                       \
+#define EACH_PAIR(name, expression)                                                                                              \
+    static void name##_line(void *context, const struct op_line *line)                                                           \
+    {                                                                                                                            \
+        const struct choice *on = context;                                                                                       \
+        for (int64_t i = 0; i < line->count; i++) {                                                                              \
+            float x = on->a[line->a + i * line->a_step];                                                                         \
+            float y = on->b[line->b + i * line->b_step];                                                                         \
+            on->out[line->out + i * line->out_step] = (expression) ? 1.0f : 0.0f;                                                \
+        }                                                                                                                        \
+    }                                                                                                                            \
+    static void name##_run(struct op_run *run)                                                                                   \
+    {                                                                                                                            \
+        pairs(run, name##_line);                                                                                                 \
     }
 
 static void pairs(struct op_run *run, void (*line)(void *context, const struct op_line *line))
@@ -75,7 +75,8 @@ static void where_run(struct op_run *run)
 {
     const struct tensor *c = &run->inputs[0].tensor, *a = &run->inputs[1].tensor, *b = &run->inputs[2].tensor;
     const struct tensor *out = &run->outputs[0].tensor;
-    op_broadcast3(out, c, a, b, where_line, &(struct choice){ tensor_floats(c), tensor_floats(a), tensor_floats(b), tensor_floats(out) });
+    op_broadcast3(out, c, a, b, where_line,
+                  &(struct choice){ tensor_floats(c), tensor_floats(a), tensor_floats(b), tensor_floats(out) });
 }
 
 /* Nothing is multiplied by 0, which would make NaN of an infinite gradient that nobody wants. */
@@ -162,11 +163,14 @@ static const struct arg clip_arguments[] = {
     { "clip_value_min", &ARG_FLOAT, offsetof(pil_clip_options, clip_value_min), "nothing is below it" },
     { "clip_value_max", &ARG_FLOAT, offsetof(pil_clip_options, clip_value_max), "nothing is above it" },
 };
-static const struct arg part_arguments[] = { { "otherwise", &ARG_BOOL, offsetof(struct part_args, otherwise), "where the condition fails" } };
+static const struct arg part_arguments[] = { { "otherwise", &ARG_BOOL, offsetof(struct part_args, otherwise),
+                                               "where the condition fails" } };
 
 #define PAIR(op, text)                                                                                                           \
-    { .name = #op, .help = text, .min_inputs = 2, .max_inputs = 2, .flags = OP_TAKES_VIEWS | OP_IN_PLACE,                        \
-      .infer = op_broadcast_infer, .run = op##_run }
+    {                                                                                                                            \
+        .name = #op, .help = text, .min_inputs = 2, .max_inputs = 2, .flags = OP_TAKES_VIEWS | OP_IN_PLACE,                      \
+        .infer = op_broadcast_infer, .run = op##_run                                                                             \
+    }
 
 static const struct op_row rows[] = {
     PAIR(equal, "1 where a = b, else 0"),
@@ -177,16 +181,46 @@ static const struct op_row rows[] = {
     PAIR(greater_equal, "1 where a >= b, else 0"),
     PAIR(logical_and, "1 where neither a nor b is 0, else 0"),
     PAIR(logical_or, "0 where a and b are 0, else 1"),
-    { .name = "logical_not", .help = "1 where x is 0, else 0", .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS | OP_IN_PLACE,
-      .infer = one_infer, .run = logical_not_run },
-    { .name = "where", .help = "a where a condition is not 0, else b", .min_inputs = 3, .max_inputs = 3,
-      .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = op_broadcast_infer, .run = where_run, .gradient = where_gradient },
-    { .name = "where_part", .help = "x where a condition holds, or fails, else 0", OP_ARGUMENTS(struct part_args, part_arguments),
-      .min_inputs = 2, .max_inputs = 2, .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = op_broadcast_infer, .run = where_part_run,
+    { .name = "logical_not",
+      .help = "1 where x is 0, else 0",
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS | OP_IN_PLACE,
+      .infer = one_infer,
+      .run = logical_not_run },
+    { .name = "where",
+      .help = "a where a condition is not 0, else b",
+      .min_inputs = 3,
+      .max_inputs = 3,
+      .flags = OP_TAKES_VIEWS | OP_IN_PLACE,
+      .infer = op_broadcast_infer,
+      .run = where_run,
+      .gradient = where_gradient },
+    { .name = "where_part",
+      .help = "x where a condition holds, or fails, else 0",
+      OP_ARGUMENTS(struct part_args, part_arguments),
+      .min_inputs = 2,
+      .max_inputs = 2,
+      .flags = OP_TAKES_VIEWS | OP_IN_PLACE,
+      .infer = op_broadcast_infer,
+      .run = where_part_run,
       .gradient = where_part_gradient },
-    { .name = "clip_by_value", .help = "x within two numbers", OP_ARGUMENTS(pil_clip_options, clip_arguments), .min_inputs = 1,
-      .max_inputs = 1, .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = clip_infer, .run = clip_run, .gradient = clip_gradient },
-    { .name = "clip_by_value_gradient", .help = "dy where nothing was cut off", OP_ARGUMENTS(pil_clip_options, clip_arguments),
-      .min_inputs = 2, .max_inputs = 2, .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = clip_infer, .run = clip_gradient_run },
+    { .name = "clip_by_value",
+      .help = "x within two numbers",
+      OP_ARGUMENTS(pil_clip_options, clip_arguments),
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS | OP_IN_PLACE,
+      .infer = clip_infer,
+      .run = clip_run,
+      .gradient = clip_gradient },
+    { .name = "clip_by_value_gradient",
+      .help = "dy where nothing was cut off",
+      OP_ARGUMENTS(pil_clip_options, clip_arguments),
+      .min_inputs = 2,
+      .max_inputs = 2,
+      .flags = OP_TAKES_VIEWS | OP_IN_PLACE,
+      .infer = clip_infer,
+      .run = clip_gradient_run },
 };
 OP_ROWS_OF(compare);

@@ -11,8 +11,8 @@ static void assert_type(const pil_tensor *tensor, struct shape shape, enum dtype
 {
     char have[128], want[128];
     if (!shape_equal(tensor->type.shape, shape) || tensor->type.dtype != dtype)
-        fail_msg("%s is %s %s, not %s %s", tensor->node->name, dtype_name(tensor->type.dtype), shape_text(tensor->type.shape, have),
-                 dtype_name(dtype), shape_text(shape, want));
+        fail_msg("%s is %s %s, not %s %s", tensor->node->name, dtype_name(tensor->type.dtype),
+                 shape_text(tensor->type.shape, have), dtype_name(dtype), shape_text(shape, want));
 }
 
 static pil_tensor *matrix(pil_graph *g, const char *name, int64_t columns)
@@ -24,12 +24,13 @@ static void elementwise(void **state)
 {
     (void)state;
     static pil_tensor *(*const ones[])(pil_graph *, pil_tensor *) = {
-        pil_neg,   pil_square, pil_sqrt,  pil_abs,     pil_exp,  pil_log, pil_sign,     pil_floor,    pil_ceil, pil_round, pil_stop_gradient, pil_logical_not,
-        pil_relu,  pil_relu6,  pil_sigmoid, pil_tanh,  pil_elu,  pil_selu, pil_softplus, pil_softsign, pil_gelu, pil_swish, pil_hard_sigmoid,
+        pil_neg,  pil_square, pil_sqrt,          pil_abs,         pil_exp,  pil_log,   pil_sign,         pil_floor,
+        pil_ceil, pil_round,  pil_stop_gradient, pil_logical_not, pil_relu, pil_relu6, pil_sigmoid,      pil_tanh,
+        pil_elu,  pil_selu,   pil_softplus,      pil_softsign,    pil_gelu, pil_swish, pil_hard_sigmoid,
     };
     static pil_tensor *(*const pairs[])(pil_graph *, pil_tensor *, pil_tensor *) = {
-        pil_add, pil_sub, pil_mul, pil_div, pil_pow, pil_maximum, pil_minimum, pil_equal, pil_not_equal, pil_less, pil_less_equal,
-        pil_greater, pil_greater_equal, pil_logical_and, pil_logical_or,
+        pil_add,       pil_sub,  pil_mul,        pil_div,     pil_pow,           pil_maximum,     pil_minimum,    pil_equal,
+        pil_not_equal, pil_less, pil_less_equal, pil_greater, pil_greater_equal, pil_logical_and, pil_logical_or,
     };
     struct rig rig = rig_new();
     pil_graph *g = rig.graph;
@@ -109,7 +110,8 @@ static pil_tensor *variable(pil_graph *g, const char *name, struct shape shape)
 
 static pil_tensor *product(pil_graph *g, pil_tensor *x, const char *name, int64_t units)
 {
-    return graph_op2(g, "matmul", &(struct op_matmul_args){ 0 }, x, variable(g, name, SHAPE(x->type.shape.dims[x->type.shape.rank - 1], units)));
+    return graph_op2(g, "matmul", &(struct op_matmul_args){ 0 }, x,
+                     variable(g, name, SHAPE(x->type.shape.dims[x->type.shape.rank - 1], units)));
 }
 
 /* What a plan does, in order, without names. */
@@ -126,7 +128,8 @@ static void steps_of(pil_graph *g, pil_tensor *fetch, char *out, size_t size)
         bool is_product = strcmp(step->row->name, "matmul") == 0;
         used += (size_t)snprintf(out + used, size - used, "%s", step->row->name);
         if (is_product)
-            used += (size_t)snprintf(out + used, size - used, " bias %d act %d gate %d", args->bias, args->activation, args->gate);
+            used +=
+                (size_t)snprintf(out + used, size - used, " bias %d act %d gate %d", args->bias, args->activation, args->gate);
         used += (size_t)snprintf(out + used, size - used, "; ");
         assert_true(used < size);
     }
@@ -153,8 +156,8 @@ static void a_layer_is_one_step(void **state)
     g = other.graph;
     h = graph_op3(g, "matmul", &(struct op_matmul_args){ .bias = true, .activation = ACTIVATION_RELU }, matrix(g, "x", 5),
                   variable(g, "w", SHAPE(5, 7)), variable(g, "b", SHAPE(7)));
-    h = graph_op3(g, "matmul", &(struct op_matmul_args){ .bias = true, .activation = ACTIVATION_TANH }, h, variable(g, "v", SHAPE(7, 1)),
-                  variable(g, "c", SHAPE(1)));
+    h = graph_op3(g, "matmul", &(struct op_matmul_args){ .bias = true, .activation = ACTIVATION_TANH }, h,
+                  variable(g, "v", SHAPE(7, 1)), variable(g, "c", SHAPE(1)));
     loss = mean_square(g, h);
     assert_true(graph_gradients(g, loss));
     steps_of(g, loss, as_layers, sizeof as_layers);
@@ -191,8 +194,10 @@ static void other_sums_are_sums(void **state)
 static void mistakes(void **state)
 {
     (void)state;
-    static const char *const says[] = { "softmax: input 1 is NULL", "there is no op 'sofmax'", "its options have 8 bytes, not 0",
-                                        "there is no axis 2", "add(x [?, 5], y [?, 4])", "its options have 8 bytes, not 3" };
+    static const char *const says[] = {
+        "softmax: input 1 is NULL", "there is no op 'sofmax'", "its options have 8 bytes, not 0",
+        "there is no axis 2",       "add(x [?, 5], y [?, 4])", "its options have 8 bytes, not 3"
+    };
     for (size_t i = 0; i < COUNT_OF(says); i++) {
         struct rig rig = rig_new();
         pil_graph *g = rig.graph;

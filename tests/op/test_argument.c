@@ -108,7 +108,10 @@ static size_t size_of(const struct arg *arg)
     const struct op_list *list = arg->extra;
     if (arg->type == &OP_ARG_LIST)
         return (size_t)list->most * (list->wide ? sizeof(int64_t) : sizeof(int));
-    return arg->type == &ARG_BOOL ? sizeof(bool) : arg->type == &ARG_INT ? sizeof(int64_t) : arg->type == &ARG_TEXT ? sizeof(char *) : sizeof(int);
+    return arg->type == &ARG_BOOL   ? sizeof(bool)
+           : arg->type == &ARG_INT  ? sizeof(int64_t)
+           : arg->type == &ARG_TEXT ? sizeof(char *)
+                                    : sizeof(int);
 }
 
 static void take(bool *taken, size_t at, size_t size)

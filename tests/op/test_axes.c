@@ -77,7 +77,9 @@ static struct shape left_of(struct shape shape, const pil_axes *axes, bool keepd
 static struct trial reducing(const char *op, const void *args, const pil_axes *axes, bool keepdims, struct shape shape)
 {
     bool rows = has_rows(shape);
-    struct trial t = { .op = op, .args = args, .inputs = { { .shape = shape } }, .input_count = 1, .outputs = { left_of(shape, axes, keepdims) } };
+    struct trial t = {
+        .op = op, .args = args, .inputs = { { .shape = shape } }, .input_count = 1, .outputs = { left_of(shape, axes, keepdims) }
+    };
     bool batch_left = has_rows(t.outputs[0]), sums = strstr(op, "sum") || strstr(op, "mean");
     t.extent = batch_left ? EXTENT_ROWS : rows ? EXTENT_BATCH : EXTENT_FIXED;
     t.behaviour = batch_left ? BEHAVIOUR_ROW_BY_ROW : rows && sums ? BEHAVIOUR_REDUCES : BEHAVIOUR_WHOLE;
@@ -85,8 +87,16 @@ static struct trial reducing(const char *op, const void *args, const pil_axes *a
 }
 
 static const struct shape shapes[] = {
-    { 1, { BATCH_DIM } },       { 2, { BATCH_DIM, 5 } }, { 2, { BATCH_DIM, 1 } }, { 2, { BATCH_DIM, 37 } }, { 3, { BATCH_DIM, 3, 4 } },
-    { 4, { BATCH_DIM, 2, 1, 3 } }, { 0, { 0 } },         { 1, { 19 } },           { 2, { 3, 17 } },         { 3, { 2, 3, 4 } },
+    { 1, { BATCH_DIM } },
+    { 2, { BATCH_DIM, 5 } },
+    { 2, { BATCH_DIM, 1 } },
+    { 2, { BATCH_DIM, 37 } },
+    { 3, { BATCH_DIM, 3, 4 } },
+    { 4, { BATCH_DIM, 2, 1, 3 } },
+    { 0, { 0 } },
+    { 1, { 19 } },
+    { 2, { 3, 17 } },
+    { 3, { 2, 3, 4 } },
 };
 
 static void every_set_of_axes(const char *op)
@@ -157,7 +167,8 @@ static void turned_reference(const struct trial *t, int64_t rows, double *const 
             y[0][over_batch ? c : r] += x[0][r * columns + c] / (double)(over_batch ? rows : columns);
 }
 
-static void turn_and_reduce(const struct trial *t, struct pil_graph *graph, struct pil_tensor *const *inputs, struct pil_tensor **results)
+static void turn_and_reduce(const struct trial *t, struct pil_graph *graph, struct pil_tensor *const *inputs,
+                            struct pil_tensor **results)
 {
     (void)t;
     results[0] = graph_op1(graph, "reduce_mean", &turned_args, graph_op1(graph, "transpose", NULL, inputs[0]));
@@ -169,10 +180,15 @@ static void turned(void **state)
     for (int axis = 0; axis < 2; axis++)
         for (int keepdims = 0; keepdims < 2; keepdims++) {
             turned_args = (pil_reduce_options){ .axis = PIL_AXES(axis), .keepdims = keepdims };
-            struct shape mean_of_rows = keepdims ? SHAPE(1, BATCH_DIM) : SHAPE(BATCH_DIM), over_batch = keepdims ? SHAPE(3, 1) : SHAPE(3);
-            struct trial t = { .op = "reduce_mean of a transposed matrix", .inputs = { { .shape = SHAPE(BATCH_DIM, 3) } }, .input_count = 1,
-                               .outputs = { axis ? over_batch : mean_of_rows }, .behaviour = BEHAVIOUR_WHOLE,
-                               .extent = axis || keepdims ? EXTENT_BATCH : EXTENT_ROWS, .reference = turned_reference,
+            struct shape mean_of_rows = keepdims ? SHAPE(1, BATCH_DIM) : SHAPE(BATCH_DIM),
+                         over_batch = keepdims ? SHAPE(3, 1) : SHAPE(3);
+            struct trial t = { .op = "reduce_mean of a transposed matrix",
+                               .inputs = { { .shape = SHAPE(BATCH_DIM, 3) } },
+                               .input_count = 1,
+                               .outputs = { axis ? over_batch : mean_of_rows },
+                               .behaviour = BEHAVIOUR_WHOLE,
+                               .extent = axis || keepdims ? EXTENT_BATCH : EXTENT_ROWS,
+                               .reference = turned_reference,
                                .compose = turn_and_reduce };
             try_op(&t);
         }
@@ -192,8 +208,14 @@ static struct op_value vector(float *values, int64_t count)
 
 static void run_alone(const char *op, const void *args, const struct op_value *inputs, int count, struct op_value out)
 {
-    struct op_run call = { .args = args, .kernels = kernel_get(), .input_count = count, .output_count = 1, .inputs = inputs,
-                           .outputs = &out, .rows = 1, .batch_rows = 1 };
+    struct op_run call = { .args = args,
+                           .kernels = kernel_get(),
+                           .input_count = count,
+                           .output_count = 1,
+                           .inputs = inputs,
+                           .outputs = &out,
+                           .rows = 1,
+                           .batch_rows = 1 };
     op_find(op)->run(&call);
 }
 
@@ -263,7 +285,8 @@ static void a_long_sum(void **state)
     for (int i = 0; i < COUNT; i++)
         x[i] = 0.1f;
     pil_reduce_options all = { .axis = { 0 } }, down = { .axis = PIL_AXES(0) };
-    run_alone("reduce_sum", &all, (struct op_value[]){ matrix(x, 1 << 10, 1 << 10) }, 1, (struct op_value){ .tensor = { y, DTYPE_FLOAT32, SHAPE_SCALAR, 1, 1, 1 } });
+    run_alone("reduce_sum", &all, (struct op_value[]){ matrix(x, 1 << 10, 1 << 10) }, 1,
+              (struct op_value){ .tensor = { y, DTYPE_FLOAT32, SHAPE_SCALAR, 1, 1, 1 } });
     assert_true(fabsf(y[0] - 104857.6f) < 0.05f);
     run_alone("reduce_sum", &down, (struct op_value[]){ matrix(x, COUNT, 1) }, 1, vector(y, 1));
     assert_true(fabsf(y[0] - 104857.6f) < 0.05f);
@@ -273,13 +296,15 @@ static void a_long_sum(void **state)
 static void refusals(void **state)
 {
     (void)state;
-    static const pil_reduce_options all = { .keepdims = false }, second = { .axis = { 1, { 2 } } }, before = { .axis = { 1, { -3 } } };
-    static const pil_reduce_options twice = { .axis = { 2, { 1, -1 } } }, many = { .axis = { 9, { 0 } } }, less = { .axis = { -1, { 0 } } };
+    static const pil_reduce_options all = { .keepdims = false }, second = { .axis = { 1, { 2 } } },
+                                    before = { .axis = { 1, { -3 } } };
+    static const pil_reduce_options twice = { .axis = { 2, { 1, -1 } } }, many = { .axis = { 9, { 0 } } },
+                                    less = { .axis = { -1, { 0 } } };
     static const pil_argmax_options third = { .axis = 2 }, first = { .axis = 0 };
     static const struct refusal list[] = {
         { "reduce_sum", &second, "there is no axis 2", 1, { ROWS_OF(3) } },
         { "reduce_mean", &before, "there is no axis -3", 1, { ROWS_OF(3) } },
-        { "reduce_max", &twice, "axis 1 is named twice", 1, { ROWS_OF(3) } },
+        { "reduce_max", &twice, "axis -1 is named twice", 1, { ROWS_OF(3) } },
         { "reduce_min", &many, "9 axes given", 1, { ROWS_OF(3) } },
         { "reduce_min", &less, "-1 axes given", 1, { ROWS_OF(3) } },
         { "reduce_sum", &second, "there is no axis 2", 1, { SCALAR } },
@@ -299,16 +324,18 @@ static void refusals(void **state)
 static void onnx(void **state)
 {
     (void)state;
-    static const pil_reduce_options all = { .keepdims = true }, middle = { .axis = { 1, { 1 } } }, kept = { .axis = { 1, { -2 } }, .keepdims = true };
-    static const pil_argmax_options first = { .axis = 0, .keepdims = true }, second = { .axis = 1, .keepdims = true }, bare = { .axis = 1 },
-                                    last = { .axis = -1, .keepdims = true };
-#define CASES(folder, op, name)                                             \
-    { folder "/" name "_default_axes_keepdims_random", op, &all, 1, true }, \
-    { folder "/" name "_do_not_keepdims_example", op, &middle, 1, true },   \
-    { folder "/" name "_do_not_keepdims_random", op, &middle, 1, true },    \
-    { folder "/" name "_keepdims_example", op, &kept, 1, true },            \
-    { folder "/" name "_keepdims_random", op, &kept, 1, true },             \
-    { folder "/" name "_negative_axes_keepdims_example", op, &kept, 1, true }
+    static const pil_reduce_options all = { .keepdims = true }, middle = { .axis = { 1, { 1 } } },
+                                    kept = { .axis = { 1, { -2 } }, .keepdims = true };
+    static const pil_argmax_options first = { .axis = 0, .keepdims = true }, second = { .axis = 1, .keepdims = true },
+                                    bare = { .axis = 1 }, last = { .axis = -1, .keepdims = true };
+#define CASES(folder, op, name)                                                                                                  \
+    { folder "/" name "_default_axes_keepdims_random", op, &all, 1, true },                                                      \
+        { folder "/" name "_do_not_keepdims_example", op, &middle, 1, true },                                                    \
+        { folder "/" name "_do_not_keepdims_random", op, &middle, 1, true },                                                     \
+        { folder "/" name "_keepdims_example", op, &kept, 1, true }, { folder "/" name "_keepdims_random", op, &kept, 1, true }, \
+    {                                                                                                                            \
+        folder "/" name "_negative_axes_keepdims_example", op, &kept, 1, true                                                    \
+    }
     static const struct onnx_case list[] = {
         CASES("ReduceSum", "reduce_sum", "reduce_sum"),
         CASES("ReduceMean", "reduce_mean", "reduce_mean"),
@@ -336,10 +363,18 @@ static void onnx(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sums),       cmocka_unit_test(means),            cmocka_unit_test(largest),
-        cmocka_unit_test(smallest),   cmocka_unit_test(argmax),           cmocka_unit_test(turned),
-        cmocka_unit_test(ties_share), cmocka_unit_test(nan_goes_through), cmocka_unit_test(of_nothing),
-        cmocka_unit_test(a_long_sum), cmocka_unit_test(argmax_takes_the_first), cmocka_unit_test(refusals),
+        cmocka_unit_test(sums),
+        cmocka_unit_test(means),
+        cmocka_unit_test(largest),
+        cmocka_unit_test(smallest),
+        cmocka_unit_test(argmax),
+        cmocka_unit_test(turned),
+        cmocka_unit_test(ties_share),
+        cmocka_unit_test(nan_goes_through),
+        cmocka_unit_test(of_nothing),
+        cmocka_unit_test(a_long_sum),
+        cmocka_unit_test(argmax_takes_the_first),
+        cmocka_unit_test(refusals),
         cmocka_unit_test(onnx),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,8 +27,9 @@ static const struct {
 
 static double compared(const char *op, double a, double b)
 {
-    static const char *const names[] = { "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "logical_and", "logical_or" };
-    const bool values[] = { a == b, a != b, a < b, a <= b, a > b, a >= b, a != 0 && b != 0, a != 0 || b != 0 };
+    static const char *const names[] = { "equal",   "not_equal",     "less",        "less_equal",
+                                         "greater", "greater_equal", "logical_and", "logical_or" };
+    const bool values[] = { a == b, a != b, a<b, a <= b, a> b, a >= b, a != 0 && b != 0, a != 0 || b != 0 };
     size_t k = 0;
     while (strcmp(names[k], op) != 0)
         k++;
@@ -85,8 +86,12 @@ static void compares(void **state)
             for (int turn = 0; turn < 2; turn++) {
                 struct shape out, a = threes[s].in[turn], b = threes[s].in[2 - turn];
                 assert_true(shape_broadcast(a, b, &out));
-                struct trial t = { .op = comparisons[k].op, .inputs = { { .shape = a }, { .shape = b } }, .input_count = 2,
-                                   .outputs = { out }, .reference = compare_reference, .no_gradient = true };
+                struct trial t = { .op = comparisons[k].op,
+                                   .inputs = { { .shape = a }, { .shape = b } },
+                                   .input_count = 2,
+                                   .outputs = { out },
+                                   .reference = compare_reference,
+                                   .no_gradient = true };
                 for (int i = 0; i < 2 && comparisons[k].of_truths; i++)
                     t.inputs[i] = (struct input){ .shape = t.inputs[i].shape, .low = -1, .high = 1.99, .whole = true };
                 set_rows(&t);
@@ -104,8 +109,12 @@ static void logical_not(void **state)
 {
     (void)state;
     for (size_t s = 0; s < COUNT_OF(threes); s++) {
-        struct trial t = { .op = "logical_not", .inputs = { { .shape = threes[s].out, .low = -1, .high = 1.99, .whole = true } },
-                           .input_count = 1, .outputs = { threes[s].out }, .reference = not_reference, .no_gradient = true };
+        struct trial t = { .op = "logical_not",
+                           .inputs = { { .shape = threes[s].out, .low = -1, .high = 1.99, .whole = true } },
+                           .input_count = 1,
+                           .outputs = { threes[s].out },
+                           .reference = not_reference,
+                           .no_gradient = true };
         set_rows(&t);
         try_op(&t);
     }
@@ -138,8 +147,13 @@ static void where_part(void **state)
     static const bool either[] = { false, true };
     for (int k = 0; k < 2; k++) {
         struct shape shape = SHAPE(BATCH_DIM, 5);
-        struct trial t = { .op = "where_part", .args = &either[k], .input_count = 2, .outputs = { shape }, .reference = part_reference,
-                           .inputs = { { .shape = shape, .low = -1, .high = 1.99, .whole = true, .data = true }, { .shape = shape } } };
+        struct trial t = { .op = "where_part",
+                           .args = &either[k],
+                           .input_count = 2,
+                           .outputs = { shape },
+                           .reference = part_reference,
+                           .inputs = { { .shape = shape, .low = -1, .high = 1.99, .whole = true, .data = true },
+                                       { .shape = shape } } };
         set_rows(&t);
         try_op(&t);
     }
@@ -158,8 +172,12 @@ static void clip(void **state)
     static const pil_clip_options limits[] = { { -0.25f, 0.5f }, { -INFINITY, 0 }, { 0.125f, 0.125f } };
     for (size_t k = 0; k < COUNT_OF(limits); k++)
         for (size_t s = 0; s < COUNT_OF(threes); s++) {
-            struct trial t = { .op = "clip_by_value", .args = &limits[k], .inputs = { { .shape = threes[s].out } }, .input_count = 1,
-                               .outputs = { threes[s].out }, .reference = clip_reference };
+            struct trial t = { .op = "clip_by_value",
+                               .args = &limits[k],
+                               .inputs = { { .shape = threes[s].out } },
+                               .input_count = 1,
+                               .outputs = { threes[s].out },
+                               .reference = clip_reference };
             set_rows(&t);
             try_op(&t);
         }
@@ -174,8 +192,13 @@ static struct op_value vector(float *values, int64_t count)
 
 static void run_alone(const char *op, const void *args, const struct op_value *inputs, int count, struct op_value out)
 {
-    struct op_run call = { .args = args, .kernels = kernel_get(), .input_count = count, .output_count = 1, .inputs = inputs,
-                           .outputs = &out, .rows = 1 };
+    struct op_run call = { .args = args,
+                           .kernels = kernel_get(),
+                           .input_count = count,
+                           .output_count = 1,
+                           .inputs = inputs,
+                           .outputs = &out,
+                           .rows = 1 };
     op_find(op)->run(&call);
 }
 
@@ -187,8 +210,9 @@ static void nan_and_zeros(void **state)
         const char *op;
         float want[4];
     } list[] = {
-        { "equal", { 0, 1, 0, 0 } },   { "not_equal", { 1, 0, 1, 1 } },     { "less", { 0, 0, 0, 0 } },        { "less_equal", { 0, 1, 0, 0 } },
-        { "greater", { 0, 0, 1, 0 } }, { "greater_equal", { 0, 1, 1, 0 } }, { "logical_and", { 1, 0, 1, 1 } }, { "logical_or", { 1, 0, 1, 1 } },
+        { "equal", { 0, 1, 0, 0 } },       { "not_equal", { 1, 0, 1, 1 } },  { "less", { 0, 0, 0, 0 } },
+        { "less_equal", { 0, 1, 0, 0 } },  { "greater", { 0, 0, 1, 0 } },    { "greater_equal", { 0, 1, 1, 0 } },
+        { "logical_and", { 1, 0, 1, 1 } }, { "logical_or", { 1, 0, 1, 1 } },
     };
     struct op_value inputs[] = { vector(a, 4), vector(b, 4) };
     for (size_t k = 0; k < COUNT_OF(list); k++) {
@@ -248,7 +272,8 @@ static void refusals(void **state)
 static void onnx(void **state)
 {
     (void)state;
-    static const pil_clip_options one = { -1, 1 }, five = { -5, 5 }, all = { -INFINITY, INFINITY }, from_zero = { 0, INFINITY }, to_zero = { -INFINITY, 0 };
+    static const pil_clip_options one = { -1, 1 }, five = { -5, 5 }, all = { -INFINITY, INFINITY }, from_zero = { 0, INFINITY },
+                                  to_zero = { -INFINITY, 0 };
     static const struct onnx_case list[] = {
         { "Equal/equal", "equal", NULL, 2, true },
         { "Equal/equal_bcast", "equal", NULL, 2, true },
@@ -294,8 +319,9 @@ static void onnx(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(compares),      cmocka_unit_test(logical_not),   cmocka_unit_test(where),
-        cmocka_unit_test(where_part),    cmocka_unit_test(clip),          cmocka_unit_test(nan_and_zeros),
+        cmocka_unit_test(compares),      cmocka_unit_test(logical_not),
+        cmocka_unit_test(where),         cmocka_unit_test(where_part),
+        cmocka_unit_test(clip),          cmocka_unit_test(nan_and_zeros),
         cmocka_unit_test(at_the_limits), cmocka_unit_test(what_is_not_taken_does_not_matter),
         cmocka_unit_test(refusals),      cmocka_unit_test(onnx),
     };
