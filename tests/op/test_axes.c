@@ -237,6 +237,36 @@ static void ties_share(void **state)
     assert_memory_equal(dx, smallest_share, sizeof dx);
 }
 
+/* A number repeated for every row: all rows share what flows back, and their shares sum to the whole, however rows are cut. */
+static void same_reference(const struct trial *t, int64_t rows, double *const *x, double *const *y)
+{
+    (void)t, (void)rows;
+    y[0][0] = x[1][0];
+}
+
+static void repeat_and_take(const struct trial *t, struct pil_graph *graph, struct pil_tensor *const *inputs,
+                            struct pil_tensor **results)
+{
+    static const pil_reduce_options down = { .axis = { 1, { 0 } } };
+    (void)t;
+    results[0] = graph_op1(graph, "reduce_max", &down, graph_op2(graph, "mul", NULL, inputs[0], inputs[1]));
+}
+
+static void ties_in_other_tiles(void **state)
+{
+    (void)state;
+    static const struct trial t = { .op = "reduce_max of equal rows",
+                                    .inputs = { { .shape = { 2, { BATCH_DIM, 1 } }, .low = 1, .high = 1, .data = true },
+                                                { .shape = { 1, { 1 } } } },
+                                    .input_count = 2,
+                                    .outputs = { { 1, { 1 } } },
+                                    .extent = EXTENT_BATCH,
+                                    .behaviour = BEHAVIOUR_WHOLE,
+                                    .reference = same_reference,
+                                    .compose = repeat_and_take };
+    try_op(&t);
+}
+
 static void nan_goes_through(void **state)
 {
     (void)state;
@@ -370,6 +400,7 @@ int main(void)
         cmocka_unit_test(argmax),
         cmocka_unit_test(turned),
         cmocka_unit_test(ties_share),
+        cmocka_unit_test(ties_in_other_tiles),
         cmocka_unit_test(nan_goes_through),
         cmocka_unit_test(of_nothing),
         cmocka_unit_test(a_long_sum),
