@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Workload C in memory: sine windows, BasicLSTMCell over (seq, 1), the last output to one unit; mean squared error, SGD 0.01; in
- * three sizes (seq, hidden, batch). Graph, store, session and updater as in `pilaster train`.
+ * three sizes (seq, hidden, batch). Graph, store, session and updater as in `pilaster train`; the model as a model function
+ * writes it, or, to show what that costs, put together by hand from the op rnn.
  *
- *     workload_c [--threads N] [--steps N] [--size 0..2]
+ *     workload_c [--threads N] [--steps N] [--size 0..2] [--by-hand 1]
  */
 #include <math.h>
 #include <stdio.h>
@@ -12,6 +13,8 @@
 
 #include "graph/graph.h"
 #include "model.h"
+#include "pilaster/op.h"
+#include "pilaster/rnn.h"
 #include "probe.h"
 #include "store/store.h"
 #include "train/train.h"
@@ -45,9 +48,26 @@ static bool make_data(struct data *data, const struct size *size, pil_status *st
     return true;
 }
 
-static struct pil_tensor *build(struct pil_graph *graph, const struct size *size)
+/* The course's model: steps cut from the series, static_rnn, the last output to one unit. */
+static struct pil_tensor *build_course(struct pil_graph *graph, const struct size *size)
 {
-    const pil_initializer glorot = { PIL_INITIALIZER_GLOROT_UNIFORM, 0, 0 }, normal = { PIL_INITIALIZER_NORMAL, 0, 1 }, zeros = { 0 };
+    enum { MOST_STEPS = 64 };
+    struct pil_tensor *series = graph_input(graph, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, size->time * INPUTS), false);
+    struct pil_tensor *steps[MOST_STEPS], *outputs[MOST_STEPS];
+    for (int64_t t = 0; t < size->time; t++)
+        steps[t] = graph_op1(graph, "slice", &(struct op_slice_args){ 1, t * INPUTS, INPUTS }, series);
+    pil_rnn_cell *cell = pil_basic_lstm_cell(graph, size->hidden, .forget_bias = 1.0f);
+    pil_static_rnn(graph, cell, steps, (size_t)size->time, outputs);
+    struct pil_tensor *weight = pil_variable(graph, "weight", pil_random_normal(graph, PIL_SHAPE(size->hidden, 1)));
+    struct pil_tensor *bias = pil_variable(graph, "bias", pil_zeros(graph, PIL_SHAPE(1)));
+    return pil_add(graph, pil_op(graph, "matmul", &(struct op_matmul_args){ 0 }, sizeof(struct op_matmul_args),
+                                 (pil_tensor *[]){ outputs[size->time - 1], weight }, 2, NULL), bias);
+}
+
+/* The same from the op rnn itself and a product with its bias: the least that a graph of it can be. */
+static struct pil_tensor *build_by_hand(struct pil_graph *graph, const struct size *size)
+{
+    const pil_initializer glorot = pil_glorot_uniform_initializer(), normal = pil_random_normal_initializer(0, 1), zeros = { 0 };
     const struct op_rnn_args lstm = { .cell = RNN_LSTM,
                                       .hidden = size->hidden,
                                       .activation = ACTIVATION_TANH,
@@ -56,14 +76,19 @@ static struct pil_tensor *build(struct pil_graph *graph, const struct size *size
                                       .joined = true,
                                       .bias = true };
     struct pil_tensor *x = graph_input(graph, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, size->time, INPUTS), false);
-    struct pil_tensor *y = graph_input(graph, "y", DTYPE_FLOAT32, SHAPE(BATCH_DIM, 1), false);
     struct pil_tensor *kernel =
         graph_variable(graph, "rnn/basic_lstm_cell/kernel", SHAPE(INPUTS + size->hidden, 4 * size->hidden), glorot, true);
     struct pil_tensor *bias = graph_variable(graph, "rnn/basic_lstm_cell/bias", SHAPE(4 * size->hidden), zeros, true);
     struct pil_tensor *last = graph_op3(graph, "rnn", &lstm, x, kernel, bias);
-    struct pil_tensor *out = graph_op3(graph, "matmul", &(struct op_matmul_args){ .bias = true }, last,
-                                       graph_variable(graph, "weight", SHAPE(size->hidden, 1), normal, true),
-                                       graph_variable(graph, "bias", SHAPE(1), zeros, true));
+    struct pil_tensor *weight = graph_variable(graph, "weight", SHAPE(size->hidden, 1), normal, true);
+    return graph_op3(graph, "matmul", &(struct op_matmul_args){ .bias = true }, last, weight,
+                     graph_variable(graph, "bias", SHAPE(1), zeros, true));
+}
+
+static struct pil_tensor *build(struct pil_graph *graph, const struct size *size, bool by_hand)
+{
+    struct pil_tensor *out = by_hand ? build_by_hand(graph, size) : build_course(graph, size);
+    struct pil_tensor *y = graph_input(graph, "y", DTYPE_FLOAT32, SHAPE(BATCH_DIM, 1), false);
     struct pil_tensor *error = graph_op2(graph, "sub", NULL, out, y);
     return loss_reduce(graph, graph_op2(graph, "mul", NULL, error, error), NULL, REDUCTION_SUM_OVER_BATCH_SIZE);
 }
@@ -114,7 +139,7 @@ static void report(const struct size *size, int threads, const struct result *re
            result->loss, percent);
 }
 
-static bool measure(const struct size *size, int64_t steps, struct threads *threads, pil_status *status)
+static bool measure(const struct size *size, int64_t steps, bool by_hand, struct threads *threads, pil_status *status)
 {
     static struct data data;
     struct pil_graph *graph = graph_new(status);
@@ -124,7 +149,7 @@ static bool measure(const struct size *size, int64_t steps, struct threads *thre
         !make_data(&data, size, status))
         return false;
     part.optimizer.options.learning_rate.rate = 0.01;
-    struct pil_tensor *loss = build(graph, size);
+    struct pil_tensor *loss = build(graph, size, by_hand);
     graph_gradients(graph, loss);
     struct plan *plan = plan_compile(graph, &loss, 1, status);
     struct session *session = plan ? session_new(plan, threads, kernel_get(), 7, status) : NULL;
@@ -156,7 +181,7 @@ int main(int count, char **words)
     bool ok = threads != NULL;
     for (int64_t i = 0; ok && i < (int64_t)COUNT_OF(sizes); i++)
         if (only < 0 || only == i)
-            ok = measure(&sizes[i], bench_option(count, words, "--steps", 0), threads, &status);
+            ok = measure(&sizes[i], bench_option(count, words, "--steps", 0), bench_option(count, words, "--by-hand", 0) != 0, threads, &status);
     threads_free(threads);
     if (!ok)
         fprintf(stderr, "workload_c: %s\n", status.message);

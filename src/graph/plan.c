@@ -241,6 +241,26 @@ static void find_views(struct plan *plan)
     }
 }
 
+/* Outputs that nobody reads are not made where the op can do without. */
+static bool narrow(struct plan *plan, pil_status *status)
+{
+    for (int s = 0; s < plan->step_count; s++) {
+        struct step *step = &plan->steps[s];
+        bool read[OP_MAX_OUTPUTS];
+        if (!step->row->narrow)
+            continue;
+        void *args = plan_alloc(plan, 1, step->row->args_size, status);
+        if (!args)
+            return false;
+        memcpy(args, step->args, step->row->args_size);
+        for (int i = 0; i < step->output_count; i++)
+            read[i] = plan->tensors[step->outputs[i]].uses || plan->tensors[step->outputs[i]].fetched;
+        step->output_count = step->row->narrow(args, read, step->output_count);
+        step->args = args;
+    }
+    return true;
+}
+
 static void find_lookup_only(struct plan *plan)
 {
     for (int t = 0; t < plan->tensor_count; t++) {
@@ -306,6 +326,8 @@ static bool compile(struct plan *plan, struct pil_tensor *const *fetches, size_t
             return false;
     take_out_dropped(plan);
     count_uses(plan);
+    if (!narrow(plan, status))
+        return false;
     find_views(plan);
     find_lookup_only(plan);
     count_work(plan, status);

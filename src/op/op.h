@@ -139,6 +139,8 @@ struct op_row {
     /* Of an op that moves rows without changing them: where in a row of its input an output's row begins, in elements; -1 where it
      * does not lie there in one run. Such an output is a view where its readers take one, and run finds it written already. */
     int64_t (*view)(const void *args, const struct op_type *input, int output);
+    /* Adapts a copy of its options to the outputs that are read; returns how many it writes then, the last ones left out. NULL: all. */
+    int (*narrow)(void *args, const bool *read, int output_count);
 };
 
 /* A row's arguments as a table for args_parse and args_print. A tensor among the fields (what a public macro swallowed) is none:
@@ -232,5 +234,6 @@ struct op_rnn_args {
     bool sequence;
     bool backwards;     /* the steps go from the last to the first */
     bool forward_only;  /* saves nothing: no gradient flows through */
+    bool state_only;    /* output 0 is not written: nobody reads it (set by the plan) */
 };
 #endif

@@ -442,7 +442,7 @@ static void rnn_run(struct op_run *run)
                       features);
         rnn_ends_step(args, ends, &layer.ends, x->rows, step, time);
         forward_step(&layer, step);
-        if (args->sequence || step == time - 1)
+        if (!args->state_only && (args->sequence || step == time - 1))
             write_output(&layer, step, &run->outputs[0].tensor);
     }
     rnn_copy_rows(rnn_block_at(&layer.blocks, BLOCK_JOINED, time) + features, joined, tensor_floats(final), final->ld, x->rows,
@@ -456,6 +456,17 @@ const char *const rnn_cell_words[] = { [RNN_LSTM] = "lstm", [RNN_GRU] = "gru", [
 const char *const rnn_ends_words[] = { [RNN_ENDS_NEVER] = "never", [RNN_ENDS_LENGTHS] = "lengths", [RNN_ENDS_MASK] = "mask", NULL };
 #define AT(field) offsetof(struct op_rnn_args, field)
 static const struct arg rnn_arguments[] = { RNN_ARGUMENT_ROWS(AT) };
+
+/* A model that takes the last state alone must not pay for the sequence, and one that predicts not for what a gradient needs. */
+static int rnn_narrow(void *options, const bool *read, int output_count)
+{
+    struct op_rnn_args *args = options;
+    args->state_only = !read[0];
+    if (args->forward_only || read[output_count - 1])
+        return output_count;
+    args->forward_only = true;
+    return output_count - 1;
+}
 
 double rnn_products_work(const struct op_rnn_args *args, int64_t time, int64_t features)
 {
@@ -509,6 +520,7 @@ static const struct op_row rows[] = {
       .run = rnn_run,
       .gradient = rnn_gradient,
       .scratch = rnn_scratch,
-      .work = rnn_work },
+      .work = rnn_work,
+      .narrow = rnn_narrow },
 };
 OP_ROWS_OF(rnn);

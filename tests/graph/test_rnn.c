@@ -497,6 +497,52 @@ static void node_against_small_ops(void **state)
             }
 }
 
+/* ---- what a plan makes of it ------------------------------------------------------------------------------------- */
+
+/* The model of a sine's next value: steps cut from a series, the last output to one unit. */
+static struct pil_tensor *next_value(struct pil_graph *g, bool with_loss, struct pil_tensor **outputs)
+{
+    enum { TIME = 9 };
+    struct pil_tensor *series = graph_input(g, "series", DTYPE_FLOAT32, SHAPE(BATCH_DIM, TIME), false), *steps[TIME];
+    for (int t = 0; t < TIME; t++)
+        steps[t] = graph_op1(g, "slice", &(struct op_slice_args){ 1, t, 1 }, series);
+    pil_static_rnn(g, pil_basic_lstm_cell(g, 3), steps, TIME, outputs);
+    struct pil_tensor *y = graph_op2(g, "matmul", &(struct op_matmul_args){ 0 }, outputs[TIME - 1], pil_variable(g, "w", pil_ones(g, PIL_SHAPE(3, 1))));
+    struct pil_tensor *loss = weighted_squares(g, y, 1);
+    if (with_loss)
+        graph_gradients(g, loss);
+    return with_loss ? loss : y;
+}
+
+static const struct step *find_step(const struct plan *plan, const char *op)
+{
+    for (int s = 0; s < plan->step_count; s++)
+        if (strcmp(plan->steps[s].row->name, op) == 0)
+            return &plan->steps[s];
+    return NULL;
+}
+
+/* Nothing is gathered and nobody writes a sequence that nobody reads; what predicts saves nothing for a gradient. */
+static void unread_sequences_are_not_made(void **state)
+{
+    (void)state;
+    for (int which = 0; which < 3; which++) { /* trained, predicting, with an earlier output read */
+        struct rig rig = rig_new();
+        struct pil_tensor *outputs[9], *fetches[2];
+        fetches[0] = next_value(rig.graph, which != 1, outputs);
+        fetches[1] = outputs[4];
+        rig_start(&rig, fetches, which == 2 ? 2 : 1, 1, 5);
+        const struct step *rnn = find_step(rig.plan, "rnn");
+        const struct op_rnn_args *args = rnn->args;
+        assert_null(find_step(rig.plan, "concat"));
+        assert_true((find_step(rig.plan, "slice") != NULL) == (which == 2));
+        assert_true(args->state_only == (which != 2) && args->forward_only == (which == 1));
+        assert_int_equal(rnn->output_count, which == 1 ? 3 : 4);
+        assert_false(((const struct op_rnn_args *)rnn->node->args)->state_only); /* the graph is as it was */
+        rig_free(&rig);
+    }
+}
+
 /* ---- what is said of mistakes ------------------------------------------------------------------------------------ */
 
 static struct pil_tensor *steps_of(struct pil_graph *g, struct pil_tensor **steps, int count, int64_t features)
@@ -612,7 +658,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cells_of_tensorflow_1), cmocka_unit_test(basic_lstm_cells),       cmocka_unit_test(tensorflows_own_tests),
-        cmocka_unit_test(node_against_small_ops), cmocka_unit_test(mistakes),
+        cmocka_unit_test(node_against_small_ops), cmocka_unit_test(unread_sequences_are_not_made), cmocka_unit_test(mistakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
