@@ -54,8 +54,7 @@ static struct pil_tensor *build_course(struct pil_graph *graph, const struct siz
     enum { MOST_STEPS = 64 };
     struct pil_tensor *series = graph_input(graph, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, size->time * INPUTS), false);
     struct pil_tensor *steps[MOST_STEPS], *outputs[MOST_STEPS];
-    for (int64_t t = 0; t < size->time; t++)
-        steps[t] = graph_op1(graph, "slice", &(struct op_slice_args){ 1, t * INPUTS, INPUTS }, series);
+    pil_split(graph, series, (size_t)size->time, 1, steps);
     pil_rnn_cell *cell = pil_basic_lstm_cell(graph, size->hidden, .forget_bias = 1.0f);
     pil_static_rnn(graph, cell, steps, (size_t)size->time, outputs);
     struct pil_tensor *weight = pil_variable(graph, "weight", pil_random_normal(graph, PIL_SHAPE(size->hidden, 1)));

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "graph/cell.h"
+#include "pilaster/op.h"
 
 enum { MOST_STEPS = 1 << 20 };
 
@@ -104,39 +105,52 @@ static struct pil_tensor *columns(struct pil_graph *g, struct pil_tensor *x, int
     return graph_op1(g, "slice", &(struct op_slice_args){ 1, first, count }, x);
 }
 
-/* Whether a step is columns [first, first + features) of one matrix; which one. */
-static struct pil_tensor *source_of(const struct pil_tensor *step, int64_t features, int64_t *first)
+/* What a step is columns of, from `*first` on, as far up as `wanted`, or one op up where that is NULL. */
+static struct pil_tensor *source_of(struct pil_tensor *step, const struct pil_tensor *wanted, int64_t *first)
 {
-    const struct node *node = step->node;
-    if (node->kind != NODE_OP || strcmp(node->row->name, "slice") != 0 || node->inputs[0]->type.shape.rank != 2)
-        return NULL;
-    const struct op_slice_args *args = node->args;
-    *first = args->first;
-    return (args->axis == 1 || args->axis == -1) && args->count == features ? node->inputs[0] : NULL;
+    *first = 0;
+    while (step != wanted && step->node->kind == NODE_OP && step->node->row->view && step->node->behaviour == BEHAVIOUR_ROW_BY_ROW) {
+        int64_t offset = step->node->row->view(step->node->args, &step->node->inputs[0]->type, step->index);
+        if (offset < 0)
+            break;
+        *first += offset;
+        step = step->node->inputs[0];
+        if (!wanted)
+            break;
+    }
+    return step;
 }
 
-/* The steps as one sequence [batch, time, features]: what they were cut from when they lie there side by side in the order of
- * time, else put together. */
-static struct pil_tensor *gather(const struct layer *layer, struct pil_tensor *const *inputs)
+/* Whether the steps lie in `source` side by side, in the order of time. */
+static bool lie_in(const struct layer *layer, struct pil_tensor *const *steps, const struct pil_tensor *source, int64_t *begin)
+{
+    int64_t first;
+    for (int64_t t = 0; t < layer->time; t++) {
+        if (source_of(steps[t], source, &first) != source || (t > 0 && first != *begin + t * layer->features))
+            return false;
+        *begin = t == 0 ? first : *begin;
+    }
+    return true;
+}
+
+/* The steps as one sequence [batch, time, features]: what they were cut from where they lie there, else put together. */
+static struct pil_tensor *gather(const struct layer *layer, struct pil_tensor *const *steps)
 {
     struct pil_graph *g = layer->graph;
-    struct pil_tensor *source = NULL;
-    int64_t first, begin = 0;
-    for (int64_t t = 0; t < layer->time; t++) {
-        struct pil_tensor *from = source_of(inputs[t], layer->features, &first);
-        if (t == 0) {
-            source = from;
-            begin = first;
-        }
-        if (!from || from != source || first != begin + t * layer->features) {
-            source = NULL;
-            break;
-        }
-    }
     const int64_t width = layer->time * layer->features;
-    if (!source)
-        source = graph_op(g, "concat", &(struct op_axis_args){ 1 }, inputs, (int)layer->time, NULL);
-    else if (source->type.shape.dims[1] != width)
+    int64_t begin = 0, up;
+    struct pil_tensor *source = source_of(steps[0], NULL, &up);
+    while (!lie_in(layer, steps, source, &begin)) {
+        struct pil_tensor *next = source_of(source, NULL, &up);
+        source = next == source ? NULL : next;
+        if (!source)
+            return reshape(g, graph_op(g, "concat", &(struct op_axis_args){ 1 }, steps, (int)layer->time, NULL),
+                           SHAPE(BATCH_DIM, layer->time, layer->features));
+    }
+    const int64_t have = shape_elements(shape_with_batch(source->type.shape, 1));
+    if (source->type.shape.rank != 2)
+        source = reshape(g, source, SHAPE(BATCH_DIM, have));
+    if (have != width || source->node->kind == NODE_INPUT) /* an input may still grow */
         source = columns(g, source, begin, width);
     return reshape(g, source, SHAPE(BATCH_DIM, layer->time, layer->features));
 }
@@ -172,13 +186,6 @@ static bool fuse(const struct layer *layer, struct pil_tensor *x, struct pil_ten
 
 /* ---- step by step ------------------------------------------------------------------------------------------------ */
 
-/* a where alive is 1, b where it is 0. */
-static struct pil_tensor *choose(struct pil_graph *g, struct pil_tensor *alive, struct pil_tensor *ended, struct pil_tensor *a,
-                                 struct pil_tensor *b)
-{
-    return graph_op2(g, "add", NULL, graph_op2(g, "mul", NULL, a, alive), graph_op2(g, "mul", NULL, b, ended));
-}
-
 /* The step at hand for rows that have ended: zeros out, the state as before. */
 static void end_rows(const struct layer *layer, int64_t step, pil_rnn_state before, pil_rnn_state *state, struct pil_tensor **output)
 {
@@ -187,11 +194,10 @@ static void end_rows(const struct layer *layer, int64_t step, pil_rnn_state befo
     if (lengths->type.dtype != DTYPE_FLOAT32)
         lengths = graph_op1(g, "cast", &(struct op_cast_args){ DTYPE_FLOAT32 }, lengths);
     struct pil_tensor *alive = graph_op2(g, "greater_equal", NULL, lengths, graph_scalar(g, (float)(step + 1)));
-    struct pil_tensor *ended = graph_op2(g, "sub", NULL, graph_scalar(g, 1), alive);
-    *output = graph_op2(g, "mul", NULL, state->h, alive);
-    state->h = choose(g, alive, ended, state->h, before.h);
+    *output = graph_op3(g, "where", NULL, alive, state->h, graph_scalar(g, 0));
+    state->h = graph_op3(g, "where", NULL, alive, state->h, before.h);
     if (state->c)
-        state->c = choose(g, alive, ended, state->c, before.c);
+        state->c = graph_op3(g, "where", NULL, alive, state->c, before.c);
 }
 
 static pil_rnn_state unroll(const struct layer *layer, struct pil_tensor *const *inputs, struct pil_tensor **outputs)
@@ -243,10 +249,17 @@ static bool check_steps(struct layer *layer, struct pil_tensor *const *inputs, s
 /* The sequence's steps. Behind the last one h is the same, unless rows end before. */
 static void cut(const struct layer *layer, const pil_dynamic_rnn_result *result, struct pil_tensor **outputs)
 {
+    struct pil_graph *g = layer->graph;
     const int64_t size = layer->cell->size;
-    struct pil_tensor *flat = reshape(layer->graph, result->outputs, SHAPE(BATCH_DIM, layer->time * size));
-    for (int64_t t = 0; t < layer->time; t++)
-        outputs[t] = t + 1 == layer->time && !layer->lengths ? result->state.h : columns(layer->graph, flat, t * size, size);
+    if (layer->time <= OP_MAX_OUTPUTS) { /* one op, whose gradient is one too */
+        graph_op(g, "unstack", &(pil_split_options){ 1, layer->time }, &result->outputs, 1, outputs);
+    } else {
+        struct pil_tensor *flat = reshape(g, result->outputs, SHAPE(BATCH_DIM, layer->time * size));
+        for (int64_t t = 0; t < layer->time; t++)
+            outputs[t] = columns(g, flat, t * size, size);
+    }
+    if (!layer->lengths)
+        outputs[layer->time - 1] = result->state.h;
 }
 
 static pil_rnn_state error_state(struct pil_graph *graph, struct pil_tensor **outputs, size_t count)
@@ -285,19 +298,21 @@ pil_rnn_state pil_static_rnn_make(pil_graph *graph, pil_rnn_cell *cell, pil_tens
 
 /* ---- dynamic_rnn ------------------------------------------------------------------------------------------------- */
 
-static bool check_sequence(struct layer *layer, const struct pil_tensor *x)
+static bool check_sequence(struct layer *layer, const struct pil_tensor *x, bool time_major)
 {
     struct pil_graph *g = layer->graph;
+    const int batch = time_major ? 1 : 0, time = 1 - batch;
     char text[128];
     if (!x || !graph_owns(g, x))
         graph_fail(g, "%s: the inputs %s", layer->call, x ? "belong to another graph" : "are NULL");
-    else if (x->type.sparse || x->type.dtype != DTYPE_FLOAT32 || x->type.shape.rank != 3 || !OP_ROWS(x->type) ||
-             x->type.shape.dims[1] < 1 || x->type.shape.dims[1] > MOST_STEPS || x->type.shape.dims[2] < 1)
-        graph_fail(g, "%s: the inputs, %s, are %s %s; float32 [?, time, features] is needed", layer->call, x->node->name,
-                   x->type.sparse ? "sparse" : dtype_name(x->type.dtype), shape_text(x->type.shape, text));
+    else if (x->type.sparse || x->type.dtype != DTYPE_FLOAT32 || x->type.shape.rank != 3 || x->type.shape.dims[batch] != BATCH_DIM ||
+             x->type.shape.dims[time] < 1 || x->type.shape.dims[time] > MOST_STEPS || x->type.shape.dims[2] < 1)
+        graph_fail(g, "%s: the inputs, %s, are %s %s; float32 %s is needed", layer->call, x->node->name,
+                   x->type.sparse ? "sparse" : dtype_name(x->type.dtype), shape_text(x->type.shape, text),
+                   time_major ? "[time, ?, features]" : "[?, time, features]");
     if (!status_ok(&g->status))
         return false;
-    layer->time = x->type.shape.dims[1];
+    layer->time = x->type.shape.dims[time];
     layer->features = x->type.shape.dims[2];
     return true;
 }
@@ -321,6 +336,12 @@ static void unroll_sequence(const struct layer *layer, struct pil_tensor *x, pil
     out->outputs = reshape(g, out->outputs, SHAPE(BATCH_DIM, layer->time, layer->cell->size));
 }
 
+/* The first two axes exchanged. */
+static struct pil_tensor *exchange(struct pil_graph *g, struct pil_tensor *x)
+{
+    return graph_op1(g, "transpose", &(pil_axes){ 3, { 1, 0, 2 } }, x);
+}
+
 pil_dynamic_rnn_options pil_dynamic_rnn_options_default(void)
 {
     return (pil_dynamic_rnn_options){ PIL_DYNAMIC_RNN_DEFAULTS };
@@ -331,10 +352,13 @@ pil_dynamic_rnn_result pil_dynamic_rnn_make(pil_graph *graph, pil_rnn_cell *cell
     struct layer layer = { .graph = graph, .cell = cell, .call = "pil_dynamic_rnn", .scope = options->scope,
                            .initial = options->initial_state, .lengths = options->sequence_length };
     pil_dynamic_rnn_result result = { 0 };
-    if (check_cell(&layer) && check_sequence(&layer, options->inputs) && check_layer(&layer)) {
+    if (check_cell(&layer) && check_sequence(&layer, options->inputs, options->time_major) && check_layer(&layer)) {
         graph_push_scope(graph, layer.scope);
-        if (!fuse(&layer, options->inputs, NULL, &result))
-            unroll_sequence(&layer, options->inputs, &result);
+        struct pil_tensor *x = options->time_major ? exchange(graph, options->inputs) : options->inputs;
+        if (!fuse(&layer, x, NULL, &result))
+            unroll_sequence(&layer, x, &result);
+        if (options->time_major && status_ok(&graph->status))
+            result.outputs = exchange(graph, result.outputs);
         graph_pop_scope(graph);
     }
     if (status_ok(&graph->status))

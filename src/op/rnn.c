@@ -516,6 +516,7 @@ static const struct op_row rows[] = {
       OP_ARGUMENTS(struct op_rnn_args, rnn_arguments),
       .min_inputs = 2,
       .max_inputs = 7,
+      .flags = OP_TAKES_VIEWS,
       .infer = rnn_infer,
       .run = rnn_run,
       .gradient = rnn_gradient,

@@ -424,6 +424,7 @@ static const struct op_row rows[] = {
       OP_ARGUMENTS(struct gradient_args, gradient_arguments),
       .min_inputs = 3,
       .max_inputs = 7,
+      .flags = OP_TAKES_VIEWS,
       .infer = rnn_gradient_infer,
       .run = rnn_gradient_run,
       .scratch = rnn_gradient_scratch,

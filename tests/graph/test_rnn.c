@@ -5,6 +5,7 @@
  */
 #include "layers.h"
 #include "graph/cell.h"
+#include "pilaster/op.h"
 
 /* ---- one layer with the loss of the golden data ---------------------------------------------------------------- */
 
@@ -15,6 +16,7 @@ struct layer_run {
     struct pil_tensor *x, *outputs, *loss;
     pil_rnn_state state;
     int64_t batch, time, features, size;
+    bool time_major;
     struct tensor bound[MOST_BOUND];
     int bound_count;
 };
@@ -58,9 +60,11 @@ static void carry(struct layer_run *run, pil_rnn_cell *cell, pil_rnn_state initi
     struct pil_graph *g = run->rig.graph;
     struct pil_tensor *steps[MOST_STEPS], *outputs[MOST_STEPS];
     if (dynamic) {
+        const pil_axes exchange = PIL_AXES(1, 0, 2);
+        struct pil_tensor *x = run->time_major ? pil_transpose(g, run->x, exchange) : run->x;
         pil_dynamic_rnn_result result =
-            pil_dynamic_rnn(g, cell, run->x, .initial_state = initial, .sequence_length = lengths);
-        run->outputs = result.outputs;
+            pil_dynamic_rnn(g, cell, x, .initial_state = initial, .sequence_length = lengths, .time_major = run->time_major);
+        run->outputs = run->time_major ? pil_transpose(g, result.outputs, exchange) : result.outputs;
         run->state = result.state;
         return;
     }
@@ -166,7 +170,7 @@ static void end(struct layer_run *run)
 static void run_golden(const struct json_value *item, int number, bool unrolled)
 {
     static float values[MOST];
-    struct layer_run run = { 0 };
+    struct layer_run run = { .time_major = flag_of(item, "time_major") };
     struct json_value x = golden_get(item, "x"), some;
     begin(&run, &x);
     struct pil_graph *g = run.rig.graph;
@@ -222,8 +226,6 @@ static void cells_of_tensorflow_1(void **state)
     assert_true(golden_open(&golden, "tests/golden/rnn_v1.json"));
     struct json_value cases = golden_get(&golden.root, "cases");
     for (struct json_walk walk = json_children(&cases); json_next(&walk, NULL, &item); count++) {
-        if (flag_of(&item, "time_major"))
-            continue;
         run_golden(&item, count, false);
         run_golden(&item, count, true);
     }
@@ -499,15 +501,37 @@ static void node_against_small_ops(void **state)
 
 /* ---- what a plan makes of it ------------------------------------------------------------------------------------- */
 
-/* The model of a sine's next value: steps cut from a series, the last output to one unit. */
-static struct pil_tensor *next_value(struct pil_graph *g, bool with_loss, struct pil_tensor **outputs)
+enum { SERIES = 9 };
+
+/* The steps of a series as models cut them. */
+static void cut_series(pil_graph *g, int how, pil_tensor **steps)
 {
-    enum { TIME = 9 };
-    struct pil_tensor *series = graph_input(g, "series", DTYPE_FLOAT32, SHAPE(BATCH_DIM, TIME), false), *steps[TIME];
-    for (int t = 0; t < TIME; t++)
-        steps[t] = graph_op1(g, "slice", &(struct op_slice_args){ 1, t, 1 }, series);
-    pil_static_rnn(g, pil_basic_lstm_cell(g, 3), steps, TIME, outputs);
-    struct pil_tensor *y = graph_op2(g, "matmul", &(struct op_matmul_args){ 0 }, outputs[TIME - 1], pil_variable(g, "w", pil_ones(g, PIL_SHAPE(3, 1))));
+    struct pil_tensor *block = graph_input(g, "block", DTYPE_FLOAT32, SHAPE(BATCH_DIM, SERIES + 2), false);
+    struct pil_tensor *series = graph_op1(g, "slice", &(struct op_slice_args){ 1, 2, SERIES }, block);
+    if (how == 0)
+        pil_split(g, series, SERIES, 1, steps);
+    else if (how == 1)
+        pil_unstack(g, pil_expand_dims(g, series, -1), SERIES, 1, steps);
+    for (int t = 0; how == 2 && t < SERIES; t++) /* features of one number each, side by side */
+        steps[t] = graph_op1(g, "slice", &(struct op_slice_args){ 1, 2 + t, 1 }, block);
+    if (how == 3)
+        pil_split(g, graph_input(g, "whole", DTYPE_FLOAT32, SHAPE(BATCH_DIM, SERIES), false), SERIES, 1, steps);
+    if (how >= 4) { /* not in the order of time: these must be copied */
+        pil_split(g, series, SERIES, 1, steps);
+        struct pil_tensor *last = steps[SERIES - 1];
+        steps[SERIES - 1] = steps[0];
+        steps[0] = last;
+    }
+}
+
+/* The model of a sine's next value: the last output to one unit. */
+static struct pil_tensor *next_value(struct pil_graph *g, int how, bool with_loss, struct pil_tensor **outputs)
+{
+    struct pil_tensor *steps[SERIES];
+    cut_series(g, how, steps);
+    pil_static_rnn(g, pil_basic_lstm_cell(g, 3), steps, SERIES, outputs);
+    struct pil_tensor *w = pil_variable(g, "w", pil_ones(g, PIL_SHAPE(3, 1)));
+    struct pil_tensor *y = graph_op2(g, "matmul", &(struct op_matmul_args){ 0 }, outputs[SERIES - 1], w);
     struct pil_tensor *loss = weighted_squares(g, y, 1);
     if (with_loss)
         graph_gradients(g, loss);
@@ -522,25 +546,55 @@ static const struct step *find_step(const struct plan *plan, const char *op)
     return NULL;
 }
 
-/* Nothing is gathered and nobody writes a sequence that nobody reads; what predicts saves nothing for a gradient. */
+/* Nobody writes a sequence that nobody reads; what predicts saves nothing for a gradient. */
 static void unread_sequences_are_not_made(void **state)
 {
     (void)state;
     for (int which = 0; which < 3; which++) { /* trained, predicting, with an earlier output read */
         struct rig rig = rig_new();
-        struct pil_tensor *outputs[9], *fetches[2];
-        fetches[0] = next_value(rig.graph, which != 1, outputs);
+        struct pil_tensor *outputs[SERIES], *fetches[2];
+        fetches[0] = next_value(rig.graph, 0, which != 1, outputs);
         fetches[1] = outputs[4];
         rig_start(&rig, fetches, which == 2 ? 2 : 1, 1, 5);
         const struct step *rnn = find_step(rig.plan, "rnn");
         const struct op_rnn_args *args = rnn->args;
-        assert_null(find_step(rig.plan, "concat"));
-        assert_true((find_step(rig.plan, "slice") != NULL) == (which == 2));
+        assert_true((find_step(rig.plan, "unstack") != NULL) == (which == 2));
         assert_true(args->state_only == (which != 2) && args->forward_only == (which == 1));
         assert_int_equal(rnn->output_count, which == 1 ? 3 : 4);
         assert_false(((const struct op_rnn_args *)rnn->node->args)->state_only); /* the graph is as it was */
         rig_free(&rig);
     }
+}
+
+/* Steps that lie side by side are read where they lie, and all ways to cut them give the same numbers. */
+static void steps_are_read_where_they_lie(void **state)
+{
+    (void)state;
+    enum { ROWS = 40 };
+    double losses[5];
+    for (int how = 0; how < 5; how++) {
+        struct rig rig = rig_new();
+        struct pil_tensor *outputs[SERIES], *loss = next_value(rig.graph, how, true, outputs);
+        rig_start(&rig, &loss, 1, 1, 5);
+        for (int s = 0; s < rig.plan->step_count; s++)
+            if (rig.plan->steps[s].row->view && !rig.plan->steps[s].view)
+                fail_msg("way %d: %s is copied", how, rig.plan->steps[s].node->name);
+        assert_true((find_step(rig.plan, "concat") != NULL) == (how == 4));
+        const int64_t width = how == 3 ? SERIES : SERIES + 2;
+        struct tensor x;
+        assert_true(tensor_new(&x, DTYPE_FLOAT32, SHAPE(ROWS, width), true, &rig.status));
+        for (int64_t r = 0; r < ROWS; r++)
+            for (int64_t c = 0; c < width; c++)
+                tensor_floats(&x)[r * x.ld + c] = sinf((float)(r * 3 + c + (how == 3 ? 2 : 0)));
+        session_input(rig.session, how == 3 ? "whole" : "block", &(struct op_value){ .tensor = x });
+        rig_run(&rig, ROWS);
+        losses[how] = session_scalar(rig.session, 0);
+        tensor_free(&x);
+        rig_free(&rig);
+    }
+    for (int how = 1; how < 4; how++)
+        assert_true(losses[how] == losses[0]);
+    assert_true(losses[4] != losses[0]);
 }
 
 /* ---- what is said of mistakes ------------------------------------------------------------------------------------ */
@@ -658,7 +712,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cells_of_tensorflow_1), cmocka_unit_test(basic_lstm_cells),       cmocka_unit_test(tensorflows_own_tests),
-        cmocka_unit_test(node_against_small_ops), cmocka_unit_test(unread_sequences_are_not_made), cmocka_unit_test(mistakes),
+        cmocka_unit_test(node_against_small_ops), cmocka_unit_test(unread_sequences_are_not_made), cmocka_unit_test(steps_are_read_where_they_lie), cmocka_unit_test(mistakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
