@@ -63,13 +63,18 @@ struct reading {
     const struct session_record *record;
     struct sparse ids;        /* the record's, cut to the batch's rows; a dropped entry's id may be made -1 */
     struct groups groups;     /* of these ids */
+    int64_t kept;             /* entries in groups, as the lookup had them */
+    const float *gradient;    /* [rows, dim] */
+    int64_t gradient_ld;
     const float *coefficient; /* [entries] or NULL: all 1 */
+    float max_norm;
     /* to be made before the tables are updated, and the memory for it, which stays */
     bool wants_coefficients, wants_groups, drops;
     float *coefficients;
     int32_t *kept_ids;
     char *sort_scratch, *sort_memory;
-    size_t coefficient_capacity, kept_capacity, scratch_capacity, memory_capacity;
+    float *sums; /* by group, where gradients are clipped */
+    size_t coefficient_capacity, kept_capacity, scratch_capacity, memory_capacity, sums_capacity;
 };
 /* A table with all its readings, to be updated by `pieces` tasks that share nothing. */
 struct table_update {
@@ -88,8 +93,44 @@ bool reading_reserve(struct reading *reading, pil_status *status);
 void reading_coefficients(struct reading *reading, const struct kernels *kernels, int64_t first, int64_t count);
 void reading_group(struct reading *reading, int64_t table_rows);
 void reading_free(struct reading *reading);
+/* A kernel's call for all groups of a reading but for rule, first and count. */
+struct update_rows reading_rows(const struct variable *variable, const struct reading *reading);
 void table_update_piece(const struct table_update *update, int64_t piece, int worker);
 /* The readings' gradients added to a dense one, `ld` apart. */
 void table_add_dense(const struct table_update *update, float *gradient, int64_t ld);
+
+/* ---- clip.c: gradients changed between the run and the update ---- */
+struct clip_options {
+    float value, norm, global_norm; /* limits of values, of a variable's norm, of the norm of all; 0: none */
+    const struct train_multiplier *multipliers; /* borrowed */
+    size_t multiplier_count;
+};
+bool clip_is_needed(const struct clip_options *options);
+/* For one optimizer's gradients: the variables of a group of the store. Steps of the same sizes allocate nothing after the first. */
+struct clipper;
+struct clipper *clipper_new(const struct clip_options *options, const struct store *store, int group, const struct kernels *kernels,
+                            pil_status *status);
+/* A step: the block's partials; each table's readings, one table after the other, grouped and with coefficients; run. Then partial 0
+ * holds the block's gradient, and the readings are replaced by their sums; with norms_only neither is changed but for the order in
+ * which the partials' sum is made: it is in partial 0. */
+bool clipper_begin(struct clipper *clipper, const struct session_partials *partials, bool norms_only, pil_status *status);
+bool clipper_add(struct clipper *clipper, const struct variable *variable, struct reading *reading, pil_status *status);
+void clipper_run(struct clipper *clipper, struct threads *threads);
+/* Norms of the step: of all gradients before scaling or after it, of one variable's after it (0: it had none). */
+double clipper_norm(const struct clipper *clipper, bool clipped);
+double clipper_variable_norm(const struct clipper *clipper, const char *name);
+void clipper_free(struct clipper *clipper);
+/* Adds floats first .. first + n of the partials to partial 0, in their fixed tree. */
+void partials_add(const struct session_partials *partials, int64_t first, int64_t n);
+
+/* ---- summary.c: tags of the event file and their values ---- */
+struct summary_source { /* of a part, after a step */
+    const struct clipper *clipper;
+    double rate;
+};
+struct summaries *summaries_new(const struct updater_part *parts, int part_count, const struct store *store, pil_status *status);
+size_t summaries_list(struct summaries *summaries, const struct summary_source *sources, double loss,
+                      const struct train_summary **out);
+void summaries_free(struct summaries *summaries);
 
 #endif

@@ -68,6 +68,7 @@ void reading_free(struct reading *r)
     mem_free(r->kept_ids);
     mem_free(r->sort_scratch);
     mem_free(r->sort_memory);
+    mem_free(r->sums);
     mem_free(r);
 }
 
@@ -84,9 +85,8 @@ static bool has_entry(const struct sparse *ids, int64_t row)
 /* Has any row of the batch no kept entry? */
 static bool has_empty_row(const struct reading *r)
 {
-    int64_t kept = r->groups.count ? r->groups.starts[r->groups.count] : 0;
-    if (!r->ids.offsets || kept < r->ids.rows)
-        return kept < r->ids.rows;
+    if (!r->ids.offsets || r->kept < r->ids.rows)
+        return r->kept < r->ids.rows;
     for (int64_t row = 0; row < r->ids.rows; row++)
         if (!has_entry(&r->ids, row))
             return true;
@@ -110,21 +110,26 @@ static bool uses_row_0(const struct table_update *update)
 
 /* ---- calls of the kernel ------------------------------------------------------------------------------------- */
 
-static struct update_rows call_for(const struct table_update *update, const struct reading *r)
+struct update_rows reading_rows(const struct variable *variable, const struct reading *r)
 {
-    const struct variable *variable = update->variable;
-    struct update_rows call = { .rule = update->rule,
-                                .table = tensor_floats(&variable->value),
+    struct update_rows call = { .table = tensor_floats(&variable->value),
                                 .stride = variable->value.ld,
                                 .slot_stride = variable->slot_stride,
                                 .dim = variable->value.cols };
     if (r) {
         call.groups = &r->groups;
-        call.gradient = tensor_floats(&r->record->gradient);
-        call.gradient_ld = r->record->gradient.ld;
+        call.gradient = r->gradient;
+        call.gradient_ld = r->gradient_ld;
         call.coefficient = r->coefficient;
-        call.max_norm = r->record->max_norm;
+        call.max_norm = r->max_norm;
     }
+    return call;
+}
+
+static struct update_rows call_for(const struct table_update *update, const struct reading *r)
+{
+    struct update_rows call = reading_rows(update->variable, r);
+    call.rule = update->rule;
     return call;
 }
 

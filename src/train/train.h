@@ -104,24 +104,37 @@ bool optimizer_declare_scalars(const struct optimizer *optimizer, struct store *
 
 /* Applies gradients after a session's run. One updater for a model; parts of it may use different optimizers. A part whose
  * optimizer has no row leaves its variables alone, whatever their gradients. */
+struct train_multiplier {
+    const struct graph_variable *variable;
+    float multiplier;
+};
 struct updater_part {
     struct optimizer optimizer;
     int group; /* the store's group of its variables, tables too */
     struct optimizer_names names; /* of the scalars kept in the store; what is not declared there is kept here */
     bool own_iter;                /* counts steps in "<scope>/iter" instead of the global step */
+    float clip_gradients;         /* limit of the norm of all its gradients; 0: none. Not beside the optimizer's own limits */
+    const struct train_multiplier *multipliers; /* of gradients, before that; they live as long as the updater */
+    size_t multiplier_count;
+    const char *name;             /* of its summaries' tags, copied; NULL: it has none */
+    unsigned summaries;           /* PIL_SUMMARIZE_... */
 };
 struct updater;
 struct updater *updater_new(struct store *store, const struct updater_part *parts, int part_count, struct threads *threads,
                             const struct kernels *kernels, pil_status *status);
 /* step: the global step before this one (0 for the first). Same bits at any number of threads. */
 bool updater_apply(struct updater *updater, const struct session *session, int64_t step, pil_status *status);
+/* Whether the steps to come note what summaries need (norms). It changes no bit of the model. */
+void updater_note(struct updater *updater, bool notes);
+/* What goes into the event file after a step that noted it; loss: the step's. */
+struct train_summary {
+    const char *tag; /* "OptimizeLoss/learning_rate" */
+    double value;
+};
+size_t updater_summaries(struct updater *updater, double loss, const struct train_summary **out);
 void updater_free(struct updater *updater);
 
 /* ---- train_op.c: what pil_minimize and its like record; in the graph's arena ---- */
-struct train_multiplier {
-    const struct graph_variable *variable;
-    float multiplier;
-};
 struct train_part { /* an optimizer with the variables that it moves */
     struct optimizer optimizer;
     struct optimizer_names names; /* of Keras's the scope follows from the class; of 1.x's the caller may set all */

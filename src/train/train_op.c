@@ -155,10 +155,16 @@ static bool add_gradients(struct pil_graph *graph, struct pil_tensor *loss, pil_
     return graph_gradients(graph, loss);
 }
 
-static bool check_clip(float clip, pil_status *status)
+static bool check_clip(const struct train_part *part, pil_status *status)
 {
-    return (clip >= 0 && isfinite(clip)) ||
-           status_fail(status, PIL_INVALID_ARGUMENT, "clip_gradients must be a number from 0 (none), not %g", (double)clip);
+    const struct optimizer_options *o = &part->optimizer.options;
+    if (!(part->clip_gradients >= 0) || !isfinite(part->clip_gradients))
+        return status_fail(status, PIL_INVALID_ARGUMENT, "clip_gradients must be a number from 0 (none), not %g",
+                           (double)part->clip_gradients);
+    if (part->clip_gradients > 0 && (o->clipnorm > 0 || o->clipvalue > 0 || o->global_clipnorm > 0))
+        return status_fail(status, PIL_INVALID_ARGUMENT, "takes clip_gradients or the clipping of %s, not both",
+                           optimizer_class(&part->optimizer));
+    return true;
 }
 
 static bool check_family(const struct train_part *part, pil_status *status)
@@ -209,7 +215,7 @@ static struct pil_train_op *minimize(struct pil_graph *graph, const struct minim
     struct train_part *part = op->parts;
     *part = what->first;
     if (!optimizer_from(&what->optimizer, graph_arena(graph), &part->optimizer, status) || !check_family(part, status) ||
-        !check_clip(part->clip_gradients, status) || !add_gradients(graph, what->loss, status))
+        !check_clip(part, status) || !add_gradients(graph, what->loss, status))
         return NULL;
     struct choice choice = { .graph = graph, .loss = what->loss, .part = part, .status = status };
     if (!graph_is_forward_only(graph))
@@ -478,9 +484,15 @@ struct updater *train_op_updater(const struct pil_train_op *op, struct store *st
 {
     struct updater_part *parts = mem_array((size_t)op->part_count + 1, sizeof *parts, status);
     for (int i = 0; parts && i < op->part_count; i++)
-        parts[i] = (struct updater_part){
-            .optimizer = op->parts[i].optimizer, .group = i, .names = op->parts[i].names, .own_iter = op->parts[i].own_iter
-        };
+        parts[i] = (struct updater_part){ .optimizer = op->parts[i].optimizer,
+                                          .group = i,
+                                          .names = op->parts[i].names,
+                                          .own_iter = op->parts[i].own_iter,
+                                          .clip_gradients = op->parts[i].clip_gradients,
+                                          .multipliers = op->parts[i].multipliers,
+                                          .multiplier_count = op->parts[i].multiplier_count,
+                                          .name = op->parts[i].name,
+                                          .summaries = op->parts[i].summaries };
     if (parts) /* what the graph has a gradient for and no part moves */
         parts[op->part_count] = (struct updater_part){ .group = op->part_count };
     struct updater *updater = parts ? updater_new(store, parts, op->part_count + 1, threads, kernels, status) : NULL;

@@ -33,6 +33,9 @@ struct part {
     struct store_block block;
     struct session_partials partials;
     struct update rule;
+    struct clipper *clipper; /* NULL: nobody asks for clipping or norms */
+    bool clips;              /* not norms alone */
+    double rate;             /* of the step, as its schedule has it */
 };
 struct task {
     void (*run)(struct updater *updater, const struct task *task, int worker);
@@ -61,6 +64,8 @@ struct updater {
     size_t task_count, task_capacity;
     float **scratch; /* by worker */
     size_t scratch_floats;
+    struct summaries *summaries;
+    bool notes_norms;
 };
 
 /* ---- making -------------------------------------------------------------------------------------------------- */
@@ -90,6 +95,21 @@ static bool find_scalars(struct updater *updater, struct part *part, const struc
     return ok;
 }
 
+static bool add_clipper(struct updater *updater, struct part *part, const struct updater_part *from, pil_status *status)
+{
+    const struct optimizer_options *o = &from->optimizer.options;
+    struct clip_options options = { .value = o->clipvalue,
+                                    .norm = o->clipnorm,
+                                    .global_norm = o->global_clipnorm > 0 ? o->global_clipnorm : from->clip_gradients,
+                                    .multipliers = from->multipliers,
+                                    .multiplier_count = from->multiplier_count };
+    part->clips = clip_is_needed(&options);
+    if (!part->clips && !(from->summaries & (PIL_SUMMARIZE_GLOBAL_GRADIENT_NORM | PIL_SUMMARIZE_GRADIENT_NORM)))
+        return true;
+    part->clipper = clipper_new(&options, updater->store, from->group, updater->kernels, status);
+    return part->clipper != NULL;
+}
+
 static bool add_part(struct updater *updater, const struct updater_part *from, pil_status *status)
 {
     struct part *part = &updater->parts[updater->part_count++];
@@ -98,11 +118,8 @@ static bool add_part(struct updater *updater, const struct updater_part *from, p
     part->block = store_block(updater->store, from->group);
     if (!from->optimizer.row)
         return true;
-    const struct optimizer_options *o = &from->optimizer.options;
-    if (o->clipnorm > 0 || o->clipvalue > 0 || o->global_clipnorm > 0)
-        return status_fail(status, PIL_UNSUPPORTED, "this version cannot clip gradients (%s)", optimizer_class(&from->optimizer));
     part->shape = from->optimizer.row->shape(&from->optimizer.options);
-    return find_scalars(updater, part, from, status) && check_block(part, status);
+    return find_scalars(updater, part, from, status) && check_block(part, status) && add_clipper(updater, part, from, status);
 }
 
 struct updater *updater_new(struct store *store, const struct updater_part *parts, int part_count, struct threads *threads,
@@ -120,6 +137,8 @@ struct updater *updater_new(struct store *store, const struct updater_part *part
     for (int i = 0; i < part_count && status_ok(status); i++)
         add_part(updater, &parts[i], status);
     if (status_ok(status))
+        updater->summaries = summaries_new(parts, part_count, store, status);
+    if (status_ok(status))
         return updater;
     updater_free(updater);
     return NULL;
@@ -136,8 +155,11 @@ void updater_free(struct updater *updater)
         mem_free(updater->tables[i]->readings);
         mem_free(updater->tables[i]);
     }
+    for (int i = 0; i < updater->part_count; i++)
+        clipper_free(updater->parts[i].clipper);
     for (int w = 0; updater->scratch && w < threads_count(updater->threads); w++)
         mem_free(updater->scratch[w]);
+    summaries_free(updater->summaries);
     mem_free(updater->scratch);
     mem_free(updater->readings);
     mem_free(updater->tables_of);
@@ -227,6 +249,9 @@ static void read_record(struct reading *reading, const struct session_record *re
     bool sum = record->combiner == COMBINER_SUM, cut = ids->rows != record->gradient.rows;
     reading->record = record;
     reading->ids = cut ? sparse_slice(ids, 0, record->gradient.rows) : *ids;
+    reading->gradient = tensor_floats(&record->gradient);
+    reading->gradient_ld = record->gradient.ld;
+    reading->max_norm = record->max_norm;
     reading->wants_coefficients = ids->weights || (ids->offsets && !sum);
     reading->drops = !sum && !rule_is_idle(formula) && has_dropped(&reading->ids);
     reading->wants_groups = reading->drops || !reading->ids.groups;
@@ -341,22 +366,14 @@ static void run_table(struct updater *updater, const struct task *task, int work
     table_update_piece(&table->update, task->first, worker);
 }
 
-static void add_floats(float *restrict to, const float *restrict from, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++)
-        to[i] += from[i];
-}
-
-/* A chunk of a block: level by level, p[i] += p[i + step]; then the update. */
+/* A chunk of a block: the partials' sum, then the update. */
 static void run_dense(struct updater *updater, const struct task *task, int worker)
 {
     const struct part *part = task->unit;
     const struct session_partials *partials = &part->partials;
     int64_t first = task->first, n = task->count;
     (void)worker;
-    for (int64_t step = 1; step < partials->count; step *= 2)
-        for (int64_t i = 0; i + step < partials->count; i += 2 * step)
-            add_floats(partials->partials[i] + first, partials->partials[i + step] + first, n);
+    partials_add(partials, first, n);
     struct update_dense call = {
         .rule = &part->rule, .w = part->block.weights + first, .g = partials->partials[0] + first, .n = n
     };
@@ -407,11 +424,46 @@ static bool prepare(struct updater *updater, size_t record_count, pil_status *st
             return false;
     }
     run_tasks(updater);
+    for (size_t i = 0; i < record_count; i++) {
+        struct reading *reading = updater->readings[i];
+        if (updater->tables_of[i]->part->shape)
+            reading->kept = reading->groups.count ? reading->groups.starts[reading->groups.count] : 0;
+    }
     for (size_t i = 0; i < updater->table_count; i++)
         if (updater->tables[i]->in_step && is_dense(updater->tables[i]) && !add_to_partial(updater, updater->tables[i], status))
             return false;
     return true;
 }
+
+/* ---- clipping ------------------------------------------------------------------------------------------------ */
+
+static bool clip_part(struct updater *updater, struct part *part, pil_status *status)
+{
+    bool norms_only = !part->clips;
+    if (!part->clipper || (norms_only && !updater->notes_norms))
+        return true;
+    if (!clipper_begin(part->clipper, &part->partials, norms_only, status))
+        return false;
+    for (size_t i = 0; i < updater->table_count; i++) {
+        const struct table *table = updater->tables[i];
+        for (int k = 0; table->in_step && table->part == part && !is_dense(table) && k < table->update.reading_count; k++)
+            if (!clipper_add(part->clipper, table->update.variable, table->readings[k], status))
+                return false;
+    }
+    clipper_run(part->clipper, updater->threads);
+    part->partials.count = MIN(part->partials.count, 1); /* the sum is in the first */
+    return true;
+}
+
+static bool clip_parts(struct updater *updater, pil_status *status)
+{
+    for (int i = 0; i < updater->part_count; i++)
+        if (!clip_part(updater, &updater->parts[i], status))
+            return false;
+    return true;
+}
+
+/* ---- tasks of the update ------------------------------------------------------------------------------------- */
 
 static bool add_dense_tasks(struct updater *updater, struct part *part, pil_status *status)
 {
@@ -468,6 +520,7 @@ static bool begin_part(struct part *part, const struct session *session, int64_t
     for (int i = 0; i < CARRY_SIZE; i++)
         if (part->carried[i])
             part->carry.values[i] = *part->carried[i];
+    part->rate = (double)(float)schedule_rate(&part->optimizer.options.learning_rate, steps);
     part->rule = rule_of(&part->optimizer, steps, part->carry, &part->next_carry);
     return true;
 }
@@ -490,7 +543,8 @@ bool updater_apply(struct updater *updater, const struct session *session, int64
     for (int i = 0; i < updater->part_count; i++)
         if (!begin_part(&updater->parts[i], session, step, status))
             return false;
-    if (!read_records(updater, session, status) || !prepare(updater, record_count, status) || !add_update_tasks(updater, status))
+    if (!read_records(updater, session, status) || !prepare(updater, record_count, status) || !clip_parts(updater, status) ||
+        !add_update_tasks(updater, status))
         return false;
     run_tasks(updater);
     for (size_t i = 0; i < updater->table_count; i++)
@@ -499,4 +553,17 @@ bool updater_apply(struct updater *updater, const struct session *session, int64
     for (int i = 0; i < updater->part_count; i++)
         end_part(&updater->parts[i]);
     return true;
+}
+
+void updater_note(struct updater *updater, bool notes)
+{
+    updater->notes_norms = notes;
+}
+
+size_t updater_summaries(struct updater *updater, double loss, const struct train_summary **out)
+{
+    struct summary_source sources[MOST_PARTS];
+    for (int i = 0; i < updater->part_count; i++)
+        sources[i] = (struct summary_source){ updater->parts[i].clipper, updater->parts[i].rate };
+    return summaries_list(updater->summaries, sources, loss, out);
 }

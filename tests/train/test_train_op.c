@@ -262,6 +262,9 @@ static void mistake(int number, struct model *m)
     case 18:
         pil_optimize_loss(g, m->loss, .optimizer_object = sgd, .name = "");
         break;
+    case 19:
+        pil_minimize(g, pil_sgd(0.5f, .clipvalue = 1, .legacy = true), m->loss, .clip_gradients = 1);
+        break;
     case 30:
         pil_minimize(g, sgd, m->x);
         break;
@@ -300,6 +303,7 @@ static void mistakes(void **state)
         { 16, PIL_INVALID_ARGUMENT, "pil_optimize_loss: gradient_multipliers: lonely is not moved by this op" },
         { 17, PIL_INVALID_ARGUMENT, "pil_optimize_loss: gradient_multipliers: a must have a number, not nan" },
         { 18, PIL_INVALID_ARGUMENT, "pil_optimize_loss: its name is empty" },
+        { 19, PIL_INVALID_ARGUMENT, "pil_minimize: takes clip_gradients or the clipping of SGD, not both" },
         { 30, PIL_INVALID_ARGUMENT, "gradients need a float32 scalar loss, x is [?, 2]" },
         { 31, PIL_INVALID_ARGUMENT,
           "pil_minimize: no gradient for any variable: the loss stop_gradient depends on no trainable one" },
