@@ -363,8 +363,10 @@ static bool prepare(struct cycle *cycle, pil_status *status)
     const struct model *model = estimator->model;
     struct updater_part parts[PART_NONE] = {
         { .optimizer = model->linear_optimizer, .group = PART_LINEAR, .names = estimator->names[PART_LINEAR],
+          .clip_gradients = model->clip_gradients,
           .own_iter = model->kind == ESTIMATOR_COMBINED && model->dnn_count > 0 },
-        { .optimizer = model->dnn_optimizer, .group = PART_DNN, .names = estimator->names[PART_DNN] },
+        { .optimizer = model->dnn_optimizer, .group = PART_DNN, .names = estimator->names[PART_DNN],
+          .clip_gradients = model->clip_gradients },
     };
     if (!mode_bind(estimator, MODE_TRAIN, status) || !open_feed(cycle, status))
         return false;

@@ -32,6 +32,7 @@ struct params {
     int activation;
     float dropout;
     bool batch_norm;
+    float clip_gradients;
     int sparse_combiner;
     struct optimizer_arg linear_optimizer, dnn_optimizer;
     int64_t n_classes, label_dimension;
@@ -363,7 +364,8 @@ static const struct params params_defaults = {
         { "config", &REFUSED, .offset = 0, .help = "null: see run", .extra = "stands under run, field by field" },               \
         { "warm_start_from", &WARM_START, AT(warm_start_from), .help = "a checkpoint or a model's folder: a new model takes "    \
                                                                        "over the variables that fit" },                          \
-        { "clip_gradients", &REFUSED, .offset = 0, .help = "null", .extra = "is not in this version" },                          \
+        { "clip_gradients", &FILE_ARG_FLOAT, AT(clip_gradients), .help = "limit of the norm of an optimizer's gradients", 0,     \
+          1e30 },                                                                                                                \
     };                                                                                                                           \
     static const struct arg_table kind##_##head##_table = {                                                                      \
         #kind "_" #head, "its constructor's arguments", kind##_##head##_args, COUNT_OF(kind##_##head##_args), &params_defaults,  \
@@ -487,6 +489,7 @@ static void fill_layers(const struct params *params, struct model *model)
     model->activation = (enum activation)params->activation;
     model->dropout = params->dropout;
     model->batch_norm = params->batch_norm;
+    model->clip_gradients = params->clip_gradients;
     model->sparse_combiner = (enum combiner)params->sparse_combiner;
 }
 
@@ -533,6 +536,7 @@ void params_print(const struct estimator_row *row, const struct model *model, co
         .activation = (int)model->activation,
         .dropout = model->dropout,
         .batch_norm = model->batch_norm,
+        .clip_gradients = model->clip_gradients,
         .sparse_combiner = (int)model->sparse_combiner,
         .linear_optimizer = { .optimizer = model->linear_optimizer },
         .dnn_optimizer = { .optimizer = model->dnn_optimizer },

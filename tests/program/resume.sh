@@ -211,18 +211,29 @@ input() {
 optimizers() {
     set -- 'Adagrad' 'Adam' '{adam: {amsgrad: true, decay: 0.01}}' 'Ftrl' '{ftrl: {l1_regularization_strength: 0.01, beta: 0.1}}' \
         'RMSprop' '{rmsprop: {centered: true, momentum: 0.9}}' 'SGD' '{sgd: {momentum: 0.9, nesterov: true}}' 'Adamax' 'Nadam' \
-        'Adadelta' '{adagrad: {learning_rate: {exponential_decay: {initial_learning_rate: 0.1, decay_steps: 7, decay_rate: 0.8}}}}'
-    echo 1..$#
+        'Adadelta' '{adagrad: {learning_rate: {exponential_decay: {initial_learning_rate: 0.1, decay_steps: 7, decay_rate: 0.8}}}}' \
+        '{adam: {clipnorm: 0.01}}' '{sgd: {clipvalue: 0.001, global_clipnorm: 0.02}}'
+    echo 1..$(($# + 5))
     model dnn_linear_combined_regressor amount "$WIDE, $DEEP" 'shuffle: 100'
     for optimizer in "$@"; do
-        rm -rf a b
-        both="params.linear_optimizer=$optimizer"
-        train a 24 --threads 1 --set "$both" --set "params.dnn_optimizer=$optimizer"
-        train b 13 --set "$both" --set "params.dnn_optimizer=$optimizer"
-        train b 24 --set "$both" --set "params.dnn_optimizer=$optimizer"
-        same a b 24
-        report "$optimizer" faults
+        resume_both "$optimizer"
     done
+    resume_both Adam --set params.clip_gradients=0.1
+    for optimizer in Adam Ftrl RMSProp '{momentum: {learning_rate: 0.01}}'; do
+        resume_both "$optimizer" --set tensorflow=1
+    done
+}
+
+# resume_both OPTIMIZER OPTION...: both parts of the model take it.
+resume_both() {
+    optimizer=$1
+    shift
+    rm -rf a b
+    train a 24 --threads 1 --set "params.linear_optimizer=$optimizer" --set "params.dnn_optimizer=$optimizer" "$@"
+    train b 13 --set "params.linear_optimizer=$optimizer" --set "params.dnn_optimizer=$optimizer" "$@"
+    train b 24 --set "params.linear_optimizer=$optimizer" --set "params.dnn_optimizer=$optimizer" "$@"
+    same a b 24
+    report "$optimizer${*:+ with $*}" faults
 }
 
 # The step that a folder's newest checkpoint is of.
