@@ -30,17 +30,19 @@ typedef struct pil_metric pil_metric;
 typedef struct pil_metric_options {
     pil_tensor *predictions; /* or values: what is judged or averaged */
     pil_tensor *weights;
-    bool keras;              /* accuracy, precision, recall, auc: tf.keras.metrics' formula */
-    int64_t num_thresholds;  /* of curves, evenly spaced in 0 .. 1 */
-    const char *curve;       /* "ROC" or "PR" */
+    bool keras;              /* the formula of tf.keras.metrics */
+    int64_t num_thresholds;  /* of curves: evenly spaced in 0 .. 1, both ends among them */
+    const float *thresholds; /* of auc, instead: `threshold_count` between 0 and 1, in any order; the ends are added */
+    size_t threshold_count;
+    const char *curve;            /* "ROC" or "PR" */
     const char *summation_method; /* "trapezoidal", "careful_interpolation" (PR), "minoring", "majoring" */
-    float threshold;         /* what a prediction must be above to be taken for true */
+    float threshold;              /* what a prediction must be above to be taken for true */
     int64_t num_classes;
-    float at;                /* the specificity or sensitivity that is given */
+    float at; /* the specificity or sensitivity that is given */
 } pil_metric_options;
 #define PIL_METRIC_DEFAULTS                                                                                                      \
-    .weights = NULL, .keras = false, .num_thresholds = 200, .curve = "ROC", .summation_method = NULL, .threshold = 0.5f,         \
-    .num_classes = 0, .at = 0.0f
+    .weights = NULL, .keras = false, .num_thresholds = 200, .thresholds = NULL, .threshold_count = 0, .curve = "ROC",            \
+    .summation_method = NULL, .threshold = 0.5f, .num_classes = 0, .at = 0.0f
 PIL_API pil_metric_options pil_metric_options_default(void);
 /* Any metric by its name ("accuracy"), without labels where it has none. What the macros below call. */
 PIL_API pil_metric *pil_metric_make(pil_graph *graph, const char *name, pil_tensor *labels, const pil_metric_options *options);
@@ -62,30 +64,41 @@ PIL_API pil_metric *pil_metric_make(pil_graph *graph, const char *name, pil_tens
 /* The mean of |prediction - label|. Source: tf.compat.v1.metrics.mean_absolute_error. */
 #define pil_metric_mean_absolute_error(graph, labels, ...)                                                                       \
     PIL_METRIC(graph, "mean_absolute_error", labels, .predictions = __VA_ARGS__)
-/* The mean of |prediction - label| / normalizer, 0 where that is 0. Source: tf.compat.v1.metrics.mean_relative_error. */
+/* The mean of |prediction - label| / normalizer, 0 where that is 0; a normalizer of the same shape. Source:
+ * tf.compat.v1.metrics.mean_relative_error. */
 #define pil_metric_mean_relative_error(graph, labels, predictions, ...)                                                          \
     pil_metric_mean_relative_error_make((graph), (labels), (predictions),                                                        \
-                                        &(pil_relative_error_options){ .weights = NULL, .normalizer = __VA_ARGS__ })
-typedef struct pil_relative_error_options {
+                                        &(pil_mean_relative_error_options){ .weights = NULL, .normalizer = __VA_ARGS__ })
+typedef struct pil_mean_relative_error_options {
     pil_tensor *normalizer;
     pil_tensor *weights;
-} pil_relative_error_options;
+} pil_mean_relative_error_options;
+PIL_API pil_mean_relative_error_options pil_mean_relative_error_options_default(void);
 PIL_API pil_metric *pil_metric_mean_relative_error_make(pil_graph *graph, pil_tensor *labels, pil_tensor *predictions,
-                                                        const pil_relative_error_options *options);
-/* 1 - the mean over rows of the sum of label * prediction along the last axis, both of length 1 along it. Weights: [batch, ..., 1]
- * or a scalar. Source: tf.compat.v1.metrics.mean_cosine_distance (dim -1). */
-#define pil_metric_mean_cosine_distance(graph, labels, ...)                                                                      \
-    PIL_METRIC(graph, "mean_cosine_distance", labels, .predictions = __VA_ARGS__)
+                                                        const pil_mean_relative_error_options *options);
+/* 1 - the mean of the sums of label * prediction along an axis, both of length 1 along it; weights have 1 there, or are scalars.
+ * Where nothing was seen: 1. Source: tf.compat.v1.metrics.mean_cosine_distance. */
+#define pil_metric_mean_cosine_distance(graph, labels, predictions, ...)                                                         \
+    pil_metric_mean_cosine_distance_make((graph), (labels), (predictions),                                                       \
+                                         &(pil_mean_cosine_distance_options){ .weights = NULL, .dim = __VA_ARGS__ })
+typedef struct pil_mean_cosine_distance_options {
+    int dim; /* from the end where below 0 */
+    pil_tensor *weights;
+} pil_mean_cosine_distance_options;
+PIL_API pil_mean_cosine_distance_options pil_mean_cosine_distance_options_default(void);
+PIL_API pil_metric *pil_metric_mean_cosine_distance_make(pil_graph *graph, pil_tensor *labels, pil_tensor *predictions,
+                                                         const pil_mean_cosine_distance_options *options);
 /* The share of values below a threshold. Source: tf.compat.v1.metrics.percentage_below. */
 #define pil_metric_percentage_below(graph, values, ...)                                                                          \
     PIL_METRIC(graph, "percentage_below", NULL, .predictions = (values), .threshold = __VA_ARGS__)
 
 /* ---- of classes ---------------------------------------------------------------------------------------------- */
 
-/* The share of predictions that equal their label. .keras: predictions are probabilities, 1 above .threshold (BinaryAccuracy).
- * Source: tf.compat.v1.metrics.accuracy. */
+/* The share of predictions that equal their label. Source: tf.compat.v1.metrics.accuracy. */
 #define pil_metric_accuracy(graph, labels, ...) PIL_METRIC(graph, "accuracy", labels, .predictions = __VA_ARGS__)
-/* Of what is predicted, the share that is so. True is what is not 0; .keras: what is above .threshold. Source:
+/* The same of probabilities, which are 1 above .threshold (0.5). Source: tf.keras.metrics.BinaryAccuracy. */
+#define pil_metric_binary_accuracy(graph, labels, ...) PIL_METRIC(graph, "binary_accuracy", labels, .predictions = __VA_ARGS__)
+/* Of what is predicted, the share that is so. True is what is not 0; .keras: what is above 0.5. Source:
  * tf.compat.v1.metrics.precision. */
 #define pil_metric_precision(graph, labels, ...) PIL_METRIC(graph, "precision", labels, .predictions = __VA_ARGS__)
 /* Of what is so, the share that is predicted; true as with precision. Source: tf.compat.v1.metrics.recall. */
@@ -113,14 +126,16 @@ PIL_API pil_metric *pil_metric_mean_relative_error_make(pil_graph *graph, pil_te
  * batch brings them. Source: tf.compat.v1.metrics.mean_per_class_accuracy. */
 #define pil_metric_mean_per_class_accuracy(graph, labels, predictions_, ...)                                                     \
     PIL_METRIC(graph, "mean_per_class_accuracy", labels, .predictions = (predictions_), .num_classes = __VA_ARGS__)
-/* The mean over the classes seen of what is predicted and so, of what is predicted or so. Source: tf.compat.v1.metrics.mean_iou. */
+/* The mean over the classes seen of what is predicted and so, of what is predicted or so. Source: tf.compat.v1.metrics.mean_iou.
+ */
 #define pil_metric_mean_iou(graph, labels, predictions_, ...)                                                                    \
     PIL_METRIC(graph, "mean_iou", labels, .predictions = (predictions_), .num_classes = __VA_ARGS__)
 
 /* ---- of thresholds ------------------------------------------------------------------------------------------- */
 
-/* The area below a curve through .num_thresholds thresholds. .curve "ROC": recall over the false positive rate; "PR": precision
- * over recall. .summation_method: "trapezoidal", unless .keras, which interpolates PR. Source: tf.compat.v1.metrics.auc. */
+/* The area below a curve through .num_thresholds thresholds, or through .thresholds. .curve "ROC": recall over the false positive
+ * rate; "PR": precision over recall. .summation_method: "trapezoidal", unless .keras, which interpolates PR. Source:
+ * tf.compat.v1.metrics.auc. */
 #define pil_metric_auc(graph, labels, ...) PIL_METRIC(graph, "auc", labels, .predictions = __VA_ARGS__)
 /* The sensitivity where the specificity is next to the one given. Option .num_thresholds. Source:
  * tf.compat.v1.metrics.sensitivity_at_specificity. */

@@ -1,9 +1,57 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of this room share: how an argument may be null, and what an optimizer's row says. */
+/* What the files of this room share: how an argument may be null, what an optimizer's row says, what a metric gathers. */
 #ifndef PILASTER_TRAIN_INTERNAL_H
 #define PILASTER_TRAIN_INTERNAL_H
 
 #include "train/train.h"
+
+/* ---- metric.c ---- */
+/* Which options a kind of metric has. */
+enum metric_option {
+    METRIC_LABELS = 1,      /* compares with labels */
+    METRIC_KERAS = 2,       /* Keras has it too */
+    METRIC_THRESHOLD = 4,   /* one threshold */
+    METRIC_THRESHOLDS = 8,  /* many of them: keeps the curve's histogram */
+    METRIC_CURVE = 16,      /* which curve, and how it is summed */
+    METRIC_CLASSES = 32,    /* labels and values are classes below a number of them */
+    METRIC_AT = 64,         /* something from 0 to 1 is given */
+    METRIC_ENDS_BELOW_1 = 128 /* the last threshold is 1 - 1e-7, as TensorFlow's */
+};
+struct metric_row {
+    const char *name;
+    void (*add)(struct metric *metric, double label, double value, double weight);
+    double (*result)(const struct metric *metric);
+    unsigned options;
+};
+const struct metric_row *metric_find(const char *kind, pil_status *status);
+enum curve { CURVE_ROC, CURVE_PR };
+enum summation { SUM_TRAPEZOIDS, SUM_INTERPOLATED, SUM_MINORING, SUM_MAJORING };
+struct metric {
+    const struct metric_row *row;
+    bool first_tensorflow; /* tf.metrics, not Keras */
+    double sum, divisor;   /* a mean, and whatever is two sums */
+    double threshold, at;
+    int64_t classes;
+    double *labelled, *predicted, *both; /* [classes]: weight of a class among the labels, the values, where they agree */
+    double wrong_class;                  /* the first that is none */
+    bool failed;
+    /* curve.c */
+    int64_t thresholds;
+    float *threshold_list; /* [thresholds] ascending */
+    bool even;             /* ... in even steps from 0 to 1 */
+    double *positive;      /* [thresholds + 1]: weight of label 1 that is above just so many thresholds */
+    double *negative;      /* the same of label 0 */
+    enum curve curve;
+    enum summation summation;
+};
+
+/* ---- curve.c ---- */
+bool curve_new(struct metric *metric, const struct metric_options *options, pil_status *status);
+void curve_add(struct metric *metric, double label, double value, double weight);
+double curve_area(const struct metric *metric, enum curve curve, enum summation summation);
+double curve_sensitivity(const struct metric *metric); /* where the specificity is next to `at` */
+double curve_specificity(const struct metric *metric);
+void curve_reset(struct metric *metric);
 
 /* ---- schedule.c ---- */
 /* Nothing, or an unquoted null or ~. */

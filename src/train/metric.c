@@ -1,35 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Streaming metrics. Every one is a handful of weighted sums, in float64 and in the order of the rows, and a formula over
- * them at the end. The formulas are TensorFlow's: Keras's classes (2) and tf.metrics (1).
- *
- * The areas under curves keep a histogram: how much weight of either label lies between which two thresholds. What lies
- * above a threshold is then a sum over the histogram's end, so a row costs one increment and not two hundred comparisons.
- * Thresholds are -1e-7, i / (n - 1), 1 + 1e-7.
+ * them at the end. The formulas are TensorFlow's: Keras's classes (2) and tf.metrics (1). A kind of metric is a row of the
+ * table below: what an element adds, what the result is, which options it has; pilaster/metric.h has a line for it.
  */
 #include <math.h>
 #include <string.h>
 
-#include "train/train.h"
+#include "train/internal.h"
 
-enum { MOST_THRESHOLDS = 1000000 };
-
-struct metric_row;
-struct metric {
-    const struct metric_row *row;
-    bool first_tensorflow; /* tf.metrics, not Keras */
-    int64_t thresholds;
-    float *threshold;    /* [thresholds] ascending */
-    double *positive;    /* [thresholds + 1]: weight of label 1 that is above just so many thresholds */
-    double *negative;    /* the same of label 0 */
-    double sum, divisor; /* a mean; precision and recall: true positives, and what they are divided by */
-};
-struct metric_row {
-    const char *name;
-    void (*add)(struct metric *metric, double label, double value, double weight);
-    double (*result)(const struct metric *metric);
-    bool curve; /* has thresholds */
-};
+enum { MOST_CLASSES = 10000000 };
 
 /* ---- what an element adds ------------------------------------------------------------------------------------ */
 
@@ -45,6 +25,12 @@ static void add_value(struct metric *metric, double label, double value, double 
     add_to_mean(metric, value, weight);
 }
 
+static void add_below(struct metric *metric, double label, double value, double weight)
+{
+    (void)label;
+    add_to_mean(metric, value < metric->threshold, weight);
+}
+
 static void add_equal(struct metric *metric, double label, double value, double weight)
 {
     add_to_mean(metric, label == value, weight);
@@ -52,7 +38,7 @@ static void add_equal(struct metric *metric, double label, double value, double 
 
 static void add_same_side(struct metric *metric, double label, double value, double weight)
 {
-    add_to_mean(metric, label == (value > 0.5), weight);
+    add_to_mean(metric, label == (value > metric->threshold), weight);
 }
 
 static void add_square(struct metric *metric, double label, double value, double weight)
@@ -65,40 +51,65 @@ static void add_distance(struct metric *metric, double label, double value, doub
     add_to_mean(metric, fabs(value - label), weight);
 }
 
+/* Is it predicted? tf.metrics takes anything but 0 for true, Keras what is above a half. */
+static bool is_true(const struct metric *metric, double value)
+{
+    if (metric->row->options & METRIC_THRESHOLD)
+        return value > metric->threshold;
+    return metric->first_tensorflow ? value != 0 : value > 0.5;
+}
+
 static void add_precision(struct metric *metric, double label, double value, double weight)
 {
-    if (value > 0.5)
+    if (is_true(metric, value))
         add_to_mean(metric, label != 0, weight);
 }
 
 static void add_recall(struct metric *metric, double label, double value, double weight)
 {
     if (label != 0)
-        add_to_mean(metric, value > 0.5, weight);
+        add_to_mean(metric, is_true(metric, value), weight);
 }
 
-/* How many thresholds a prediction is above. Keras computes the place and never compares, which differs by one place for
- * a few floats beside a threshold; a NaN is above none. */
-static int64_t thresholds_below(const struct metric *metric, float p)
+static void add_true_positive(struct metric *metric, double label, double value, double weight)
 {
-    float place = ceilf(p * (float)(metric->thresholds - 1));
-    int64_t last = metric->thresholds - 1, n = !(place > 0) ? 0 : place >= (float)last ? last : (int64_t)place;
-    if (!metric->first_tensorflow)
-        return isnan(p) ? 0 : MAX(n, 1);
-    while (n <= last && p > metric->threshold[n])
-        n++;
-    while (n > 0 && !(p > metric->threshold[n - 1]))
-        n--;
-    return n;
+    metric->sum += label != 0 && is_true(metric, value) ? weight : 0;
 }
 
-static void add_to_curve(struct metric *metric, double label, double value, double weight)
+static void add_false_positive(struct metric *metric, double label, double value, double weight)
 {
-    int64_t place = thresholds_below(metric, (float)value);
-    if (metric->first_tensorflow)
-        label = label != 0;
-    metric->positive[place] += weight * label;
-    metric->negative[place] += weight * (1 - label);
+    metric->sum += label == 0 && is_true(metric, value) ? weight : 0;
+}
+
+static void add_true_negative(struct metric *metric, double label, double value, double weight)
+{
+    metric->sum += label == 0 && !is_true(metric, value) ? weight : 0;
+}
+
+static void add_false_negative(struct metric *metric, double label, double value, double weight)
+{
+    metric->sum += label != 0 && !is_true(metric, value) ? weight : 0;
+}
+
+/* A class's number, or -1 with the first such kept for metric_check. */
+static int64_t class_of(struct metric *metric, double value)
+{
+    if (value > -1 && value < (double)metric->classes)
+        return (int64_t)value;
+    if (!metric->failed)
+        metric->wrong_class = value;
+    metric->failed = true;
+    return -1;
+}
+
+static void add_classes(struct metric *metric, double label, double value, double weight)
+{
+    int64_t is = class_of(metric, label), said = class_of(metric, value);
+    if (is < 0 || said < 0)
+        return;
+    metric->labelled[is] += weight;
+    metric->predicted[said] += weight;
+    metric->both[is] += is == said ? weight : 0;
 }
 
 /* ---- results ------------------------------------------------------------------------------------------------- */
@@ -118,96 +129,93 @@ static double root_result(const struct metric *metric)
     return sqrt(mean_result(metric));
 }
 
-static double total(const double *histogram, int64_t thresholds)
+static double rest_result(const struct metric *metric)
 {
-    double sum = 0;
-    for (int64_t i = thresholds; i >= 0; i--)
-        sum += histogram[i];
-    return sum;
+    return 1 - mean_result(metric);
 }
 
-/* A point of a curve, at one threshold. */
-struct point {
-    double x, y;
-};
-enum curve { CURVE_ROC, CURVE_PR };
-
-/* tf.metrics adds 1e-6 so that it never divides by 0; Keras gives 0 there. */
-static struct point curve_point(const struct metric *metric, enum curve curve, double tp, double fp, double positives,
-                                double negatives)
+static double sum_result(const struct metric *metric)
 {
-    const double small = 1e-6;
-    if (!metric->first_tensorflow)
-        return curve == CURVE_ROC ? (struct point){ divide(fp, negatives), divide(tp, positives) }
-                                  : (struct point){ divide(tp, positives), divide(tp, tp + fp) };
-    double recall = (tp + small) / (positives + small);
-    return curve == CURVE_ROC ? (struct point){ fp / (negatives + small), recall }
-                              : (struct point){ recall, (tp + small) / (tp + fp + small) };
+    return metric->sum;
 }
 
-static double trapezoids(const struct metric *metric, enum curve curve)
+/* Of tf.metrics' *_at_thresholds. */
+static double careful_result(const struct metric *metric)
 {
-    int64_t n = metric->thresholds;
-    double positives = total(metric->positive, n), negatives = total(metric->negative, n);
-    double tp = 0, fp = 0, area = 0;
-    struct point above = { 0, 0 };
-    for (int64_t i = n - 1; i >= 0; i--) { /* from the highest threshold down */
-        tp += metric->positive[i + 1];
-        fp += metric->negative[i + 1];
-        struct point here = curve_point(metric, curve, tp, fp, positives, negatives);
-        if (i < n - 1)
-            area += (here.x - above.x) * (here.y + above.y) / 2;
-        above = here;
-    }
-    return area;
+    return metric->first_tensorflow ? metric->sum / (metric->divisor + 1e-7) : mean_result(metric);
 }
 
-static double roc_result(const struct metric *metric)
+static double area_result(const struct metric *metric)
 {
-    return trapezoids(metric, CURVE_ROC);
+    return curve_area(metric, metric->curve, metric->summation);
 }
 
-/* Between two thresholds the true positives grow in proportion to the positives (Davis and Goadrich 2006): the area below
- * that curve, whose precision is no straight line. */
-static double interpolated_result(const struct metric *metric)
-{
-    int64_t n = metric->thresholds;
-    double positives = total(metric->positive, n), area = 0;
-    double tp = metric->positive[n], p = tp + metric->negative[n]; /* at the upper threshold */
-    for (int64_t i = n - 2; i >= 0; i--) {
-        double tp_more = metric->positive[i + 1], p_more = tp_more + metric->negative[i + 1], p_below = p + p_more;
-        double slope = p_more > 0 ? tp_more / p_more : 0, intercept = tp - slope * p;
-        double ratio = p_below > 0 && p > 0 ? p_below / p : 1;
-        area += divide(slope * (tp_more + intercept * log(ratio)), positives);
-        tp += tp_more;
-        p = p_below;
-    }
-    return area;
-}
-
-/* The binary head of 1.x takes trapezoids. */
+/* The heads' metric: that of 1.x takes trapezoids. */
 static double precision_recall_result(const struct metric *metric)
 {
-    return metric->first_tensorflow ? trapezoids(metric, CURVE_PR) : interpolated_result(metric);
+    return curve_area(metric, CURVE_PR, metric->first_tensorflow ? SUM_TRAPEZOIDS : SUM_INTERPOLATED);
+}
+
+/* A class without labels counts as 0. */
+static double class_mean_result(const struct metric *metric)
+{
+    double sum = 0;
+    for (int64_t c = 0; c < metric->classes; c++)
+        sum += metric->labelled[c] > 0 ? metric->both[c] / metric->labelled[c] : 0;
+    return sum / (double)metric->classes;
+}
+
+/* Of the classes that were seen. */
+static double union_result(const struct metric *metric)
+{
+    double sum = 0, seen = 0;
+    for (int64_t c = 0; c < metric->classes; c++) {
+        double either = metric->labelled[c] + metric->predicted[c] - metric->both[c];
+        sum += either > 0 ? metric->both[c] / either : metric->both[c];
+        seen += either != 0;
+    }
+    return divide(sum, seen);
 }
 
 /* ---- the table ----------------------------------------------------------------------------------------------- */
 
+enum {
+    BOTH = METRIC_LABELS | METRIC_KERAS,
+    AT_THRESHOLD = BOTH | METRIC_THRESHOLD,
+    CURVE = BOTH | METRIC_THRESHOLDS | METRIC_CURVE,
+    BY_CLASS = METRIC_LABELS | METRIC_CLASSES
+};
 static const struct metric_row rows[] = {
-    { "mean", add_value, mean_result, false },
-    { "accuracy", add_equal, mean_result, false },
-    { "binary_accuracy", add_same_side, mean_result, false }, /* value: a probability, 1 above 0.5 */
-    { "precision", add_precision, mean_result, false },
-    { "recall", add_recall, mean_result, false },
-    { "auc", add_to_curve, roc_result, true },
-    { "auc_precision_recall", add_to_curve, precision_recall_result, true },
-    { "auc_precision_recall_careful", add_to_curve, interpolated_result, true }, /* tf.metrics.auc, careful_interpolation */
-    { "mse", add_square, mean_result, false },
-    { "rmse", add_square, root_result, false },
-    { "mae", add_distance, mean_result, false },
+    { "mean", add_value, mean_result, METRIC_KERAS },
+    { "mean_squared_error", add_square, mean_result, BOTH },
+    { "root_mean_squared_error", add_square, root_result, BOTH },
+    { "mean_absolute_error", add_distance, mean_result, BOTH },
+    { "mean_cosine_distance", add_value, rest_result, 0 }, /* of sums of products */
+    { "percentage_below", add_below, mean_result, METRIC_THRESHOLD },
+    { "accuracy", add_equal, mean_result, BOTH },
+    { "binary_accuracy", add_same_side, mean_result, AT_THRESHOLD }, /* value: a probability */
+    { "precision", add_precision, mean_result, BOTH },
+    { "precision_at_threshold", add_precision, careful_result, AT_THRESHOLD },
+    { "recall", add_recall, mean_result, BOTH },
+    { "recall_at_threshold", add_recall, careful_result, AT_THRESHOLD },
+    { "true_positives", add_true_positive, sum_result, BOTH },
+    { "true_positives_at_threshold", add_true_positive, sum_result, AT_THRESHOLD },
+    { "false_positives", add_false_positive, sum_result, BOTH },
+    { "false_positives_at_threshold", add_false_positive, sum_result, AT_THRESHOLD },
+    { "true_negatives", add_true_negative, sum_result, BOTH },
+    { "true_negatives_at_threshold", add_true_negative, sum_result, AT_THRESHOLD },
+    { "false_negatives", add_false_negative, sum_result, BOTH },
+    { "false_negatives_at_threshold", add_false_negative, sum_result, AT_THRESHOLD },
+    { "mean_per_class_accuracy", add_classes, class_mean_result, BY_CLASS },
+    { "mean_iou", add_classes, union_result, BY_CLASS | METRIC_KERAS },
+    { "auc", curve_add, area_result, CURVE },
+    { "auc_precision_recall", curve_add, precision_recall_result, BOTH | METRIC_THRESHOLDS },
+    { "sensitivity_at_specificity", curve_add, curve_sensitivity, METRIC_LABELS | METRIC_THRESHOLDS | METRIC_AT },
+    { "specificity_at_sensitivity", curve_add, curve_specificity,
+      METRIC_LABELS | METRIC_THRESHOLDS | METRIC_AT | METRIC_ENDS_BELOW_1 },
 };
 
-static const struct metric_row *find_row(const char *kind, pil_status *status)
+const struct metric_row *metric_find(const char *kind, pil_status *status)
 {
     const char *names[COUNT_OF(rows)];
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -223,34 +231,42 @@ static const struct metric_row *find_row(const char *kind, pil_status *status)
     return NULL;
 }
 
-static bool make_thresholds(struct metric *metric, int64_t count, pil_status *status)
+static bool make_classes(struct metric *metric, int64_t classes, pil_status *status)
 {
-    metric->thresholds = count ? count : 200;
-    if (metric->thresholds < 2 || metric->thresholds > MOST_THRESHOLDS)
-        return status_fail(status, PIL_INVALID_ARGUMENT, "%s needs from 2 to %d thresholds, not %lld", metric->row->name,
-                           (int)MOST_THRESHOLDS, (long long)count);
-    size_t n = (size_t)metric->thresholds;
-    metric->threshold = mem_array(n, sizeof *metric->threshold, status);
-    metric->positive = mem_array(n + 1, sizeof *metric->positive, status);
-    metric->negative = mem_array(n + 1, sizeof *metric->negative, status);
-    if (!metric->threshold || !metric->positive || !metric->negative)
+    if (classes < 1 || classes > MOST_CLASSES)
+        return status_fail(status, PIL_INVALID_ARGUMENT, "%s needs from 1 to %d classes, not %lld", metric->row->name,
+                           (int)MOST_CLASSES, (long long)classes);
+    metric->classes = classes;
+    metric->labelled = mem_array((size_t)classes * 3, sizeof *metric->labelled, status);
+    if (!metric->labelled)
         return false;
-    for (size_t i = 0; i < n; i++)
-        metric->threshold[i] = (float)((double)i / (double)(n - 1));
-    metric->threshold[0] = -1e-7f;
-    metric->threshold[n - 1] = (float)(1 + 1e-7);
+    metric->predicted = metric->labelled + classes;
+    metric->both = metric->predicted + classes;
     return true;
+}
+
+static bool prepare(struct metric *metric, const struct metric_options *options, pil_status *status)
+{
+    unsigned has = metric->row->options;
+    metric->threshold = (double)options->threshold;
+    metric->at = options->at;
+    if ((has & METRIC_AT) && !(options->at >= 0 && options->at <= 1))
+        return status_fail(status, PIL_INVALID_ARGUMENT, "%s: %g is not from 0 to 1", metric->row->name, options->at);
+    if ((has & METRIC_THRESHOLD) && isnan(metric->threshold))
+        return status_fail(status, PIL_INVALID_ARGUMENT, "%s: the threshold is not a number", metric->row->name);
+    return (!(has & METRIC_CLASSES) || make_classes(metric, options->classes, status)) &&
+           (!(has & METRIC_THRESHOLDS) || curve_new(metric, options, status));
 }
 
 struct metric *metric_new(const struct metric_options *options, pil_status *status)
 {
-    const struct metric_row *row = find_row(options->kind, status);
+    const struct metric_row *row = metric_find(options->kind, status);
     struct metric *metric = row ? mem_new(sizeof *metric, status) : NULL;
     if (!metric)
         return NULL;
     metric->row = row;
     metric->first_tensorflow = options->tensorflow == 1;
-    if (row->curve && !make_thresholds(metric, options->thresholds, status)) {
+    if (!prepare(metric, options, status)) {
         metric_free(metric);
         return NULL;
     }
@@ -259,10 +275,10 @@ struct metric *metric_new(const struct metric_options *options, pil_status *stat
 
 /* ---- batches ------------------------------------------------------------------------------------------------- */
 
-/* A column that is alone stands for all columns: labels [rows, 1] beside values [rows, d], a row's weight. */
+/* A column or a row that is alone stands for all: labels [rows, 1] beside values [rows, d], a row's weight, everybody's. */
 static double element(const struct tensor *tensor, int64_t row, int64_t column)
 {
-    int64_t i = row * tensor->ld + (column < tensor->cols ? column : 0);
+    int64_t i = (row < tensor->rows ? row : 0) * tensor->ld + (column < tensor->cols ? column : 0);
     switch (tensor->dtype) {
     case DTYPE_FLOAT32:
         return (double)((const float *)tensor->data)[i];
@@ -285,6 +301,14 @@ void metric_update(struct metric *metric, const struct tensor *labels, const str
             add(metric, labels ? element(labels, r, c) : 0, element(values, r, c), weights ? element(weights, r, c) : 1);
 }
 
+bool metric_check(const struct metric *metric, pil_status *status)
+{
+    if (!metric->failed)
+        return true;
+    return status_fail(status, PIL_BAD_DATA, "%s: %g is not one of the %lld classes 0 .. %lld", metric->row->name,
+                       metric->wrong_class, (long long)metric->classes, (long long)metric->classes - 1);
+}
+
 double metric_result(const struct metric *metric)
 {
     return metric->row->result(metric);
@@ -293,17 +317,18 @@ double metric_result(const struct metric *metric)
 void metric_reset(struct metric *metric)
 {
     metric->sum = metric->divisor = 0;
-    if (!metric->row->curve)
-        return;
-    memset(metric->positive, 0, (size_t)(metric->thresholds + 1) * sizeof *metric->positive);
-    memset(metric->negative, 0, (size_t)(metric->thresholds + 1) * sizeof *metric->negative);
+    metric->failed = false;
+    if (metric->classes)
+        memset(metric->labelled, 0, (size_t)metric->classes * 3 * sizeof *metric->labelled);
+    curve_reset(metric);
 }
 
 void metric_free(struct metric *metric)
 {
     if (!metric)
         return;
-    mem_free(metric->threshold);
+    mem_free(metric->labelled);
+    mem_free(metric->threshold_list);
     mem_free(metric->positive);
     mem_free(metric->negative);
     mem_free(metric);

@@ -7,6 +7,7 @@
 #define PILASTER_TRAIN_H
 
 #include "graph/graph.h"
+#include "pilaster/metric.h"
 #include "pilaster/train.h"
 #include "store/store.h"
 
@@ -22,20 +23,36 @@ extern const char *const loss_reductions[]; /* the words of params.loss_reductio
 struct pil_tensor *loss_reduce(struct pil_graph *graph, struct pil_tensor *losses, struct pil_tensor *weights,
                                enum loss_reduction reduction);
 
-/* ---- metric.c: streaming metrics in float64 ---- */
-/* A metric's row: "mean", "accuracy", "auc", ... */
+/* ---- metric.c, curve.c: streaming metrics in float64 ---- */
 struct metric;
 struct metric_options {
-    const char *kind;   /* "mean", "accuracy", "precision", "recall", "auc", "auc_precision_recall", "mse", "rmse", "mae", ... */
-    int tensorflow;     /* 2 or 1: which thresholds, sums and epsilons AUC takes */
-    int64_t thresholds; /* auc: 200 */
+    const char *kind;         /* the name of a row of metric.c: "mean", "accuracy", "auc", ... */
+    int tensorflow;           /* 2 or 1: which thresholds, sums and epsilons it takes */
+    int64_t thresholds;       /* of curves; 0: 200 */
+    const char *curve;        /* auc: "ROC" or NULL, "PR" */
+    const char *summation;    /* auc: NULL: trapezoidal, but interpolated for "PR" of 2 */
+    const float *own_thresholds; /* auc: instead of even ones; the ends are added. Read by metric_new alone. */
+    size_t own_threshold_count;
+    float threshold;          /* of kinds at a threshold: above it a value is true */
+    int64_t classes;          /* of kinds of classes */
+    double at;                /* the specificity or sensitivity that is given */
 };
 struct metric *metric_new(const struct metric_options *options, pil_status *status); /* unknown kind: names the nearest */
-/* One batch. values: what is averaged or predicted [rows, d]; labels [rows, d] or NULL (mean); weights [rows, 1] or NULL. */
+/* One batch. values: what is averaged or predicted [rows, d]; labels [rows, d] or [rows, 1] or NULL (mean); weights of their
+ * shape, [rows, 1], a scalar or NULL. */
 void metric_update(struct metric *metric, const struct tensor *labels, const struct tensor *values, const struct tensor *weights);
+/* False when a batch brought what the metric cannot count: a class that is none. */
+bool metric_check(const struct metric *metric, pil_status *status);
 double metric_result(const struct metric *metric); /* 0 where a denominator is 0 */
 void metric_reset(struct metric *metric);
 void metric_free(struct metric *metric);
+
+/* ---- metric_graph.c: metrics of a graph (pilaster/metric.h) ---- */
+/* In the graph's arena. Who evaluates makes a metric of the options, fetches the tensors, and updates it with each batch. */
+struct pil_metric {
+    struct metric_options options;
+    struct pil_tensor *labels, *values, *weights; /* labels and weights: or NULL */
+};
 
 /* ---- schedule.c ---- */
 enum schedule_kind {
