@@ -8,7 +8,10 @@
  *   click     26 tables of --rows rows, dimension 16, batch 2048, 429 -> 256 -> 128 -> 64 -> 1 (Adagrad)
  *   adam      as taxi, with Adam: whole tables
  *
- *   train_updater [--threads N] [--rows ROWS] [--ms MILLISECONDS_A_FIGURE]
+ *
+ *   train_updater [--threads N] [--rows ROWS] [--ms MILLISECONDS_A_FIGURE] [--pause MICROSECONDS]
+ *
+ * --pause: between steps, so that the other workers have gone to sleep, as they have in a loop that reads its input.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +23,7 @@
 static pil_status status;
 static int thread_count = 1;
 static int64_t click_rows = 100000;
-static double sample_ms = 500;
+static double sample_ms = 500, pause_us;
 
 struct shape_case {
     const char *name, *optimizer;
@@ -150,6 +153,9 @@ static void measure(const struct shape_case *c)
     check();
     for (; n < MOST && total < sample_ms * 1e3; n++) {
         double begin = now();
+        while (now() - begin < pause_us)
+            ;
+        begin = now();
         updater_apply(updater, session, n, &status);
         samples[n] = now() - begin;
         total += samples[n];
@@ -178,6 +184,8 @@ int main(int argc, char **argv)
             click_rows = atoll(argv[i + 1]);
         else if (strcmp(argv[i], "--ms") == 0)
             sample_ms = atof(argv[i + 1]);
+        else if (strcmp(argv[i], "--pause") == 0)
+            pause_us = atof(argv[i + 1]);
     }
     const struct shape_case cases[] = {
         { "nothing", "sgd", 8, 1, 1, 1, { 1 } },

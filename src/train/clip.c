@@ -326,11 +326,14 @@ static void replace_reading(const struct clipper *clipper, const struct unit *un
 void clipper_run(struct clipper *clipper, struct threads *threads)
 {
     struct job job = { first_pass, clipper, (int64_t)clipper->task_count };
-    threads_run(threads, &job, 1);
+    int64_t floats = 0;
+    for (size_t u = 0; u < clipper->unit_count; u++)
+        floats += clipper->units[u].floats * (clipper->units[u].reading ? 2 : MAX(clipper->partials.count, 1));
+    run_job(threads, &job, floats);
     find_scales(clipper);
     if (any_scale(clipper) && !clipper->norms_only) {
         job.task = second_pass;
-        threads_run(threads, &job, 1);
+        run_job(threads, &job, floats);
     }
     for (size_t u = clipper->dense_count; !clipper->norms_only && u < clipper->unit_count; u++)
         replace_reading(clipper, &clipper->units[u]);

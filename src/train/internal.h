@@ -104,6 +104,11 @@ struct update rule_of(const struct optimizer *optimizer, int64_t steps, struct r
 /* A used row whose gradient is 0 is as if it were not used. */
 bool rule_is_idle(enum update_formula formula);
 
+/* ---- updater.c ---- */
+/* A run of the workers; by the caller alone where there is so little to do that waking the others costs more. floats: how many
+ * are read, about. */
+void run_job(struct threads *threads, const struct job *job, int64_t floats);
+
 /* ---- rows.c: the tables' part of a step ---- */
 enum { MOST_READINGS = 64 }; /* of one table in a step */
 /* One reading of a table in the batch. */

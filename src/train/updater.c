@@ -19,7 +19,8 @@ enum {
     CHUNK = 4096,             /* floats of a dense task: 16 KiB a partial */
     CHUNK_BYTES = 256 * 1024, /* of a task's partials together: half a second-level cache */
     ROWS_A_TASK = 4096,       /* of coefficients */
-    FLOATS_A_PIECE = 16384    /* of a table: some 10 us */
+    FLOATS_A_PIECE = 16384,   /* of a table: some 10 us */
+    FLOATS_ALONE = 16384      /* of a run by one worker: another one takes 5 us to come, and 50 where it has gone to sleep */
 };
 
 struct part {
@@ -62,6 +63,7 @@ struct updater {
     size_t table_count, table_capacity;
     struct task *tasks;
     size_t task_count, task_capacity;
+    int64_t floats;  /* that the tasks read, about */
     float **scratch; /* by worker */
     size_t scratch_floats;
     struct summaries *summaries;
@@ -324,8 +326,9 @@ static bool read_records(struct updater *updater, const struct session *session,
 
 /* ---- tasks --------------------------------------------------------------------------------------------------- */
 
-static bool add_task(struct updater *updater, struct task task, pil_status *status)
+static bool add_task(struct updater *updater, struct task task, int64_t floats, pil_status *status)
 {
+    updater->floats += floats;
     if (!mem_grow(&updater->tasks, &updater->task_capacity, updater->task_count + 1, sizeof *updater->tasks, status))
         return false;
     updater->tasks[updater->task_count++] = task;
@@ -339,11 +342,21 @@ static void run_task(void *context, int64_t index, int worker)
     task->run(updater, task, worker);
 }
 
+void run_job(struct threads *threads, const struct job *job, int64_t floats)
+{
+    if (floats > FLOATS_ALONE) {
+        threads_run(threads, job, 1);
+        return;
+    }
+    for (int64_t index = 0; index < job->count; index++)
+        job->task(job->context, index, 0);
+}
+
 static void run_tasks(struct updater *updater)
 {
-    if (updater->task_count)
-        threads_run(updater->threads, &(struct job){ run_task, updater, (int64_t)updater->task_count }, 1);
+    run_job(updater->threads, &(struct job){ run_task, updater, (int64_t)updater->task_count }, updater->floats);
     updater->task_count = 0;
+    updater->floats = 0;
 }
 
 static void run_coefficients(struct updater *updater, const struct task *task, int worker)
@@ -414,13 +427,14 @@ static bool prepare(struct updater *updater, size_t record_count, pil_status *st
         struct reading *reading = updater->readings[i];
         if (!updater->tables_of[i]->part->shape)
             continue;
-        int64_t rows = reading->ids.rows;
-        for (int64_t first = 0; reading->wants_coefficients && first < rows; first += ROWS_A_TASK)
-            if (!add_task(updater, (struct task){ run_coefficients, reading, first, MIN(ROWS_A_TASK, rows - first) }, status))
+        int64_t rows = reading->ids.rows, entries = reading->ids.offsets ? reading->ids.offsets[rows] : rows;
+        int64_t table_rows = updater->tables_of[i]->update.variable->value.rows;
+        for (int64_t first = 0; reading->wants_coefficients && first < rows; first += ROWS_A_TASK) {
+            struct task task = { run_coefficients, reading, first, MIN(ROWS_A_TASK, rows - first) };
+            if (!add_task(updater, task, 4 * task.count, status))
                 return false;
-        if (reading->wants_groups &&
-            !add_task(updater, (struct task){ run_group, reading, 0, updater->tables_of[i]->update.variable->value.rows },
-                      status))
+        }
+        if (reading->wants_groups && !add_task(updater, (struct task){ run_group, reading, 0, table_rows }, 8 * entries, status))
             return false;
     }
     run_tasks(updater);
@@ -469,9 +483,11 @@ static bool add_dense_tasks(struct updater *updater, struct part *part, pil_stat
 {
     int64_t fits = CHUNK_BYTES / (int64_t)sizeof(float) / MAX(part->partials.count, 1) / PAD * PAD;
     int64_t chunk = MAX(MIN(CHUNK, fits), 1024);
-    for (int64_t first = 0; first < part->block.floats; first += chunk)
-        if (!add_task(updater, (struct task){ run_dense, part, first, MIN(chunk, part->block.floats - first) }, status))
+    for (int64_t first = 0; first < part->block.floats; first += chunk) {
+        struct task task = { run_dense, part, first, MIN(chunk, part->block.floats - first) };
+        if (!add_task(updater, task, task.count * part->partials.count, status))
             return false;
+    }
     return true;
 }
 
@@ -484,10 +500,11 @@ static bool add_table_tasks(struct updater *updater, struct table *table, pil_st
         rows += update->readings[i]->groups.count ? update->readings[i]->groups.starts[update->readings[i]->groups.count] : 0;
     if (update->untouched != UNTOUCHED_STAYS)
         rows = value->rows;
-    int64_t wanted = rows * MAX(value->ld, 8) / FLOATS_A_PIECE + 1, most = 4 * (int64_t)threads_count(updater->threads);
+    int64_t floats = rows * MAX(value->ld, 8), wanted = floats / FLOATS_A_PIECE + 1,
+            most = 4 * (int64_t)threads_count(updater->threads);
     update->pieces = MIN(wanted, threads_count(updater->threads) == 1 ? 1 : most);
     for (int64_t piece = 0; piece < update->pieces; piece++)
-        if (!add_task(updater, (struct task){ run_table, table, piece, 1 }, status))
+        if (!add_task(updater, (struct task){ run_table, table, piece, 1 }, floats / update->pieces, status))
             return false;
     return true;
 }
@@ -540,6 +557,7 @@ bool updater_apply(struct updater *updater, const struct session *session, int64
     const struct session_record *records;
     size_t record_count = session_records(session, &records);
     updater->task_count = 0;
+    updater->floats = 0;
     for (int i = 0; i < updater->part_count; i++)
         if (!begin_part(&updater->parts[i], session, step, status))
             return false;
