@@ -96,24 +96,41 @@ static bool compare_variables(const struct restore *restore, pil_status *status)
     return true;
 }
 
-/* "dnn/logits/bias/t_0/Adagrad" belongs to "dnn/logits/bias". */
-static bool belongs_to_variable(const struct store *store, const char *name)
+/* "dnn/logits/bias/t_0/Adagrad" belongs to "dnn/logits/bias", and so does "OptimizeLoss/dnn/logits/bias/Adagrad". */
+static bool is_slot_of(const char *name, const char *variable)
 {
-    for (size_t i = 0; i < store_count(store); i++) {
-        const char *variable = store_at(store, i)->name;
-        if (starts_with(name, variable) && name[strlen(variable)] == '/')
+    size_t size = strlen(variable);
+    for (const char *at = name; (at = strstr(at, variable)) != NULL; at++) {
+        if ((at == name || at[-1] == '/') && at[size] == '/')
             return true;
     }
     return false;
 }
 
-/* Is a tensor that only the checkpoint has a variable of the model? Not: optimizers' (2.x "training/", 1.x slots and powers of
- * beta), counters and graphs of objects (not floats, or named with an underscore), and what Pilaster adds itself. */
+static bool belongs_to_variable(const struct store *store, const char *name)
+{
+    for (size_t i = 0; i < store_count(store); i++) {
+        if (is_slot_of(name, store_at(store, i)->name))
+            return true;
+    }
+    return false;
+}
+
+/* "OptimizeLoss/learning_rate" */
+static bool is_rate(const struct bundle_entry *entry)
+{
+    static const char end[] = "/learning_rate";
+    size_t size = strlen(entry->name);
+    return entry->shape.rank == 0 && size >= sizeof end && strcmp(entry->name + size + 1 - sizeof end, end) == 0;
+}
+
+/* Is a tensor that only the checkpoint has a variable of the model? Not: optimizers' (2.x "training/", 1.x slots, powers of
+ * beta and rates), counters and graphs of objects (not floats, or named with an underscore), and what Pilaster adds itself. */
 static bool is_model_variable(const struct store *store, const struct bundle_entry *entry)
 {
     const char *name = entry->name;
     if (entry->dtype != DTYPE_FLOAT32 || name[0] == '_' || starts_with(name, "training/") || starts_with(name, "pilaster/") ||
-        strstr(name, "beta1_power") != NULL || strstr(name, "beta2_power") != NULL)
+        strstr(name, "beta1_power") != NULL || strstr(name, "beta2_power") != NULL || is_rate(entry))
         return false;
     return store_find(store, name) == NULL && !belongs_to_variable(store, name);
 }

@@ -255,6 +255,35 @@ static void missing_scalars(void **state)
     store_free(store);
 }
 
+/* What another optimizer left, in a scope of its own, is no variable of the model; what belongs to no variable is. */
+static void optimizer_in_a_scope(void **state)
+{
+    (void)state;
+    static const char *const lost[] = { "OptimizeLoss/learning_rate", "OptimizeLoss/beta1_power", "other/w" };
+    pil_status status = { 0 };
+    struct store *saved = store_new(&status), *store = store_new(&status);
+    struct variable *w = model_add(saved, "a/w", DTYPE_FLOAT32, SHAPE(2), STORE_DENSE, 0, &status);
+    assert_true(store_add_slot(saved, w, "OptimizeLoss/a/w/Adam", 0, &status));
+    for (int i = 0; i < 2; i++) {
+        assert_non_null(model_add(saved, lost[i], DTYPE_FLOAT32, SHAPE_SCALAR, STORE_PLAIN, 0, &status));
+        assert_non_null(model_add(i == 0 ? saved : store, "global_step", DTYPE_INT64, SHAPE_SCALAR, STORE_PLAIN, 0, &status));
+    }
+    assert_non_null(model_add(store, "a/w", DTYPE_FLOAT32, SHAPE(2), STORE_DENSE, 0, &status));
+    assert_true(store_allocate(saved, &status) && store_allocate(store, &status));
+    save(saved, scratch_path("scoped"), 1);
+    assert_true(checkpoint_restore(store, scratch_path("scoped/model.ckpt-1"), &everything, &status));
+    store_free(saved);
+    saved = store_new(&status);
+    assert_non_null(model_add(saved, "a/w", DTYPE_FLOAT32, SHAPE(2), STORE_DENSE, 0, &status));
+    assert_non_null(model_add(saved, "global_step", DTYPE_INT64, SHAPE_SCALAR, STORE_PLAIN, 0, &status));
+    assert_non_null(model_add(saved, lost[2], DTYPE_FLOAT32, SHAPE(2), STORE_DENSE, 0, &status));
+    assert_true(store_allocate(saved, &status));
+    save(saved, scratch_path("scoped"), 2);
+    expect_refusal(store, scratch_path("scoped/model.ckpt-2"), &everything, "other/w is [2] there, but not here");
+    store_free(saved);
+    store_free(store);
+}
+
 /* ---- damage -------------------------------------------------------------------------------------------------- */
 
 static void flip(const char *path, size_t from_end)
@@ -387,7 +416,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(twins_there_and_back), cmocka_unit_test(parts_of_1x),     cmocka_unit_test(another_model),
-        cmocka_unit_test(hyper_parameters),     cmocka_unit_test(missing_scalars), cmocka_unit_test(damaged),
+        cmocka_unit_test(hyper_parameters),     cmocka_unit_test(missing_scalars),
+        cmocka_unit_test(optimizer_in_a_scope), cmocka_unit_test(damaged),
         cmocka_unit_test(every_byte),           cmocka_unit_test(out_of_memory),
     };
     return cmocka_run_group_tests_name("store/restore", tests, scratch_set_up, scratch_tear_down);
