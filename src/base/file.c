@@ -13,7 +13,7 @@
  * half. A power cut shows the old file or the new one, at worst with a temporary beside it, which the next writer of the
  * same process number overwrites.
  */
-#include "base/base.h"
+#include "base/internal.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -242,7 +242,7 @@ bool file_remove(const char *path, pil_status *status)
 
 /* Makes the entries of the folder that holds `path` last. Some file systems cannot sync a folder and say so with EINVAL or
  * ENOTSUP; they keep names safe in other ways. */
-static bool sync_folder_of(const char *path, pil_status *status)
+bool file_sync_folder_of(const char *path, pil_status *status)
 {
     const char *base = path_base(path);
     size_t size = (size_t)(base - path);
@@ -269,7 +269,7 @@ static bool make_one_folder(const char *path, pil_status *status)
     if (file_is_folder(path))
         return true;
     if (current->mkdir(path, 0777) == 0)
-        return sync_folder_of(path, status);
+        return file_sync_folder_of(path, status);
     int error = errno;
     if (error == EEXIST && file_is_folder(path)) /* somebody else was faster */
         return true;
@@ -490,7 +490,7 @@ bool file_writer_finish(struct file_writer *writer, pil_status *status)
     if (status_ok(error) && current->rename(writer->temporary, writer->path) != 0)
         file_fail(error, writer->path, "replace", errno);
     if (status_ok(error))
-        sync_folder_of(writer->path, error);
+        file_sync_folder_of(writer->path, error);
     else
         current->unlink(writer->temporary);
     bool done = status_ok(error) || pass_error(writer, status);

@@ -27,6 +27,11 @@ void json_dom_free(struct json_dom *dom);
 enum json_dom_result json_dom_parse(struct json_dom *dom, const char *data, size_t size, size_t capacity, bool patched,
                                     struct json_value *root);
 
+/* ---- file.c ---- */
+
+/* Makes the entries of the folder that holds `path` last. */
+bool file_sync_folder_of(const char *path, pil_status *status);
+
 /* ---- args.c and argtype.c ---- */
 
 /* A limit beyond this stands for none: {low = 1, high = INFINITY} is "at least 1". */
