@@ -111,6 +111,23 @@ static bool write_bundle(const char *prefix, const struct item *items, size_t co
     return false;
 }
 
+bool checkpoint_export(const struct store *store, const char *prefix, const char *const *names, size_t count, pil_status *status)
+{
+    struct item *items = mem_array(MAX(count, 1), sizeof *items, status);
+    bool fine = items != NULL;
+    for (size_t i = 0; fine && i < count; i++) {
+        const struct variable *variable = store_find(store, names[i]);
+        fine = variable != NULL || status_fail(status, PIL_INTERNAL, "the store has no variable '%s'", names[i]);
+        if (fine)
+            items[i] = (struct item){ .name = variable->name, .variable = variable, .slot = -1 };
+    }
+    if (fine)
+        qsort(items, count, sizeof *items, compare_items);
+    fine = fine && write_bundle(prefix, items, count, status);
+    mem_free(items);
+    return fine;
+}
+
 /* ---- the folder ---------------------------------------------------------------------------------------------- */
 
 struct save {

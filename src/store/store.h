@@ -97,6 +97,8 @@ struct checkpoint_extra {
  * The `checkpoint` file is TensorFlow's text proto. */
 bool checkpoint_save(const struct store *store, const char *model_dir, int64_t step, int64_t keep,
                      const struct checkpoint_extra *extras, size_t extra_count, pil_status *status);
+/* Writes some variables' values alone, no slots, as a bundle of that prefix. Names are given once each, in any order. */
+bool checkpoint_export(const struct store *store, const char *prefix, const char *const *names, size_t count, pil_status *status);
 /* The prefix of the newest checkpoint the `checkpoint` file names, in the arena; NULL with status ok when there is none.
  * Relative paths are relative to model_dir. */
 char *checkpoint_latest(const char *model_dir, struct arena *arena, pil_status *status);
