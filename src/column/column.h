@@ -190,6 +190,13 @@ int64_t feed_skipped(const struct feed *feed);
 uint64_t feed_fingerprint(const struct feed *feed);
 void feed_close(struct feed *feed);
 
+/* ---- batch.c ---- */
+/* Records as a batch, for requests, which no feed reads. Valid until the next fill; as many rows again allocate nothing. */
+struct record_batch;
+struct record_batch *record_batch_new(const struct program *program, pil_status *status);
+const struct batch *record_batch_fill(struct record_batch *batch, const struct records *records, pil_status *status); /* or NULL */
+void record_batch_free(struct record_batch *batch);
+
 /* ---- layer.c: columns in a graph ---- */
 /* One graph's view of a program: makes each graph input once. */
 struct column_inputs {
@@ -208,6 +215,8 @@ struct pil_tensor *column_dense(const struct column_inputs *inputs, const char *
 /* Before plan_compile, when nothing more is asked of the program: gives the graph's numbers the width of the program's. */
 void column_settle(const struct column_inputs *inputs);
 struct pil_tensor *column_ids(const struct column_inputs *inputs, const struct pil_column *categorical, pil_status *status); /* sparse */
+/* Does a graph that comes from a file read what the program makes, and nothing else; are its tables large enough for the ids? */
+bool column_check(const struct program *program, const struct pil_graph *graph, pil_status *status);
 /* Binds a batch to a session whose graph was built with these inputs. */
 void column_bind(struct session *session, const struct batch *batch, size_t feature_count);
 

@@ -179,6 +179,35 @@ struct pil_tensor *column_linear_model(const struct column_inputs *inputs, struc
     return graph_op2(graph, "add", NULL, sum, bias);
 }
 
+/* The feature's number, or -1: the input is none of the program's. */
+static int64_t feature_of(const struct program *program, const char *name)
+{
+    char own[32];
+    for (size_t f = 0; f < program_feature_count(program); f++) {
+        feature_name((int)f, own);
+        if (strcmp(own, name) == 0)
+            return (int64_t)f;
+    }
+    return -1;
+}
+
+bool column_check(const struct program *program, const struct pil_graph *graph, pil_status *status)
+{
+    for (size_t i = 0; i < graph_input_count(graph); i++) {
+        const struct pil_tensor *input = graph_input_at(graph, i);
+        const char *name = graph_tensor_name(input);
+        int64_t feature = input->type.sparse ? feature_of(program, name) : -1;
+        bool numbers = !input->type.sparse && strcmp(name, "numbers") == 0 && input->type.dtype == DTYPE_FLOAT32 &&
+                       shape_equal(input->type.shape, SHAPE(BATCH_DIM, program_number_count(program)));
+        if (feature < 0 && !numbers)
+            return status_fail(status, PIL_BAD_DATA, "the graph reads the input '%s', which the columns do not make", name);
+        if (feature >= 0 && graph_fewest_rows(graph, input) < program_feature_limit(program, (size_t)feature))
+            return status_fail(status, PIL_BAD_DATA, "the graph has a table of %lld rows for the %lld ids of '%s'",
+                               (long long)graph_fewest_rows(graph, input), (long long)program_feature_limit(program, (size_t)feature), name);
+    }
+    return true;
+}
+
 void column_bind(struct session *session, const struct batch *batch, size_t feature_count)
 {
     char name[32];

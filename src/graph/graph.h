@@ -103,6 +103,10 @@ size_t graph_without_gradient(const struct pil_graph *graph, const char ***names
 /* ---- save.c ---- */
 /* Appends the nodes that some tensors need, in their order, as records of flow text (base.h), and which tensors are wanted. */
 bool graph_save(const struct pil_graph *graph, struct pil_tensor *const *wanted, size_t count, struct text *out, pil_status *status);
+/* What a loaded graph reads: its inputs, and the rows of the smallest table that an input's ids choose from (INT64_MAX: none). */
+size_t graph_input_count(const struct pil_graph *graph);
+struct pil_tensor *graph_input_at(const struct pil_graph *graph, size_t i);
+int64_t graph_fewest_rows(const struct pil_graph *graph, const struct pil_tensor *ids);
 /* Reads such records up to the last of them. The wanted tensors lie in the graph's arena, in the order given to graph_save.
  * PIL_BAD_DATA with the file's line where it is no graph, PIL_UNSUPPORTED where it is a newer version's. */
 struct pil_graph *graph_load(struct flow_reader *reader, struct pil_tensor ***wanted, size_t *count, pil_status *status);

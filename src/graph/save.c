@@ -373,3 +373,32 @@ struct pil_graph *graph_load(struct flow_reader *reader, struct pil_tensor ***wa
     graph_free(load.graph);
     return NULL;
 }
+
+/* ---- what a loaded graph reads ------------------------------------------------------------------------------- */
+
+size_t graph_input_count(const struct pil_graph *graph)
+{
+    return (size_t)map_count(graph->input_names);
+}
+
+struct pil_tensor *graph_input_at(const struct pil_graph *graph, size_t i)
+{
+    return graph->inputs[i];
+}
+
+int64_t graph_fewest_rows(const struct pil_graph *graph, const struct pil_tensor *ids)
+{
+    int64_t fewest = INT64_MAX;
+    for (size_t n = 0; n < graph->node_count; n++) {
+        const struct node *node = graph->nodes[n];
+        for (int i = 0; node->kind == NODE_OP && i < node->input_count; i++) {
+            if (node->inputs[i] != ids)
+                continue;
+            if ((node->row->flags & OP_READS_TABLES) && i + 1 < node->input_count) /* ids, table, ids, table, ... */
+                fewest = MIN(fewest, node->inputs[i + 1]->type.shape.dims[0]);
+            else if (strcmp(node->row->name, "indicator") == 0)
+                fewest = MIN(fewest, ((const struct op_indicator_args *)node->args)->depth);
+        }
+    }
+    return fewest;
+}
