@@ -8,12 +8,17 @@
  *     pil_status status = { 0 };
  *     pil_predictor *p = pil_predictor_open("model/export/exporter/1764000000", &status);
  *     pil_prediction result = { 0 };
- *     pil_predictor_run(p, &(pil_request){ .inputs = { { "rawdata", .floats = window } }, .rows = 1 }, &result, &status);
+ *     pil_predictor_run(p, &(pil_request){ PIL_INPUTS({ "rawdata", .floats = window }), .signature = "predict", .rows = 1 },
+ *                       &result, &status);
  *     const float *y = pil_predictor_outputs(&result, "predicted", NULL)->floats;
  *     pil_predictor_close(p);
  *
  * An export holds the PREDICT graph with its column program, the variables as a TensorFlow checkpoint, the signatures, and the
  * size and checksum of every file. It gets its name, the time in seconds, when all of it is on the disk.
+ *
+ * Signatures follow from the spec's export_outputs as in the original: none: "serving_default" gives the predictions; one: it is
+ * "serving_default" too; several: one of them must be called so. Besides, "predict" always gives the predictions, unless an
+ * export output has that name.
  */
 #ifndef PILASTER_PUBLIC_EXPORT_H
 #define PILASTER_PUBLIC_EXPORT_H
@@ -110,13 +115,16 @@ typedef struct pil_request_input {
     const char *const *strings;
     const int64_t *offsets; /* of a feature of any number of values: [rows + 1]; else NULL */
 } pil_request_input;
-enum { PIL_MAX_REQUEST_INPUTS = 256 };
 typedef struct pil_request {
     const char *signature; /* NULL: "serving_default" */
     int64_t rows;
     const pil_request_input *inputs;
     size_t input_count;
 } pil_request;
+/* Its inputs, written in place: PIL_INPUTS({ "age", .floats = ages }, { "day", .strings = days }). */
+#define PIL_INPUTS(...)                                                                                                          \
+    .inputs = (const pil_request_input[]){ __VA_ARGS__ },                                                                        \
+    .input_count = sizeof((const pil_request_input[]){ __VA_ARGS__ }) / sizeof(pil_request_input)
 /* One output of a run: [rows, width], row by row, until the next run of the same pil_prediction. */
 typedef struct pil_output {
     const char *name;
@@ -136,10 +144,12 @@ PIL_API pil_predictor *pil_predictor_open(const char *folder, pil_status *status
 /* The i-th signature, or NULL beyond the last; it lives as long as the predictor. */
 PIL_API const pil_signature *pil_predictor_describe(const pil_predictor *predictor, size_t i);
 /* Runs a request. Any number of threads may run one predictor at once, each with a pil_prediction of its own. The first run of
- * a pil_prediction allocates, later ones of at most as many rows do not. False with *status filled: an input that is missing,
- * unknown or of another type (both named), a value that a column refuses (field and row named). */
+ * a pil_prediction allocates, later ones of at most as many rows and values do not. *status is set, whatever was in it. False
+ * with *status filled: an input that is missing, unknown or of another type (both named), a value that a column refuses (field
+ * and row, from 1, named). */
 PIL_API bool pil_predictor_run(pil_predictor *predictor, const pil_request *request, pil_prediction *result, pil_status *status);
-/* An output of the last run by its name, or all of them (name NULL; *count of them). NULL: there is none of that name. */
+/* An output of the last run by its name, or all of them (name NULL; *count of them). NULL: there is none of that name, or the
+ * last run failed. */
 PIL_API const pil_output *pil_predictor_outputs(const pil_prediction *result, const char *name, size_t *count);
 PIL_API void pil_predictor_close(pil_predictor *predictor);
 

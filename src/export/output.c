@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Named outputs: strided values of a session become arrays without gaps, as floats always, as integers or words where the model
  * says so. */
+#include <math.h>
 #include <string.h>
 
 #include "export/export.h"
@@ -13,6 +14,7 @@ struct output_memory {
     bool integer;
     const char *const *words;
     size_t word_count;
+    int64_t filled; /* of a constant: rows that hold it, all alike */
 };
 struct outputs {
     size_t count;
@@ -41,6 +43,53 @@ struct outputs *outputs_new(const pil_named_tensor *items, size_t count, pil_sta
     return outputs;
 }
 
+static bool reserve(struct output_memory *memory, int64_t rows, int64_t width, pil_status *status)
+{
+    if (width > 0 && rows > INT64_MAX / 8 / width)
+        return status_no_memory(status, SIZE_MAX);
+    size_t count = (size_t)MAX(rows * width, 1);
+    return mem_grow(&memory->floats, &memory->float_capacity, count, sizeof *memory->floats, status) &&
+           (!memory->integer || mem_grow(&memory->ints, &memory->int_capacity, count, sizeof *memory->ints, status)) &&
+           (!memory->words || mem_grow(&memory->strings, &memory->string_capacity, count, sizeof *memory->strings, status));
+}
+
+/* A number that is none, or beyond the integers, becomes the least of them. */
+static int64_t integer_of(double number)
+{
+    return fabs(number) < 9.2e18 ? (int64_t)number : INT64_MIN;
+}
+
+/* Copies a row of numbers of any type to element `to` on. */
+static void take_row(const struct tensor *from, int64_t row, struct output_memory *memory, int64_t to)
+{
+    const void *at = (const char *)from->data + (size_t)(row * from->ld) * dtype_size(from->dtype);
+    float *floats = memory->floats + to;
+    int64_t *ints = memory->integer ? memory->ints + to : NULL;
+    for (int64_t c = 0; c < from->cols; c++) {
+        double exact = from->dtype == DTYPE_FLOAT64 ? ((const double *)at)[c] : 0;
+        int64_t integer = from->dtype == DTYPE_INT64 ? ((const int64_t *)at)[c] : from->dtype == DTYPE_INT32 ? ((const int32_t *)at)[c] : 0;
+        bool is_integer = from->dtype == DTYPE_INT64 || from->dtype == DTYPE_INT32;
+        floats[c] = from->dtype == DTYPE_FLOAT32 ? ((const float *)at)[c] : is_integer ? (float)integer : (float)exact;
+        if (ints)
+            ints[c] = is_integer ? integer : integer_of((double)floats[c]);
+    }
+}
+
+static void find_words(struct output_memory *memory, int64_t count)
+{
+    for (int64_t k = 0; memory->words && k < count; k++) {
+        float number = memory->floats[k];
+        memory->strings[k] = number >= 0 && number < (float)memory->word_count ? memory->words[(size_t)number] : "";
+    }
+}
+
+static void show(const struct output_memory *memory, pil_output *item)
+{
+    item->floats = memory->floats;
+    item->ints = memory->ints;
+    item->strings = memory->strings;
+}
+
 /* Elements of one row: the product of all axes but the batch. A vector that does not depend on the batch is one row. */
 static void cut(const struct tensor *value, int64_t *rows, int64_t *width)
 {
@@ -55,23 +104,50 @@ bool outputs_set(struct outputs *outputs, size_t i, const struct tensor *value, 
     struct output_memory *memory = &outputs->memory[i];
     pil_output *item = &outputs->items[i];
     cut(value, &item->rows, &item->width);
-    size_t elements = (size_t)(value->rows * value->cols);
-    if (!mem_grow(&memory->floats, &memory->float_capacity, MAX(elements, 1), sizeof *memory->floats, status) ||
-        (memory->integer && !mem_grow(&memory->ints, &memory->int_capacity, MAX(elements, 1), sizeof *memory->ints, status)) ||
-        (memory->words && !mem_grow(&memory->strings, &memory->string_capacity, MAX(elements, 1), sizeof *memory->strings, status)))
+    if (!reserve(memory, value->rows, value->cols, status))
         return false;
-    for (int64_t r = 0; r < value->rows; r++)
-        memcpy(memory->floats + r * value->cols, tensor_floats(value) + r * value->ld, (size_t)value->cols * sizeof(float));
-    for (size_t k = 0; memory->integer && k < elements; k++)
-        memory->ints[k] = (int64_t)memory->floats[k];
-    for (size_t k = 0; memory->words && k < elements; k++) {
-        float number = memory->floats[k];
-        memory->strings[k] = number >= 0 && number < (float)memory->word_count ? memory->words[(size_t)number] : "";
-    }
-    item->floats = memory->floats;
-    item->ints = memory->ints;
-    item->strings = memory->strings;
+    if (value->dtype == DTYPE_FLOAT32 && !memory->integer)
+        for (int64_t r = 0; r < value->rows; r++)
+            memcpy(memory->floats + r * value->cols, tensor_floats(value) + r * value->ld, (size_t)value->cols * sizeof(float));
+    else
+        for (int64_t r = 0; r < value->rows; r++)
+            take_row(value, r, memory, r * value->cols);
+    find_words(memory, value->rows * value->cols);
+    show(memory, item);
     return true;
+}
+
+bool outputs_repeat(struct outputs *outputs, size_t i, const struct tensor *value, int64_t width, int64_t rows, pil_status *status)
+{
+    struct output_memory *memory = &outputs->memory[i];
+    if (!reserve(memory, rows, width, status))
+        return false;
+    if (memory->filled == 0 && rows > 0) {
+        for (int64_t r = 0; value && r < value->rows; r++)
+            take_row(value, r, memory, r * value->cols);
+        for (int64_t c = 0; !value && c < width; c++)
+            memory->floats[c] = (float)c;
+        find_words(memory, width);
+        memory->filled = 1;
+    }
+    for (; memory->filled < rows; memory->filled++) {
+        size_t at = (size_t)(memory->filled * width), count = (size_t)width;
+        memcpy(memory->floats + at, memory->floats, count * sizeof *memory->floats);
+        if (memory->integer)
+            memcpy(memory->ints + at, memory->ints, count * sizeof *memory->ints);
+        if (memory->words)
+            memcpy(memory->strings + at, memory->strings, count * sizeof *memory->strings);
+    }
+    outputs->items[i].rows = rows;
+    outputs->items[i].width = width;
+    show(memory, &outputs->items[i]);
+    return true;
+}
+
+void outputs_none(struct outputs *outputs, size_t i, int64_t width)
+{
+    outputs->items[i].rows = 0;
+    outputs->items[i].width = width;
 }
 
 const pil_output *outputs_items(const struct outputs *outputs, size_t *count)
