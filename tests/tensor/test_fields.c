@@ -271,6 +271,52 @@ static void a_second_pass_allocates_nothing(void **state)
     fields_free(fields);
 }
 
+/* Columns put whole, behind rows that came one by one; fields that got nothing are missing. */
+static void whole_columns(void **state)
+{
+    (void)state;
+    static const char *const words[] = { "a", NULL, "", "d" };
+    static const int64_t ints[] = { 4, 5, 6, 7 }, splits[] = { 1, 1, 4 }, none[] = { 2, 2, 2 };
+    pil_status status = { 0 };
+    struct fields *fields = new_fields();
+    assert_true(cell(fields, WORD, "first", &status) && cell(fields, WORDS, "x|y", &status) && fields_end_row(fields, 9, &status));
+    fields->source = "here";
+    assert_true(fields_put(fields, WORD, &(struct field_values){ FIELD_STRING, words, 2, 1, NULL }, &status));
+    assert_true(fields_put(fields, NUMBER, &(struct field_values){ FIELD_INT64, ints, 2, 1, NULL }, &status));
+    assert_true(fields_put(fields, COUNTS, &(struct field_values){ FIELD_INT64, ints, 2, 2, NULL }, &status));
+    assert_true(fields_put(fields, BAG, &(struct field_values){ FIELD_STRING, words, 2, 0, splits }, &status));
+    assert_true(fields_put(fields, WORDS, &(struct field_values){ FIELD_STRING, words, 2, 0, none }, &status));
+    assert_true(fields_end_rows(fields, 2, 20, &status));
+    assert_int_equal(fields->rows, 3);
+    assert_int_equal(fields->lines[2], 21);
+    assert_string_equal(fields->sources[1], "here");
+    const struct field *field = fields->fields;
+    assert_text(field[WORD].texts[1], "a");
+    assert_true(field[WORD].present[1] && !field[WORD].present[2]);
+    assert_true(field[NUMBER].floats[1] == 4 && field[NUMBER].floats[2] == 5);
+    assert_true(!field[NUMBER].present[0] && field[NUMBER].present[2]);
+    assert_true(!field[COUNT].present[1] && !field[COUNT].present[2] && field[COUNT].entries == 3);
+    assert_int_equal(field[COUNTS].offsets[2], 2);
+    assert_int_equal(field[COUNTS].offsets[3], 4);
+    assert_int_equal(field[COUNTS].ints[3], 7);
+    assert_true(field[COUNTS].dense && !field[BAG].dense);
+    assert_int_equal(field[BAG].offsets[2], 0);
+    assert_int_equal(field[BAG].offsets[3], 3);
+    assert_true(!field[BAG].present[0] && field[BAG].present[1] && field[BAG].texts[1].size == 0);
+    assert_text(field[BAG].texts[2], "d");
+    assert_true(field[BAG].weights[2] == 1);
+    assert_int_equal(field[WORDS].offsets[1], 2);
+    assert_int_equal(field[WORDS].offsets[3], 2);
+    assert_true(field[PAIR].entries == 3 && field[PAIR].weights[2] == 1);
+
+    assert_false(fields_put(fields, WORD, &(struct field_values){ FIELD_INT64, ints, 2, 1, NULL }, &status));
+    assert_string_equal(status.message, "field 'word' is declared string, and the data has int64");
+    status_clear(&status);
+    assert_false(fields_put(fields, COUNT, &(struct field_values){ FIELD_INT64, ints, 2, 2, NULL }, &status));
+    assert_string_equal(status.message, "field 'count' has one value a row, and several are given");
+    fields_free(fields);
+}
+
 /* Each allocation fails once; the row is taken back and filled again. */
 static void no_memory(void **state)
 {
@@ -304,7 +350,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cells),        cmocka_unit_test(bad_cells),       cmocka_unit_test(typed_values),
         cmocka_unit_test(wrong_values), cmocka_unit_test(rows_taken_back), cmocka_unit_test(a_second_pass_allocates_nothing),
-        cmocka_unit_test(no_memory),
+        cmocka_unit_test(whole_columns), cmocka_unit_test(no_memory),
     };
     return cmocka_run_group_tests_name("tensor/fields", tests, NULL, NULL);
 }
