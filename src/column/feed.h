@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The feed's insides, shared by feed.c (the pipeline), read.c (pieces of the input), origin.c (what they are made of), keep.c (rows
- * that are kept) and gather.c (batches). Private to these.
+ * The feed's insides, shared by feed.c (the pipeline), read.c (pieces of the input), origin.c (what they are made of), keep.c
+ * (rows that are kept) and gather.c (batches). Private to these.
  *
  * All rows of all passes over the data stand in one line: row r of pass p has number p * rows + r, where pass 0 is the epoch
  * that the feed started in. Reading appends to the line, dealing takes from it:

@@ -122,7 +122,8 @@ static bool open_arrays(struct feed *feed, pil_status *status)
 static bool open_callback(struct feed *feed, pil_status *status)
 {
     const struct cursor *from = feed->options.from;
-    feed->callback = callback_new(feed->options.dataset, feed->read_specs, feed->read_count, !feed->options.targets_optional, status);
+    feed->callback =
+        callback_new(feed->options.dataset, feed->read_specs, feed->read_count, !feed->options.targets_optional, status);
     if (feed->callback == NULL)
         return false;
     feed->fingerprint = callback_fingerprint(feed->callback);

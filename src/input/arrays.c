@@ -93,8 +93,9 @@ static bool bind(struct arrays *arrays, size_t i, const struct field_spec *spec,
         return status_fail(status, PIL_INVALID_ARGUMENT, "the array '%s' holds %s, and is read as %s", spec->name,
                            field_type_name(source->type), field_type_name(spec->type));
     if (source->width != 1 && spec->separator == 0)
-        return status_fail(status, PIL_INVALID_ARGUMENT, "the array '%s' has %lld values a row, and is read as one of single values",
-                           spec->name, (long long)source->width);
+        return status_fail(status, PIL_INVALID_ARGUMENT,
+                           "the array '%s' has %lld values a row, and is read as one of single values", spec->name,
+                           (long long)source->width);
     return true;
 }
 

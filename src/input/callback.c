@@ -77,11 +77,11 @@ struct callback {
     const struct field_spec *specs;
     size_t count;
     bool all_required;
-    int *wanted;           /* [features of the dataset] number of the wanted field, or -1 */
-    bool *given;           /* [features of the dataset] in the batch at hand */
-    int64_t epoch, batch;  /* the next one */
-    bool moved;            /* a seek failed, or an error came: where the callback is nobody knows */
-    pil_status said;       /* what the callback says */
+    int *wanted;          /* [features of the dataset] number of the wanted field, or -1 */
+    bool *given;          /* [features of the dataset] in the batch at hand */
+    int64_t epoch, batch; /* the next one */
+    bool moved;           /* a seek failed, or an error came: where the callback is nobody knows */
+    pil_status said;      /* what the callback says */
 };
 struct pil_batch {
     struct callback *callback;
@@ -108,7 +108,8 @@ static bool bind(struct callback *callback, pil_status *status)
                                spec->name, field_type_name(source->type), field_type_name(spec->type));
         if (source->width != 1 && spec->separator == 0)
             return status_fail(status, PIL_INVALID_ARGUMENT,
-                               "the callback's feature '%s' has several values a row, and is read as one of single values", spec->name);
+                               "the callback's feature '%s' has several values a row, and is read as one of single values",
+                               spec->name);
         callback->wanted[source - dataset->fields] = (int)i;
     }
     return true;
@@ -156,7 +157,8 @@ uint64_t callback_fingerprint(const struct callback *callback)
 /* ---- what the callback sets ---------------------------------------------------------------------------------- */
 
 /* The declared feature that is set now; NULL after an error. */
-static const struct dataset_field *begin_set(struct pil_batch *batch, const char *name, enum field_type type, bool ragged, int64_t rows)
+static const struct dataset_field *begin_set(struct pil_batch *batch, const char *name, enum field_type type, bool ragged,
+                                             int64_t rows)
 {
     const struct pil_dataset *dataset = batch->callback->dataset;
     const struct dataset_field *field = name != NULL ? dataset_find(dataset, name) : NULL;
@@ -174,10 +176,11 @@ static const struct dataset_field *begin_set(struct pil_batch *batch, const char
         status_fail(status, PIL_BAD_DATA, "feature '%s' is declared %s, and is given as %s", name,
                     field->ragged ? "ragged" : "with a shape", ragged ? "ragged" : "rows of one shape");
     else if (rows < 0 || rows > INT32_MAX || (!ragged && rows > INT64_MAX / 16 / field->width))
-        status_fail(status, PIL_BAD_DATA, "feature '%s' is given %lld rows; a batch has at most 2147483647", name, (long long)rows);
+        status_fail(status, PIL_BAD_DATA, "feature '%s' is given %lld rows; a batch has at most 2147483647", name,
+                    (long long)rows);
     else if (batch->rows >= 0 && rows != batch->rows)
-        status_fail(status, PIL_BAD_DATA, "feature '%s' has %lld rows, '%s' %lld: all of a batch have the same", name, (long long)rows,
-                    batch->first, (long long)batch->rows);
+        status_fail(status, PIL_BAD_DATA, "feature '%s' has %lld rows, '%s' %lld: all of a batch have the same", name,
+                    (long long)rows, batch->first, (long long)batch->rows);
     if (!status_ok(status))
         return NULL;
     batch->rows = rows;
@@ -191,12 +194,13 @@ static bool check_splits(const char *name, const int64_t *splits, int64_t rows, 
     if (splits == NULL)
         return status_fail(status, PIL_BAD_DATA, "feature '%s': row_splits is NULL", name);
     if (splits[0] != 0)
-        return status_fail(status, PIL_BAD_DATA, "feature '%s': row_splits begins with %lld, not with 0", name, (long long)splits[0]);
+        return status_fail(status, PIL_BAD_DATA, "feature '%s': row_splits begins with %lld, not with 0", name,
+                           (long long)splits[0]);
     for (int64_t r = 0; r < rows; r++)
         if (splits[r + 1] < splits[r] || splits[r + 1] > INT32_MAX)
             return status_fail(status, PIL_BAD_DATA,
-                               "feature '%s': row_splits goes from %lld to %lld behind row %lld; it ascends up to 2147483647", name,
-                               (long long)splits[r], (long long)splits[r + 1], (long long)r);
+                               "feature '%s': row_splits goes from %lld to %lld behind row %lld; it ascends up to 2147483647",
+                               name, (long long)splits[r], (long long)splits[r + 1], (long long)r);
     return true;
 }
 
@@ -309,8 +313,8 @@ static bool fill(struct callback *callback, int64_t epoch, int64_t number, struc
         return false;
     *end = !filled;
     if (*end)
-        return batch.rows < 0 || status_fail(status, PIL_BAD_DATA, "it sets '%s' and returns false; true says that the batch is filled",
-                                             batch.first);
+        return batch.rows < 0 || status_fail(status, PIL_BAD_DATA,
+                                             "it sets '%s' and returns false; true says that the batch is filled", batch.first);
     return all_given(&batch, status) && (fields == NULL || fields_end_rows(fields, batch.rows, 0, status));
 }
 
@@ -343,8 +347,8 @@ bool callback_seek(struct callback *callback, int64_t epoch, int64_t batch, pil_
         callback->said.message[PIL_MESSAGE_SIZE - 1] = '\0';
         if (!found || !status_ok(&callback->said)) {
             pil_code code = status_ok(&callback->said) ? PIL_BAD_DATA : callback->said.code;
-            return status_fail(status, code, "the callback cannot seek epoch %lld, batch %lld%s%s", (long long)epoch, (long long)batch,
-                               callback->said.message[0] != '\0' ? ": " : "", callback->said.message);
+            return status_fail(status, code, "the callback cannot seek epoch %lld, batch %lld%s%s", (long long)epoch,
+                               (long long)batch, callback->said.message[0] != '\0' ? ": " : "", callback->said.message);
         }
     } else {
         callback->moved = false;

@@ -72,8 +72,9 @@ bool dataset_no_field(const struct pil_dataset *dataset, const char *name, pil_s
     for (size_t i = 0; i < count; i++)
         near[i] = dataset->fields[i].name;
     const char *nearest = nearest_word(name, near, count);
-    return status_fail(status, PIL_INVALID_ARGUMENT, nearest != NULL ? "there is no feature '%s'; did you mean '%s'?"
-                                                                     : "there is no feature '%s'", name, nearest);
+    return status_fail(status, PIL_INVALID_ARGUMENT,
+                       nearest != NULL ? "there is no feature '%s'; did you mean '%s'?" : "there is no feature '%s'", name,
+                       nearest);
 }
 
 struct dataset_field *dataset_add(struct pil_dataset *dataset, const char *name)
@@ -200,7 +201,8 @@ static void csv_make(struct pil_dataset *dataset, const pil_csv_dataset_options 
         dataset_fail(dataset, "file_pattern names no file");
         return;
     }
-    if (!dataset_order(dataset, options->batch_size, options->num_epochs, options->shuffle_seed) || !csv_numbers(dataset, options))
+    if (!dataset_order(dataset, options->batch_size, options->num_epochs, options->shuffle_seed) ||
+        !csv_numbers(dataset, options))
         return;
     if (options->fields.count > 0 && options->fields.items == NULL) {
         dataset_fail(dataset, "fields is NULL");

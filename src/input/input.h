@@ -182,8 +182,8 @@ const struct dataset_field *dataset_find(const struct pil_dataset *dataset, cons
 /* ---- arrays.c ---- */
 /* Arrays read as the fields that somebody wants. */
 struct arrays;
-/* A wanted field without an array, of another type or with several values where one is wanted: an error that names it. A field that
- * is not required may be absent, unless all_required. dataset and specs must outlive it. */
+/* A wanted field without an array, of another type or with several values where one is wanted: an error that names it. A field
+ * that is not required may be absent, unless all_required. dataset and specs must outlive it. */
 struct arrays *arrays_new(const struct pil_dataset *dataset, const struct field_spec *specs, size_t count, bool all_required,
                           pil_status *status);
 /* Appends rows first .. first + count. Thread-safe. Their lines are the rows' numbers, from 0. */
@@ -196,10 +196,11 @@ void arrays_free(struct arrays *arrays);
 struct callback;
 struct callback *callback_new(const struct pil_dataset *dataset, const struct field_spec *specs, size_t count, bool all_required,
                               pil_status *status);
-/* Appends the rows of a batch; *end: the epoch has no such batch. fields NULL: the batch is drawn and thrown away. Errors begin with
- * the batch's numbers. */
+/* Appends the rows of a batch; *end: the epoch has no such batch. fields NULL: the batch is drawn and thrown away. Errors begin
+ * with the batch's numbers. */
 bool callback_next(struct callback *callback, int64_t epoch, int64_t batch, struct fields *fields, bool *end, pil_status *status);
-/* Goes to a batch that is not the next one: by the seek, or from the epoch's first batch on. An epoch that ends before: an error. */
+/* Goes to a batch that is not the next one: by the seek, or from the epoch's first batch on. An epoch that ends before is an
+ * error. */
 bool callback_seek(struct callback *callback, int64_t epoch, int64_t batch, pil_status *status);
 uint64_t callback_fingerprint(const struct callback *callback); /* of what was declared; the batches are the callback's own */
 void callback_free(struct callback *callback);

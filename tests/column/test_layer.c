@@ -30,9 +30,9 @@ static void start(struct set_up *set)
         set->x[n] = (float)-n;
         set->y[n] = n % 3;
     }
-    set->dataset = pil_dataset_from_arrays(PIL_ARRAYS({ "raw", .floats = set->raw, .rows = ROWS, .shape = { 9 } },
-                                                      { "x", .floats = set->x, .rows = ROWS }),
-                                           false, .y = { "y", .ints = set->y, .rows = ROWS }, .batch_size = 64);
+    set->dataset = pil_dataset_from_arrays(
+        PIL_ARRAYS({ "raw", .floats = set->raw, .rows = ROWS, .shape = { 9 } }, { "x", .floats = set->x, .rows = ROWS }), false,
+        .y = { "y", .ints = set->y, .rows = ROWS }, .batch_size = 64);
     status = pil_dataset_status(set->dataset);
     assert_true(status_ok(&status) && program_dataset(set->program, set->dataset, &status));
 }

@@ -293,12 +293,8 @@ static void split_into_two_parts(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(errors_come_when_needed),
-        cmocka_unit_test(errors),
-        cmocka_unit_test(labels_may_be_absent),
-        cmocka_unit_test(raw_fields_are_kept),
-        cmocka_unit_test(json_lines),
-        cmocka_unit_test(standard_input),
+        cmocka_unit_test(errors_come_when_needed), cmocka_unit_test(errors),     cmocka_unit_test(labels_may_be_absent),
+        cmocka_unit_test(raw_fields_are_kept),     cmocka_unit_test(json_lines), cmocka_unit_test(standard_input),
         cmocka_unit_test(split_into_two_parts),
     };
     return cmocka_run_group_tests(tests, scratch_set_up, scratch_tear_down);

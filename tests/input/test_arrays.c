@@ -13,7 +13,8 @@
 #include "input/input.h"
 
 enum { ROWS = 5 };
-static const float floats[ROWS * 6] = { 0.5f, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25 };
+static const float floats[ROWS * 6] = { 0.5f, 1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12,
+                                        13,   14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25 };
 static const int64_t ints[ROWS * 2] = { 10, -1, 12, 13, INT64_MAX, 15, 16, 17, 18, 19 };
 static const char *const strings[ROWS] = { "a", "", NULL, "b c", "d" };
 
@@ -32,7 +33,8 @@ static void refusals(void **unused)
     assert_refused(pil_dataset_from_arrays(((pil_arrays){ NULL, 0 }), true), "pil_dataset_from_arrays: x has no features");
     assert_refused(pil_dataset_from_arrays(PIL_ARRAYS(x, { "y", .ints = ints, .rows = 4 }), true),
                    "'x' has 5 rows, 'y' 4: all arrays must have the same number of rows");
-    assert_refused(pil_dataset_from_arrays(PIL_ARRAYS(x), true, .y = { .floats = floats, .rows = 3 }), "'x' has 5 rows, 'label' 3");
+    assert_refused(pil_dataset_from_arrays(PIL_ARRAYS(x), true, .y = { .floats = floats, .rows = 3 }),
+                   "'x' has 5 rows, 'label' 3");
     assert_refused(pil_dataset_from_arrays(PIL_ARRAYS(x, x), true), "there are two features 'x'");
     assert_refused(pil_dataset_from_arrays(PIL_ARRAYS(x), true, .y = x), "there are two features 'x'");
     assert_refused(pil_dataset_from_arrays(PIL_ARRAYS({ .floats = floats, .rows = 1 }), true), "feature number 1 has no name");
@@ -142,8 +144,8 @@ static void what_does_not_fit(void **unused)
 {
     (void)unused;
     pil_dataset *dataset = all_types();
-    assert_unbound(dataset, (struct field_spec){ .name = "ff", .type = FIELD_FLOAT, .required = true },
-                   false, "there is no feature 'ff'; did you mean 'f'?");
+    assert_unbound(dataset, (struct field_spec){ .name = "ff", .type = FIELD_FLOAT, .required = true }, false,
+                   "there is no feature 'ff'; did you mean 'f'?");
     assert_unbound(dataset, (struct field_spec){ .name = "label", .type = FIELD_FLOAT }, true, "there is no feature 'label'");
     assert_unbound(dataset, (struct field_spec){ .name = "s", .type = FIELD_FLOAT }, false,
                    "the array 's' holds string, and is read as float32");
@@ -173,9 +175,10 @@ static void fingerprints(void **unused)
             words[5999] = "v";
         if (i == 5)
             words[5999] = NULL;
-        pil_dataset *dataset = pil_dataset_from_arrays(PIL_ARRAYS({ i == 6 ? "y" : "x", .floats = values, .rows = 6000, .shape = { i == 7 ? 2 : 3 } },
-                                                                  { "w", .strings = words, .rows = 6000 }),
-                                                       false);
+        pil_dataset *dataset = pil_dataset_from_arrays(
+            PIL_ARRAYS({ i == 6 ? "y" : "x", .floats = values, .rows = 6000, .shape = { i == 7 ? 2 : 3 } },
+                       { "w", .strings = words, .rows = 6000 }),
+            false);
         pil_status status = pil_dataset_status(dataset);
         struct arrays *arrays = arrays_new(dataset, NULL, 0, false, &status);
         assert_non_null(arrays);
@@ -212,7 +215,7 @@ static void memory_runs_out(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(refusals),         cmocka_unit_test(defaults),     cmocka_unit_test(every_type),
+        cmocka_unit_test(refusals),          cmocka_unit_test(defaults),     cmocka_unit_test(every_type),
         cmocka_unit_test(what_does_not_fit), cmocka_unit_test(fingerprints), cmocka_unit_test(memory_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

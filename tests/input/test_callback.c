@@ -74,8 +74,8 @@ static bool seek(void *context, int64_t epoch, int64_t batch, pil_status *status
 }
 
 static const pil_feature_spec features[] = {
-    { "x", PIL_TYPE_FLOAT32, .shape = { 2 } },      { "word", PIL_TYPE_STRING }, { "ids", PIL_TYPE_INT64, .ragged = true },
-    { "tags", PIL_TYPE_STRING, .ragged = true },    { "y", PIL_TYPE_INT64 },
+    { "x", PIL_TYPE_FLOAT32, .shape = { 2 } },   { "word", PIL_TYPE_STRING }, { "ids", PIL_TYPE_INT64, .ragged = true },
+    { "tags", PIL_TYPE_STRING, .ragged = true }, { "y", PIL_TYPE_INT64 },
 };
 static const struct field_spec specs[] = {
     { .name = "x", .type = FIELD_FLOAT, .separator = '|', .required = true },
@@ -106,7 +106,8 @@ static void refusals(void **unused)
                    "feature 'x' is ragged and has a shape");
     assert_refused(pil_dataset_from_callback(PIL_FEATURE_SPECS({ "label", PIL_TYPE_INT64 }), next, .label_name = "lable"),
                    "pil_dataset_from_callback: the label: there is no feature 'lable'; did you mean 'label'?");
-    assert_refused(pil_dataset_from_callback(PIL_FEATURE_SPECS({ "x", PIL_TYPE_INT64 }), next, .num_epochs = -1), "num_epochs is -1");
+    assert_refused(pil_dataset_from_callback(PIL_FEATURE_SPECS({ "x", PIL_TYPE_INT64 }), next, .num_epochs = -1),
+                   "num_epochs is -1");
 }
 
 static void check_batch(const struct fields *fields, int64_t epoch, int64_t batch)
@@ -210,7 +211,8 @@ static void fingerprints(void **unused)
     (void)unused;
     uint64_t seen[4];
     for (int i = 0; i < 4; i++) {
-        const pil_feature_spec spec = { i == 1 ? "y" : "x", i == 2 ? PIL_TYPE_INT64 : PIL_TYPE_FLOAT32, .shape = { i == 3 ? 2 : 0 } };
+        const pil_feature_spec spec = { i == 1 ? "y" : "x", i == 2 ? PIL_TYPE_INT64 : PIL_TYPE_FLOAT32,
+                                        .shape = { i == 3 ? 2 : 0 } };
         pil_dataset *dataset = pil_dataset_from_callback(((pil_feature_specs){ &spec, 1 }), next);
         pil_status status = pil_dataset_status(dataset);
         struct callback *callback = callback_new(dataset, NULL, 0, false, &status);

@@ -48,10 +48,11 @@ static void arguments(void **unused)
     char names[2][8] = { "a", "b" }, label[] = "b", path[] = "x.csv", format[] = "csv", by[] = "a";
     const char *columns[] = { names[0], names[1] }, *paths[] = { path };
     pil_csv_field field = { names[0], PIL_TYPE_INT64, '|', ':' };
-    pil_dataset *dataset = pil_csv_dataset(
-        ((pil_words){ paths, 1 }), 7, .column_names = { columns, 2 }, .label_name = label, .fields = { &field, 1 }, .field_delim = ';',
-        .comment = '#', .num_epochs = 3, .shuffle = false, .shuffle_seed = 11, .skip = 5, .ignore_errors = true, .format = format,
-        .cache = true, .cache_bytes = 1000, .max_values_per_row = 50, .split = 0.25, .split_held_out = true, .split_by = by);
+    pil_dataset *dataset =
+        pil_csv_dataset(((pil_words){ paths, 1 }), 7, .column_names = { columns, 2 }, .label_name = label,
+                        .fields = { &field, 1 }, .field_delim = ';', .comment = '#', .num_epochs = 3, .shuffle = false,
+                        .shuffle_seed = 11, .skip = 5, .ignore_errors = true, .format = format, .cache = true,
+                        .cache_bytes = 1000, .max_values_per_row = 50, .split = 0.25, .split_held_out = true, .split_by = by);
     memset(names, '-', sizeof(names));
     memset(label, '-', sizeof(label) - 1);
     memset(path, '-', sizeof(path) - 1);
