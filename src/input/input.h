@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * input: from files, arrays and callbacks to raw fields, and the order in which rows are dealt. Input is a pure function: (seed, epoch, n) decides
- * which rows batch n holds; the shuffle deals in row numbers and draws from counter-based numbers only; a batch carries
- * the cursor of the batch after it. Reading ahead, shuffle buffers and caches hold no state worth saving.
+ * input: from files, arrays and callbacks to raw fields, and the order in which rows are dealt. Input is a pure function:
+ * (seed, epoch, n) decides which rows batch n holds; the shuffle deals in row numbers and draws from counter-based numbers only; a
+ * batch carries the cursor of the batch after it. Reading ahead, shuffle buffers and caches hold no state worth saving.
  *
  *   source   files, globs, gzip -> blocks of whole records (nothing is parsed but record ends)
  *   csv      one block -> fields (thread-safe: blocks are parsed in parallel)
