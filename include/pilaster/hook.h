@@ -6,7 +6,7 @@
  *     {
  *         size_t count;
  *         const float *norm = pil_run_value(run, "norm", &count);
- *         if (norm && norm[0] > 100)
+ *         if (count == 1 && norm[0] > 100)
  *             pil_run_request_stop(run);
  *         return true;
  *     }
@@ -34,11 +34,11 @@ PIL_API int64_t pil_run_step(const pil_run *run);
 PIL_API double pil_run_loss(const pil_run *run);
 /* Rows of the batches so far, in this run. */
 PIL_API int64_t pil_run_examples(const pil_run *run);
-/* In after_run and end: the values of a tensor of the hook's own fetches after the step taken last, row after row, as floats;
- * *count of them. They stay until the next step. NULL with *count 0: the hook fetches nothing of that name, or no step was taken.
- */
+/* In after_run: the values of a tensor of the hook's own fetches in the step just taken, row after row, as floats; *count of
+ * them. They stay until the hook asks for that name after a later step, so that `end` finds what was asked for last. NULL with
+ * *count 0: the hook fetches nothing of that name, or never asked before the end. */
 PIL_API const float *pil_run_value(pil_run *run, const char *name, size_t *count);
-/* The run ends in order behind this step: the last checkpoint is saved. */
+/* The run ends in order behind this step, or before the first: the last checkpoint is saved. */
 PIL_API void pil_run_request_stop(pil_run *run);
 
 /* Called by the run; false with *status filled ends it with that error. */
@@ -53,8 +53,8 @@ typedef enum pil_hook_kind {
 } pil_hook_kind;
 /* What the ready-made ones are told: their functions below explain. */
 typedef struct pil_hook_settings {
-    int64_t steps;     /* how many, or every how many; 0: not by steps */
-    double seconds;    /* every how many; 0: not by seconds */
+    int64_t steps;  /* how many, or every how many; 0: not by steps */
+    double seconds; /* every how many; 0: not by seconds */
     int64_t last_step;
     bool fail, at_end;
     const char *output_dir;
@@ -66,11 +66,24 @@ typedef struct pil_hook {
     pil_hook_function after_run;  /* after it; the step is counted */
     pil_hook_function end;        /* after the last, also of a run that was stopped, not after an error */
     void *context;
-    pil_dict fetches;             /* tensors whose values after_run wants; of the graph that runs */
+    pil_dict fetches; /* tensors whose values after_run wants; of the graph that runs */
     pil_hook_settings settings;
 } pil_hook;
 
 enum { PIL_MAX_HOOKS = 16 };
+
+/* When something is due that happens every so many seconds or steps: at the first step always, then when either has passed; 0
+ * stands for never. Twice at one step never. Source: tf.estimator.SecondOrStepTimer. */
+typedef struct pil_second_or_step_timer {
+    double every_secs;
+    int64_t every_steps;
+    bool triggered; /* at least once: at that step, and then by a clock that only runs forward */
+    int64_t last_triggered_step;
+    double last_triggered_secs;
+} pil_second_or_step_timer;
+PIL_API bool pil_should_trigger_for_step(const pil_second_or_step_timer *timer, int64_t step);
+/* Notes that it was done; *seconds and *steps (NULL: not wanted) since the time before, below 0 at the first. */
+PIL_API void pil_update_last_triggered_step(pil_second_or_step_timer *timer, int64_t step, double *seconds, int64_t *steps);
 
 /* ---- ready-made ---------------------------------------------------------------------------------------------- */
 
@@ -87,9 +100,10 @@ PIL_API pil_hook pil_stop_at_step_hook_make(const pil_stop_at_step_options *opti
  * Found before the step changes a variable. The Estimator adds one to every training. Source: tf.estimator.NanTensorHook. */
 PIL_API pil_hook pil_nan_tensor_hook(bool fail_on_nan_loss);
 
-/* Logs tensors and the step: "loss = 0.25, step = 101 (0.312 sec)", at the first step and then every .every_n_iter steps or
- * .every_n_secs seconds, or .at_end; one of the first two, or .at_end alone. tensors: a PIL_DICT; an empty one, (pil_dict){ 0 },
- * stands for the loss. Source: tf.estimator.LoggingTensorHook. */
+/* Logs tensors: "loss = 0.25, step = 100 (0.312 sec)", the global step before the one that gave them, and the seconds since the
+ * line before. At the first step, then every .every_n_iter steps or .every_n_secs seconds: one of the two, or neither and
+ * .at_end, which may stand beside them. tensors: a PIL_DICT; an empty one, (pil_dict){ 0 }, stands for the loss. Of a tensor of
+ * many elements the first ten are shown. Source: tf.estimator.LoggingTensorHook. */
 typedef struct pil_logging_tensor_options {
     pil_dict tensors;
     int64_t every_n_iter;
@@ -102,8 +116,9 @@ typedef struct pil_logging_tensor_options {
 PIL_API pil_logging_tensor_options pil_logging_tensor_options_default(void);
 PIL_API pil_hook pil_logging_tensor_hook_make(const pil_logging_tensor_options *options);
 
-/* Writes "global_step/sec" to the run's events, or to event files of its own in .output_dir (copied by the run), and logs it,
- * every .every_n_steps steps (100) or, where those are 0, .every_n_secs seconds. Source: tf.estimator.StepCounterHook. */
+/* Writes "global_step/sec" to the run's events, or to an event file of its own in .output_dir (borrowed), and logs it, every
+ * every_n_steps steps after the first or, where that is 0, .every_n_secs seconds. Evaluations between steps do not count. Source:
+ * tf.estimator.StepCounterHook. */
 typedef struct pil_step_counter_options {
     int64_t every_n_steps;
     double every_n_secs;
@@ -115,9 +130,9 @@ typedef struct pil_step_counter_options {
 PIL_API pil_step_counter_options pil_step_counter_options_default(void);
 PIL_API pil_hook pil_step_counter_hook_make(const pil_step_counter_options *options);
 
-/* Writes scalars (tensors of one element, each under its name; an empty dict: the loss) to the run's events, or to event files
- * of its own in .output_dir, at the first step and then every .save_steps steps or .save_secs seconds: one of the two. Source:
- * tf.estimator.SummarySaverHook. */
+/* Writes scalars (tensors of one element, each under its name) to the run's events, or to an event file of its own in .output_dir
+ * (borrowed), at the first step and then every .save_steps steps or .save_secs seconds: one of the two. An empty dict stands for
+ * what the run has to say: the loss, and the summaries of its train op. Source: tf.estimator.SummarySaverHook. */
 typedef struct pil_summary_saver_options {
     pil_dict summaries;
     int64_t save_steps;

@@ -20,7 +20,7 @@ struct cycle {
     const struct batch *first;     /* read before anything was written */
     struct cursor pending, consumed; /* behind the batch that runs, behind the last one trained on */
     struct event_writer *events, *eval_events;
-    struct loop loop;
+    struct pil_run loop;
     int64_t start_step, saved_step, evaluated_step;
     double started, last_save, last_evaluation, last_count;
     int64_t last_count_step;
@@ -272,7 +272,7 @@ static bool save_and_evaluate(struct cycle *cycle, pil_status *status)
 
 /* ---- hooks ---- */
 
-static bool begin(void *context, struct loop *loop, pil_status *status)
+static bool begin(void *context, pil_run *loop, pil_status *status)
 {
     struct cycle *cycle = context;
     struct estimator *estimator = cycle->estimator;
@@ -308,7 +308,7 @@ static bool summarize(struct cycle *cycle, int64_t step, pil_status *status)
     return true;
 }
 
-static bool after_run(void *context, struct loop *loop, pil_status *status)
+static bool after_run(void *context, pil_run *loop, pil_status *status)
 {
     struct cycle *cycle = context;
     const struct run_options *run = &cycle->estimator->model->run;
@@ -325,7 +325,7 @@ static bool after_run(void *context, struct loop *loop, pil_status *status)
     return (loop->last_step && step >= loop->last_step) || save_and_evaluate(cycle, status); /* the last step saves at the end */
 }
 
-static bool end(void *context, struct loop *loop, pil_status *status)
+static bool end(void *context, pil_run *loop, pil_status *status)
 {
     struct cycle *cycle = context;
     const struct model *model = cycle->estimator->model;
@@ -378,8 +378,8 @@ static bool prepare(struct cycle *cycle, pil_status *status)
     cycle->loop.global_step = store_int64(estimator->store, "global_step");
     cycle->loop.loss_fetch = (size_t)estimator->runs[MODE_TRAIN].loss;
     cycle->loop.stop = estimator->options.stop;
-    struct hook hook = { .begin = begin, .after_run = after_run, .end = end, .context = cycle };
-    return cycle->loop.updater && hook_add(&cycle->loop, &hook, status);
+    const pil_hook check = pil_nan_tensor_hook(true), hook = { .begin = begin, .after_run = after_run, .end = end, .context = cycle };
+    return cycle->loop.updater && hook_add(&cycle->loop, &check, status) && hook_add(&cycle->loop, &hook, status);
 }
 
 static bool close_events(struct cycle *cycle, pil_status *status)
@@ -391,7 +391,7 @@ static bool close_events(struct cycle *cycle, pil_status *status)
 /* Ops by their time on all workers; then the steps' parts by the clock: what the next batch's jobs take is in "run". */
 static void print_profile(const struct cycle *cycle, struct text *out)
 {
-    const struct loop *loop = &cycle->loop;
+    const struct pil_run *loop = &cycle->loop;
     text_format(out, "ops, %d worker%s together\n", threads_count(cycle->estimator->threads),
                 threads_count(cycle->estimator->threads) == 1 ? "" : "s");
     double sum = session_profile_text(loop->session, out);
@@ -421,6 +421,8 @@ bool estimator_train_and_evaluate(struct estimator *estimator, pil_status *statu
         print_profile(&cycle, estimator->options.profile);
     pil_status closing = { 0 };
     if (!close_events(&cycle, ok ? status : &closing))
+        ok = false;
+    if (!run_free(&cycle.loop, ok ? status : &closing))
         ok = false;
     updater_free(cycle.loop.updater);
     if (ok)

@@ -53,6 +53,19 @@ double curve_sensitivity(const struct metric *metric); /* where the specificity 
 double curve_specificity(const struct metric *metric);
 void curve_reset(struct metric *metric);
 
+/* ---- hook_kind.c ---- */
+/* What a ready-made hook does at each moment; NULL: nothing. */
+struct hook_kind {
+    const char *name;
+    bool (*check)(const pil_hook *hook, const char **wrong); /* its settings; NULL: any will do */
+    bool (*at[RUN_MOMENTS])(struct run_hook *hook, struct pil_run *run, pil_status *status);
+};
+const struct hook_kind *hook_kind(pil_hook_kind kind); /* NULL: there is none, or the hook's own functions */
+double run_seconds(const struct pil_run *run); /* the clock, without what was paused */
+/* Of a moment that is told. */
+bool timer_due(const pil_second_or_step_timer *timer, int64_t step, double seconds);
+void timer_trigger(pil_second_or_step_timer *timer, int64_t step, double now, double *seconds, int64_t *steps);
+
 /* ---- schedule.c ---- */
 /* Nothing, or an unquoted null or ~. */
 bool is_null(const struct value *value);

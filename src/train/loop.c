@@ -3,7 +3,6 @@
  * The one training loop: next batch, run, update, count, hooks. The next batch is prepared by jobs behind the first phase of the
  * step before it, so that input and training share the workers.
  */
-#include <math.h>
 #include <time.h>
 
 #include "train/train.h"
@@ -11,10 +10,10 @@
 enum { MOST_JOBS = 4 };
 
 /* With a profile: adds the time since *last to *sum, and starts anew. */
-static void note_time(const struct loop *loop, double *sum, double *last)
+static void note_time(const struct pil_run *run, double *sum, double *last)
 {
     struct timespec time;
-    if (!loop->profile)
+    if (!run->profile)
         return;
     clock_gettime(CLOCK_MONOTONIC, &time);
     double now = (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
@@ -23,57 +22,51 @@ static void note_time(const struct loop *loop, double *sum, double *last)
     *last = now;
 }
 
-/* One step; *end when the input has no more. */
-static bool take_step(struct loop *loop, bool *end, pil_status *status)
+/* One step; *end when the input has no more. A step that a check refuses changes nothing and is not counted. */
+static bool take_step(struct pil_run *run, bool *end, pil_status *status)
 {
     int64_t rows = 0;
     double last = 0;
     struct job jobs[MOST_JOBS];
-    note_time(loop, NULL, &last);
-    if (!loop->feed.next(loop->feed.context, &rows, end, status) || *end)
+    note_time(run, NULL, &last);
+    if (!run->feed.next(run->feed.context, &rows, end, status) || *end)
         return status_ok(status);
-    size_t count = loop->feed.jobs ? loop->feed.jobs(loop->feed.context, jobs, MOST_JOBS) : 0;
-    note_time(loop, &loop->input_seconds, &last);
-    if (!session_run(loop->session, rows, *loop->global_step, jobs, count, status))
+    size_t count = run->feed.jobs ? run->feed.jobs(run->feed.context, jobs, MOST_JOBS) : 0;
+    note_time(run, &run->input_seconds, &last);
+    if (!session_run(run->session, rows, *run->global_step, jobs, count, status))
         return false;
-    note_time(loop, &loop->run_seconds, &last);
-    loop->loss = session_scalar(loop->session, loop->loss_fetch);
-    if (!isfinite(loop->loss)) {
-        status_fail(status, PIL_DIVERGED, "the loss of step %lld is %s", (long long)*loop->global_step + 1,
-                    isnan(loop->loss) ? "not a number" : "infinite");
-        /* Before anything was learned the numbers of the data are the likelier reason. */
-        status_hint(status, *loop->global_step == 0
-                                ? "the data may hold nan, or numbers beyond a float: pilaster columns MODEL.yaml shows what is read"
-                                : "a smaller learning rate, clipped gradients or scaled inputs may help; the last checkpoint is kept");
+    note_time(run, &run->run_seconds, &last);
+    run->loss = session_scalar(run->session, run->loss_fetch);
+    if (!run_hooks(run, RUN_CHECK, status) || run->rejected)
+        return status_ok(status);
+    if (run->updater && !updater_apply(run->updater, run->session, *run->global_step, status))
         return false;
-    }
-    if (loop->updater && !updater_apply(loop->updater, loop->session, *loop->global_step, status))
-        return false;
-    note_time(loop, &loop->update_seconds, &last);
-    ++*loop->global_step;
-    loop->steps++;
-    loop->examples += rows;
+    note_time(run, &run->update_seconds, &last);
+    ++*run->global_step;
+    run->steps++;
+    run->examples += rows;
     return true;
 }
 
-#define CALL_HOOKS(loop, member, status)                                                                                         \
-    do {                                                                                                                         \
-        for (int i = 0; i < (loop)->hook_count; i++)                                                                             \
-            if ((loop)->hooks[i].member && !(loop)->hooks[i].member((loop)->hooks[i].context, loop, status))                     \
-                return false;                                                                                                    \
-    } while (0)
-
-bool loop_run(struct loop *loop, pil_status *status)
+/* Norms are noted for the steps whose hooks ask for it. */
+static bool before_step(struct pil_run *run, pil_status *status)
 {
-    CALL_HOOKS(loop, begin, status);
-    while (!loop->stopping && !(loop->stop && *loop->stop) && !(loop->last_step && *loop->global_step >= loop->last_step)) {
-        CALL_HOOKS(loop, before_run, status);
-        if (!take_step(loop, &loop->input_ended, status))
+    if (run->updater)
+        updater_note(run->updater, false);
+    return run_hooks(run, RUN_BEFORE, status);
+}
+
+bool loop_run(struct pil_run *run, pil_status *status)
+{
+    if (!run_hooks(run, RUN_BEGIN, status))
+        return false;
+    while (!run->stopping && !(run->stop && *run->stop) && !(run->last_step && *run->global_step >= run->last_step)) {
+        if (!before_step(run, status) || !take_step(run, &run->input_ended, status))
             return false;
-        if (loop->input_ended)
+        if (run->input_ended || run->rejected)
             break;
-        CALL_HOOKS(loop, after_run, status);
+        if (!run_hooks(run, RUN_AFTER, status))
+            return false;
     }
-    CALL_HOOKS(loop, end, status);
-    return true;
+    return run_hooks(run, RUN_END, status);
 }

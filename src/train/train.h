@@ -6,7 +6,9 @@
 #ifndef PILASTER_TRAIN_H
 #define PILASTER_TRAIN_H
 
+#include "format/format.h"
 #include "graph/graph.h"
+#include "pilaster/hook.h"
 #include "pilaster/metric.h"
 #include "pilaster/train.h"
 #include "store/store.h"
@@ -179,16 +181,21 @@ bool train_op_bind(const struct pil_graph *graph, const struct store *store, str
 struct updater *train_op_updater(const struct pil_train_op *op, struct store *store, struct threads *threads,
                                  const struct kernels *kernels, pil_status *status);
 
-/* ---- hook.c, loop.c: the one training loop ---- */
-struct loop;
-/* Called in the order in which they were added; NULL members are skipped. A hook that returns false ends the loop with its
- * status; one that calls loop_stop ends it in order. */
-struct hook {
-    bool (*begin)(void *context, struct loop *loop, pil_status *status);
-    bool (*before_run)(void *context, struct loop *loop, pil_status *status);
-    bool (*after_run)(void *context, struct loop *loop, pil_status *status); /* the step is counted, the loss known */
-    bool (*end)(void *context, struct loop *loop, pil_status *status);       /* also after a stop, not after an error */
-    void *context;
+/* ---- hook.c, hook_kind.c: hooks around the steps of a run (pilaster/hook.h) ---- */
+/* When hooks are called. RUN_CHECK: values are there, nothing has changed yet; only ready-made ones are called then. */
+enum run_moment { RUN_BEGIN, RUN_BEFORE, RUN_CHECK, RUN_AFTER, RUN_END, RUN_MOMENTS };
+struct hook_kind;
+struct hook_value; /* of one of a hook's fetches */
+/* A hook in its place in a run. */
+struct run_hook {
+    pil_hook hook;
+    const struct hook_kind *kind; /* of a ready-made one, or NULL */
+    int number;
+    pil_second_or_step_timer timer;
+    int64_t last_step;            /* stop_at_step: which it is */
+    bool due;                     /* decided before the step */
+    struct event_writer *events;  /* of its own */
+    struct hook_value *values;    /* [hook.fetches.count] */
 };
 /* Where batches come from: binds the next one to the session. */
 struct loop_feed {
@@ -196,28 +203,43 @@ struct loop_feed {
     size_t (*jobs)(void *context, struct job *jobs, size_t limit); /* prepare the batch after; NULL: none */
     void *context;
 };
-enum { LOOP_MAX_HOOKS = 16 };
-struct loop {
+/* A run of steps. Its fields up to `stop` are set by who runs it; an evaluation or a prediction, which takes its steps itself,
+ * counts them here, leaves `updater` NULL, and calls run_hooks around them. */
+struct pil_run {
     struct session *session;
     struct updater *updater;
     struct loop_feed feed;
-    struct hook hooks[LOOP_MAX_HOOKS];
-    int hook_count;
-    int64_t *global_step;     /* the store's; counted up by the loop */
-    int64_t last_step;        /* stop there; 0: at the end of the input */
-    size_t loss_fetch;        /* which fetch of the plan is the loss */
+    int64_t *global_step; /* the store's; counted up by the loop */
+    int64_t last_step;    /* stop there; 0: at the end of the input */
+    size_t loss_fetch;    /* which fetch of the plan is the loss */
+    struct event_writer *events; /* where hooks write that have no file of their own; NULL: nowhere */
+    /* What a fetched tensor holds after a step, for the tensors that hooks name: whoever compiled the plan knows. */
+    const struct tensor *(*value)(void *context, const struct pil_tensor *tensor);
+    void *value_context;
+    double (*seconds)(void);  /* a clock that only runs forward; NULL: the system's */
     const volatile int *stop; /* a signal's flag, or NULL */
     /* of the run so far */
     double loss; /* of the step taken last */
     int64_t steps, examples;
+    double paused; /* seconds spent on something else between steps, which rates leave out */
     bool stopping, input_ended;
+    bool rejected; /* a check refused the step: it is not taken, and the run ends */
+    struct run_hook hooks[PIL_MAX_HOOKS];
+    int hook_count;
+    struct run_hook *calling;
+    enum run_moment moment;
+    pil_status trouble; /* met by a hook's question */
     bool profile;                /* note where the time goes, on the loop's own thread: */
     double input_seconds, run_seconds, update_seconds;
 };
-bool hook_add(struct loop *loop, const struct hook *hook, pil_status *status);
-void loop_stop(struct loop *loop);
-/* Steps until last_step, the end of the input, a stop or an error. A loss that is not a number is PIL_DIVERGED, found before the
- * step changes anything. */
-bool loop_run(struct loop *loop, pil_status *status);
+/* Errors: too many hooks, settings that make no sense. run_free gives back what hooks hold, after the run or instead. */
+bool hook_add(struct pil_run *run, const pil_hook *hook, pil_status *status);
+/* Calls the hooks in the order in which they were added; one that returns false ends it with its status. */
+bool run_hooks(struct pil_run *run, enum run_moment moment, pil_status *status);
+bool run_free(struct pil_run *run, pil_status *status); /* false: an event file could not be written to its end */
+
+/* ---- loop.c: the one training loop ---- */
+/* Steps until last_step, the end of the input, a stop or an error, with the hooks around them. */
+bool loop_run(struct pil_run *run, pil_status *status);
 
 #endif
