@@ -8,6 +8,7 @@
 #define PILASTER_TESTS_GRAPH_MODELS_H
 
 #include "harness.h"
+#include "pilaster/op.h"
 
 #include <stdlib.h>
 
@@ -70,12 +71,36 @@ static inline struct pil_tensor *model_norm(struct random_model *m, struct pil_t
 
 static inline struct pil_tensor *model_over_batch(struct random_model *m, struct pil_tensor *x)
 {
+    static const pil_softmax_options first = { .axis = 0 };
+    static const pil_reduce_options over_batch = { .axis = { 1, { 0 } } }, all = { .keepdims = true };
     struct pil_graph *g = m->graph;
-    if (model_pick(m, 2))
+    struct pil_tensor *sum;
+    switch (model_pick(m, 5)) {
+    case 0:
         return graph_op1(g, "transpose", NULL, graph_op1(g, "softmax", NULL, graph_op1(g, "transpose", NULL, x)));
-    struct pil_tensor *sum = graph_op1(g, "sum_all", NULL, graph_op1(g, "square", NULL, x));
+    case 1:
+        return graph_op1(g, "softmax", &first, x);
+    case 2:
+        return graph_op2(g, "sub", NULL, x, graph_op1(g, "reduce_max", &over_batch, x));
+    case 3:
+        sum = graph_op1(g, "reduce_mean", &all, graph_op1(g, "square", NULL, x));
+        break;
+    default:
+        sum = graph_op1(g, "sum_all", NULL, graph_op1(g, "square", NULL, x));
+        break;
+    }
     sum = graph_op1(g, "add_scalar", &(struct op_scalar_args){ 1 }, graph_op1(g, "cast", &(struct op_cast_args){ DTYPE_FLOAT32 }, sum));
     return graph_op2(g, "div", NULL, x, graph_op1(g, "sqrt", NULL, sum));
+}
+
+/* Reductions within a row, and a choice between two rows. */
+static inline struct pil_tensor *model_choice(struct random_model *m, struct pil_tensor *x)
+{
+    static const pil_reduce_options columns = { .axis = { 1, { -1 } }, .keepdims = true };
+    static const char *const ops[] = { "reduce_sum", "reduce_mean", "reduce_max" };
+    struct pil_graph *g = m->graph;
+    struct pil_tensor *one = graph_op1(g, ops[model_pick(m, COUNT_OF(ops))], &columns, x);
+    return graph_op3(g, "where", NULL, graph_op2(g, "greater", NULL, x, one), x, graph_op1(g, "neg", NULL, one));
 }
 
 static inline struct pil_tensor *model_lookup(struct random_model *m)
@@ -110,7 +135,9 @@ static inline struct pil_tensor *model_arithmetic(struct random_model *m, struct
     struct pil_graph *g = m->graph;
     const char *op = ops[model_pick(m, COUNT_OF(ops))];
     struct pil_tensor *other = model_any(m);
-    switch (model_pick(m, 5)) {
+    switch (model_pick(m, 6)) {
+    case 4:
+        return model_choice(m, x);
     case 0:
         return graph_op2(g, op, NULL, x, model_variable(m, SHAPE(model_width(x))));
     case 1:
