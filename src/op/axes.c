@@ -375,11 +375,12 @@ static void reduce_extreme_gradient_run(struct op_run *run)
             for (int64_t i = 0; i < inner.count; i++)
                 ties += from[r.gone.at[FULL] + i * inner.step[FULL]] == extreme;
         } while (walk_next(&r.gone));
-        float share = 1.0f / (float)ties * tensor_floats(d)[r.kept.at[LESS]];
+        /* Nothing equals a NaN: then nobody knows, and TensorFlow's 0 / 0 says so. */
+        float share = 1.0f / (float)ties * tensor_floats(d)[r.kept.at[LESS]], others = ties > 0 ? 0 : NAN;
         do {
             for (int64_t i = 0; i < inner.count; i++)
                 to[r.gone.at[FULL_OUT] + i * inner.step[FULL_OUT]] =
-                    from[r.gone.at[FULL] + i * inner.step[FULL]] == extreme ? share : 0;
+                    from[r.gone.at[FULL] + i * inner.step[FULL]] == extreme ? share : others;
         } while (walk_next(&r.gone));
     } while (walk_next(&r.kept));
 }

@@ -146,7 +146,7 @@ static void clip_gradient(struct op_gradient *g)
     g->input_gradients[0] = op_emit2(g, "clip_by_value_gradient", g->args, g->output_gradients[0], g->inputs[0]);
 }
 
-/* dy, x -> dy where x is neither below nor above (clip_ops.py: a limit itself, and NaN, let it through). */
+/* dy, x -> dy where x is within the limits or at one; NaN is not (so TensorFlow: two of its comparisons with NaN fail). */
 static void clip_gradient_run(struct op_run *run)
 {
     const pil_clip_options *args = run->args;
@@ -154,8 +154,8 @@ static void clip_gradient_run(struct op_run *run)
     for (int64_t r = 0; r < x->rows; r++)
         for (int64_t c = 0; c < x->cols; c++) {
             float value = tensor_floats(x)[r * x->ld + c];
-            bool cut = value < args->clip_value_min || value > args->clip_value_max;
-            tensor_floats(dx)[r * dx->ld + c] = cut ? 0 : tensor_floats(dy)[r * dy->ld + c];
+            bool inside = value >= args->clip_value_min && value <= args->clip_value_max;
+            tensor_floats(dx)[r * dx->ld + c] = inside ? tensor_floats(dy)[r * dy->ld + c] : 0;
         }
 }
 

@@ -277,6 +277,11 @@ static void nan_goes_through(void **state)
         run_alone(ops[k], &down, (struct op_value[]){ matrix(x, 3, 3) }, 1, vector(y, 3));
         assert_true(isnan(y[0]) && isnan(y[1]) && !isnan(y[2]));
     }
+    float d[] = { 1, 1, 1 }, dx[9];
+    run_alone("reduce_max", &down, (struct op_value[]){ matrix(x, 3, 3) }, 1, vector(y, 3));
+    run_alone("reduce_extreme_gradient", &down, (struct op_value[]){ vector(d, 3), matrix(x, 3, 3), vector(y, 3) }, 3,
+              matrix(dx, 3, 3));
+    assert_true(isnan(dx[0]) && isnan(dx[3]) && isnan(dx[6]) && dx[2] == 0 && dx[5] == 1 && dx[8] == 0); /* as TensorFlow's */
 }
 
 /* Of no values: the sum is 0, the largest is below everything, a mean is no number. */
