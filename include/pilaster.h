@@ -13,6 +13,7 @@
 #include "pilaster/graph.h"
 #include "pilaster/hook.h"
 #include "pilaster/input.h"
+#include "pilaster/layers.h"
 #include "pilaster/loss.h"
 #include "pilaster/metric.h"
 #include "pilaster/op.h"

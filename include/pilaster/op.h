@@ -205,6 +205,89 @@ static inline pil_tensor *pil_expand_dims(pil_graph *graph, pil_tensor *x, int a
 /* Zeros of x's shape and type; no gradient flows. Source: tf.zeros_like. */
 PIL_OP_1(zeros_like)
 
+/* ---- what whole numbers choose (op/gather.c, op/embed.c) --------------------------------------------------------------
+ *
+ * Indices are float32, int32 or int64 that hold whole numbers. One that is no whole number, or out of range where that is an error,
+ * ends the step: the error names the op, the row and the number. */
+
+typedef struct pil_gather_options {
+    pil_tensor *indices;
+    int axis;
+    int batch_dims; /* 1: row i of the indices chooses from row i of params, along `axis` of at least 1 */
+} pil_gather_options;
+#define PIL_GATHER_DEFAULTS .axis = 0, .batch_dims = 0
+static inline pil_gather_options pil_gather_options_default(void)
+{
+    pil_gather_options options = { NULL, 0, 0 };
+    return options;
+}
+/* Positions of an axis of params: params [n, d] by indices [?, k] give [?, k, d]; along axis 1 of params [?, n, d] by indices [k],
+ * [?, k, d]; with batch_dims = 1 by indices [?, k], [?, k, d] too. The gradient goes to params, added up where an index stands more
+ * than once. Errors: an index out of [0, n). Source: tf.gather. */
+#define pil_gather(graph, params, ...)                                                                                           \
+    pil_gather_make((graph), (params), &(pil_gather_options){ PIL_GATHER_DEFAULTS, .indices = __VA_ARGS__ })
+static inline pil_tensor *pil_gather_make(pil_graph *graph, pil_tensor *params, const pil_gather_options *options)
+{
+    pil_gather_options arguments = *options;
+    pil_tensor *inputs[2] = { params, options->indices };
+    arguments.indices = NULL;
+    return pil_op(graph, "gather", &arguments, sizeof arguments, inputs, 2, NULL);
+}
+
+typedef struct pil_one_hot_options {
+    int64_t depth;
+    float on_value, off_value;
+    int axis; /* the result's, of size `depth` */
+} pil_one_hot_options;
+#define PIL_ONE_HOT_DEFAULTS .on_value = 1.0f, .off_value = 0.0f, .axis = -1
+static inline pil_one_hot_options pil_one_hot_options_default(void)
+{
+    pil_one_hot_options options = { 0, 1.0f, 0.0f, -1 };
+    return options;
+}
+/* Indices [?, k] as vectors [?, k, depth] with on_value where the index says and off_value elsewhere, everywhere for an index out of
+ * [0, depth). No gradient flows. Source: tf.one_hot. */
+#define pil_one_hot(graph, indices, ...)                                                                                         \
+    pil_one_hot_make((graph), (indices), &(pil_one_hot_options){ PIL_ONE_HOT_DEFAULTS, .depth = __VA_ARGS__ })
+static inline pil_tensor *pil_one_hot_make(pil_graph *graph, pil_tensor *indices, const pil_one_hot_options *options)
+{
+    return pil_op(graph, "one_hot", options, sizeof *options, &indices, 1, NULL);
+}
+
+/* Rows of a table by id: ids [?] give [?, dim], ids [?, k] give [?, k, dim]. Of params that are a variable only the rows looked up
+ * get a gradient and are touched by an optimizer. Errors: params that are no matrix, sparse ids, an id out of range. Source:
+ * tf.nn.embedding_lookup. */
+PIL_API pil_tensor *pil_embedding_lookup(pil_graph *graph, pil_tensor *params, pil_tensor *ids);
+
+typedef struct pil_embedding_lookup_sparse_options {
+    pil_tensor *sp_ids;
+    const char *combiner; /* "mean", "sqrtn", "sum" */
+    float max_norm;       /* rows longer than it are scaled down before they are combined; 0: none */
+} pil_embedding_lookup_sparse_options;
+#define PIL_EMBEDDING_LOOKUP_SPARSE_DEFAULTS .combiner = "mean", .max_norm = 0.0f
+PIL_API pil_embedding_lookup_sparse_options pil_embedding_lookup_sparse_options_default(void);
+/* Rows of a table by the ids of a sparse tensor (a categorical column's), weighted where it has weights and combined row by row:
+ * [?, dim]. An id below 0 is none, a row without ids gives zeros. Only the rows looked up get a gradient. Errors: as
+ * pil_embedding_lookup's, dense ids, params that are no variable, an unknown combiner. Source: tf.nn.safe_embedding_lookup_sparse. */
+#define pil_embedding_lookup_sparse(graph, params, ...)                                                                          \
+    pil_embedding_lookup_sparse_make(                                                                                            \
+        (graph), (params), &(pil_embedding_lookup_sparse_options){ PIL_EMBEDDING_LOOKUP_SPARSE_DEFAULTS, .sp_ids = __VA_ARGS__ })
+PIL_API pil_tensor *pil_embedding_lookup_sparse_make(pil_graph *graph, pil_tensor *params, const pil_embedding_lookup_sparse_options *options);
+
+/* ---- products (op/matmul.c, op/product.c) ---------------------------------------------------------------------------- */
+
+typedef struct pil_matmul_options {
+    pil_tensor *b;
+    bool transpose_a, transpose_b; /* the last two axes are exchanged first */
+} pil_matmul_options;
+#define PIL_MATMUL_DEFAULTS .transpose_a = false, .transpose_b = false
+PIL_API pil_matmul_options pil_matmul_options_default(void);
+/* The product of the last two axes, [..., m, k] and [..., k, n], those in front broadcast: pil_matmul(g, a, b, .transpose_b = true).
+ * [?, k] times [k, n] is the fast case, with a vector [n] added even faster. Two matrices of rows are multiplied over the batch,
+ * transpose_a, and give [m, n]. Errors: inner sizes that differ, a factor with less than two axes. Source: tf.matmul. */
+#define pil_matmul(graph, a, ...) pil_matmul_make((graph), (a), &(pil_matmul_options){ PIL_MATMUL_DEFAULTS, .b = __VA_ARGS__ })
+PIL_API pil_tensor *pil_matmul_make(pil_graph *graph, pil_tensor *a, const pil_matmul_options *options);
+
 /* ---- arithmetic (op/math.c, op/compare.c) ------------------------------------------------------------------------
  *
  * Of two operands the result has the shape both broadcast to; a gradient is summed back to its operand's shape. */

@@ -68,3 +68,79 @@ pil_tensor *pil_op(pil_graph *graph, const char *op, const void *options, size_t
         outputs[i] = graph_error_tensor(graph);
     return graph_error_tensor(graph);
 }
+
+/* ---- functions that choose an op by what they are given ---- */
+
+pil_matmul_options pil_matmul_options_default(void)
+{
+    return (pil_matmul_options){ PIL_MATMUL_DEFAULTS };
+}
+
+static bool has_batch(const struct shape *shape)
+{
+    for (int i = 0; i < shape->rank; i++)
+        if (shape->dims[i] == BATCH_DIM)
+            return true;
+    return false;
+}
+
+/* One matrix without a batch on the right is what layers are made of; two transposed matrices of rows, a gradient's sum over the
+ * batch: both are matmul's. Everything else is many products. */
+pil_tensor *pil_matmul_make(pil_graph *graph, pil_tensor *a, const pil_matmul_options *options)
+{
+    pil_tensor *factors[2] = { a, options->b };
+    const struct op_row *row = op_find("matmul");
+    bool transpose_a = options->transpose_a, transpose_b = options->transpose_b;
+    if (!check_call(graph, row, "matmul", &(struct op_matmul_args){ 0 }, sizeof(struct op_matmul_args), factors, 2))
+        return graph_error_tensor(graph);
+    const struct op_type *left = &a->type, *right = &options->b->type;
+    bool one = right->shape.rank == 2 && !has_batch(&right->shape) && !transpose_a;
+    bool over_batch = left->shape.rank == 2 && right->shape.rank == 2 && OP_ROWS(*left) && OP_ROWS(*right) && transpose_a && !transpose_b;
+    if (!one && !over_batch)
+        return graph_op(graph, "batch_matmul", &(struct op_transposes_args){ transpose_a, transpose_b }, factors, 2, NULL);
+    if (one && transpose_b)
+        factors[1] = graph_op1(graph, "transpose", &(pil_axes){ 2, { 1, 0 } }, factors[1]);
+    return graph_op(graph, "matmul", &(struct op_matmul_args){ .transpose_a = transpose_a }, factors, 2, NULL);
+}
+
+pil_tensor *pil_embedding_lookup(pil_graph *graph, pil_tensor *params, pil_tensor *ids)
+{
+    pil_tensor *inputs[2] = { ids, params };
+    if (!check_call(graph, op_find("embedding_lookup"), "embedding_lookup", NULL, 0, inputs, 2))
+        return graph_error_tensor(graph);
+    if (ids->type.sparse) {
+        graph_fail(graph, "embedding_lookup: the ids %s are sparse", ids->node->name);
+        status_hint(&graph->status, "look them up with pil_embedding_lookup_sparse");
+        return graph_error_tensor(graph);
+    }
+    if (params->node->kind == NODE_OP && params->type.shape.rank == 2 && !OP_ROWS(params->type)) /* a record is a variable's */
+        return graph_op2(graph, "gather", &(pil_gather_options){ 0 }, params, ids);
+    return graph_op2(graph, "embedding_lookup", NULL, ids, params);
+}
+
+pil_embedding_lookup_sparse_options pil_embedding_lookup_sparse_options_default(void)
+{
+    return (pil_embedding_lookup_sparse_options){ PIL_EMBEDDING_LOOKUP_SPARSE_DEFAULTS };
+}
+
+pil_tensor *pil_embedding_lookup_sparse_make(pil_graph *graph, pil_tensor *params, const pil_embedding_lookup_sparse_options *options)
+{
+    static const char name[] = "embedding_lookup_sparse";
+    pil_tensor *inputs[2] = { options->sp_ids, params };
+    struct op_lookup_args args = { .max_norm = options->max_norm, .pairs = 1, .foreign = true };
+    const char *wanted = options->combiner ? options->combiner : "";
+    int combiner = 0;
+    if (!check_call(graph, op_find("lookup"), name, &args, sizeof args, inputs, 2))
+        return graph_error_tensor(graph);
+    while (op_combiner_words[combiner] && strcmp(op_combiner_words[combiner], wanted) != 0)
+        combiner++;
+    if (!op_combiner_words[combiner])
+        return graph_fail(graph, "%s: there is no combiner '%s': mean, sqrtn or sum", name, wanted);
+    if (!options->sp_ids->type.sparse) {
+        graph_fail(graph, "%s: the ids %s are dense", name, options->sp_ids->node->name);
+        status_hint(&graph->status, "look them up with pil_embedding_lookup");
+        return graph_error_tensor(graph);
+    }
+    args.combiner = (enum combiner)combiner;
+    return graph_op(graph, "lookup", &args, inputs, 2, NULL);
+}

@@ -176,6 +176,12 @@ struct worker {
     double *seconds;         /* by step, when profiled; else NULL */
 };
 double profile_now(void);    /* profile.c */
+/* What a record's dense ids became. */
+struct record_memory {
+    int32_t *ids;
+    float *gradient;
+    size_t id_capacity, gradient_capacity;
+};
 struct session {
     const struct plan *plan;
     struct threads *threads;
@@ -202,6 +208,7 @@ struct session {
     struct op_value *fetches;
     struct session_record *records;
     struct sparse *record_ids;
+    struct record_memory *record_memory;
     size_t record_count;
     bool settled;                  /* no buffer was moved since operands were settled */
     /* of the run in progress */
@@ -215,6 +222,11 @@ char *session_address(const struct session *session, const struct worker *worker
 int plan_root(const struct plan *plan, int t, int64_t *columns);
 /* What does not change from tile to tile: type, columns, distance of rows. */
 struct op_value session_template(const struct plan *plan, int t);
+
+/* A tensor of the whole batch, as a run has left it. run.c */
+struct op_value session_whole(const struct session *session, int t);
+bool record_collect(struct session *session, pil_status *status); /* record.c */
+void record_free(struct session *session);
 
 /* For tests: fills every buffer that is not a pad with NaN before each run, so that reading what was not written shows. */
 void session_poison(struct session *session);

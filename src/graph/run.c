@@ -61,8 +61,7 @@ static void point(const struct session *session, const struct worker *worker, in
         *view = tensor_view(view->data, view->dtype, shape_with_batch(tensor->tensor->type.shape, session->rows), false);
 }
 
-/* A tensor of the whole batch. */
-static struct op_value whole(const struct session *session, int t)
+struct op_value session_whole(const struct session *session, int t)
 {
     const struct plan_tensor *tensor = &session->plan->tensors[t];
     struct op_value value = session_template(session->plan, t);
@@ -351,7 +350,7 @@ static bool copy_gradients(struct session *session, pil_status *status)
         float *block = session->groups[where->group].partials[0] + where->block_offset;
         struct tensor to = tensor_view(block, DTYPE_FLOAT32, graph->variables[v]->variable.shape, false);
         for (int k = 0; k < gradient->dense_count; k++) {
-            struct op_value value = whole(session, plan_number(session->plan, gradient->dense[k]));
+            struct op_value value = session_whole(session, plan_number(session->plan, gradient->dense[k]));
             if (k == 0)
                 tensor_copy(&value.tensor, &to);
             else
@@ -367,32 +366,13 @@ static void move_averages(struct session *session)
     const struct pil_graph *graph = session->plan->graph;
     for (size_t m = 0; graph->has_gradients && m < graph->moving_count; m++) {
         const struct moving *moving = &graph->movings[m];
-        struct op_value value = whole(session, plan_number(session->plan, moving->value));
+        struct op_value value = session_whole(session, plan_number(session->plan, moving->value));
         const struct tensor *variable = &session->variables[((struct variable_entry *)moving->variable->node->variable)->number].value;
         for (int64_t r = 0; r < variable->rows; r++)
             for (int64_t c = 0; c < variable->cols; c++) {
                 float *old = tensor_floats(variable) + r * variable->ld + c;
                 *old -= (*old - tensor_floats(&value.tensor)[r * value.tensor.ld + c]) * (1.0f - moving->decay);
             }
-    }
-}
-
-static void collect(struct session *session)
-{
-    const struct plan *plan = session->plan;
-    for (size_t i = 0; i < plan->fetch_count; i++)
-        session->fetches[i] = whole(session, plan->fetches[i]);
-    session->record_count = 0;
-    for (int o = 0; o < plan->step_count; o++) {
-        const struct step *step = &plan->steps[plan->order[o]];
-        if (!(step->row->flags & OP_RECORD))
-            continue;
-        const struct op_lookup_args *args = step->args;
-        size_t n = session->record_count++;
-        session->record_ids[n] = session->inputs[plan->tensors[step->inputs[0]].input].sparse;
-        session->records[n] = (struct session_record){ .variable = graph_variable_at(plan->graph, (size_t)plan->tensors[step->inputs[2]].variable),
-                                                       .ids = &session->record_ids[n], .gradient = whole(session, step->inputs[1]).tensor,
-                                                       .combiner = args->combiner, .max_norm = args->max_norm };
     }
 }
 
@@ -427,6 +407,7 @@ bool session_run(struct session *session, int64_t rows, int64_t step, const stru
     if (!copy_gradients(session, status))
         return false;
     move_averages(session);
-    collect(session);
-    return true;
+    for (size_t i = 0; i < session->plan->fetch_count; i++)
+        session->fetches[i] = session_whole(session, session->plan->fetches[i]);
+    return record_collect(session, status);
 }

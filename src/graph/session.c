@@ -46,6 +46,7 @@ static bool allocate(struct session *session, pil_status *status)
     session->fetches = mem_array(plan->fetch_count + 1, sizeof *session->fetches, status);
     session->records = mem_array(steps, sizeof *session->records, status);
     session->record_ids = mem_array(steps, sizeof *session->record_ids, status);
+    session->record_memory = mem_array(steps, sizeof *session->record_memory, status);
     session->workers = mem_array((size_t)session->worker_count, sizeof *session->workers, status);
     session->memory = mem_block(plan->static_bytes + 64, status);
     for (int w = 0; w < session->worker_count && status_ok(status); w++)
@@ -163,6 +164,7 @@ void session_free(struct session *session)
         mem_free(session->workers[w].runs);
     }
     map_free(session->input_names);
+    record_free(session);
     void *const owned[] = { session->operands, session->moving.first, session->moving.numbers, session->sharded.first,
                             session->sharded.numbers, session->input_operands, session->variables, session->bound, session->inputs,
                             session->groups, session->buffers, session->partials, session->fetches, session->records,

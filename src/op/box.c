@@ -101,6 +101,11 @@ void op_copy_box(size_t element, int rank, const int64_t *size, const void *from
     walk(element, rank, size, from, from_strides, to, to_strides, copy_line);
 }
 
+void op_add_box(int rank, const int64_t *size, const float *from, const int64_t *from_strides, float *to, const int64_t *to_strides)
+{
+    walk(sizeof(float), rank, size, from, from_strides, to, to_strides, add_line);
+}
+
 void op_copy_part(const struct tensor *from, int64_t first, const struct tensor *to, int64_t at, int64_t count, int axis)
 {
     int64_t a[SHAPE_MAX_RANK], b[SHAPE_MAX_RANK];
@@ -339,7 +344,7 @@ static void tile_gradient_run(struct op_run *run)
     int rank = tile_axes(dy, dx, size, from, to);
     for (int64_t r = 0; r < dx->rows; r++)
         memset(tensor_floats(dx) + r * dx->ld, 0, (size_t)dx->cols * sizeof(float));
-    walk(sizeof(float), rank, size, dy->data, from, dx->data, to, add_line);
+    op_add_box(rank, size, tensor_floats(dy), from, tensor_floats(dx), to);
 }
 
 /* ---- broadcast_to: where the shape has the batch and x has not, every row is x ---- */

@@ -72,6 +72,8 @@ void op_strides(const struct tensor *tensor, int64_t *strides);
 /* Copies a box of `size` elements of `element` bytes along each axis, at most 2 SHAPE_MAX_RANK axes, between two sets of strides. */
 void op_copy_box(size_t element, int rank, const int64_t *size, const void *from, const int64_t *from_strides, void *to,
                  const int64_t *to_strides);
+/* Adds a box of floats: to += from. */
+void op_add_box(int rank, const int64_t *size, const float *from, const int64_t *from_strides, float *to, const int64_t *to_strides);
 /* Copies `count` positions of an axis from position `first` of one tensor to position `at` of another. */
 void op_copy_part(const struct tensor *from, int64_t first, const struct tensor *to, int64_t at, int64_t count, int axis);
 /* An axis that may count from the end, as one of 0 .. rank - 1. */
@@ -80,5 +82,11 @@ bool op_find_axis(struct op_infer *infer, int axis, int rank, int *out);
 void op_by_shape(struct op_infer *infer, bool row_by_row);
 /* Where within a row position `first` of an axis begins; -1 where a part of the axis is no run of columns. */
 int64_t op_part_column(const struct shape *shape, int axis, int64_t first);
+
+/* ---- gather.c: whole numbers that choose, in float32, int32 or int64 ---- */
+bool op_check_indices(struct op_infer *infer, int i);
+double op_index_at(const struct tensor *indices, int64_t at);
+/* Index number `number` of the indices, which stands `at` elements into them, within [0, limit); else -1 and an error. */
+int64_t op_index_in(struct op_run *run, const struct tensor *indices, int64_t at, int64_t number, int64_t limit, const char *what);
 
 #endif

@@ -116,7 +116,7 @@ static inline struct pil_tensor *op_emit3(struct op_gradient *g, const char *op,
 enum op_flag {
     OP_WRITES_STRIDED = 1, /* may write its output as columns of a wider buffer (a concat's): respects ld, touches no pads */
     OP_IN_PLACE = 4,       /* output 0 may take the memory of an input of its shape that nobody reads afterwards */
-    OP_RECORD = 8,         /* a sparse gradient: no run; the optimizer reads the node's inputs (a lookup's gradient) */
+    OP_RECORD = 8,         /* a sparse gradient: no run; the optimizer reads the node's inputs: ids, the gradient, the table */
     OP_TAKES_VIEWS = 16,   /* its dense inputs may be columns of a wider buffer: nothing behind `cols` is read */
     OP_READS_TABLES = 32   /* its variables are tables, of which it reads rows by id: an optimizer's slots may stand beside them */
 };
@@ -167,10 +167,18 @@ struct op_matmul_args { /* y = act(x W + b); inputs x, W [, b] [, gate] */
     bool bias;
     enum activation activation;
 };
+struct op_transposes_args { /* batch_matmul */
+    bool transpose_a, transpose_b;
+};
+struct op_gather_back_args { /* gather_gradient: params' shape, and gather's arguments */
+    struct shape shape;
+    int axis, batch_dims;
+};
 struct op_lookup_args { /* pairs (ids, table): combine each, then add the pairs: a linear model's sum; one pair: an embedding */
     enum combiner combiner;
     float max_norm;
     int pairs;
+    bool foreign; /* nobody knows that the ids are below the tables' rows: they are checked */
 };
 struct op_indicator_args {
     int64_t depth;
@@ -199,6 +207,10 @@ struct op_activation_args {
 struct op_norm_args {
     float epsilon;
     bool training; /* mean and variance are the batch's own */
+};
+struct op_layer_norm_args {
+    int axis; /* the first of those that are normalized together; from the end where below 0 */
+    float epsilon;
 };
 struct op_count_args {
     int64_t factor; /* divide_by_rows: by rows * factor; moments_mean: positions of a channel in a row; 0: 1 */

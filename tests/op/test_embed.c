@@ -6,6 +6,7 @@
 #include "op/refusals.h"
 
 #include "kernel/golden.h"
+#include "pilaster/op.h"
 
 enum { MOST_ENTRIES = 4096, MOST_TABLES = 3 };
 
@@ -288,6 +289,150 @@ static void every_form(void **state)
                         try_form(kernel_level(level_names[l]), (struct op_lookup_args){ (enum combiner)combiner, 0, pairs }, dims[d], form, pairs == 2);
 }
 
+/* ---- dense ids ---- */
+
+struct dense_case {
+    struct shape ids; /* rows, or fixed */
+    int64_t dim;
+    enum dtype dtype;
+};
+
+/* Rows of a table by dense ids through a record: values, and the gradient put together from it, against plain loops. */
+static void try_dense(const struct dense_case *c, const struct kernels *kernels, int64_t rows, int threads)
+{
+    enum { TABLE_ROWS = 13 };
+    bool by_rows = has_rows(c->ids);
+    int64_t count = elements(c->ids, rows), dim = c->dim;
+    struct shape out = c->ids;
+    out.dims[out.rank++] = dim;
+    float *list = calloc((size_t)count + 1, sizeof *list);
+    double *want = doubles(TABLE_ROWS * dim);
+    struct lookups l = { .kernels = kernels };
+    struct pil_graph *g = l.graph = graph_new(&l.status);
+    assert_non_null(list);
+    for (int64_t n = 0; n < count; n++)
+        list[n] = (float)floor(uniform(0, TABLE_ROWS));
+    struct pil_tensor *ids = by_rows ? graph_input(g, "ids", DTYPE_FLOAT32, c->ids, false) : graph_constant(g, c->ids, list);
+    if (c->dtype != DTYPE_FLOAT32)
+        ids = graph_op1(g, "cast", &(struct op_cast_args){ c->dtype }, ids);
+    struct pil_tensor *table = graph_variable(g, "table0", SHAPE(TABLE_ROWS, dim), (pil_initializer){ 0 }, true);
+    struct pil_tensor *y = pil_embedding_lookup(g, table, ids), *squares = graph_op1(g, "sum_all", NULL, graph_op1(g, "square", NULL, y));
+    assert_true(shape_equal(y->type.shape, out) && strcmp(y->node->row->name, "embedding_lookup") == 0);
+    graph_gradients(g, graph_op1(g, "cast", &(struct op_cast_args){ DTYPE_FLOAT32 }, squares));
+    l.plan = plan_compile(g, &y, 1, &l.status);
+    l.threads = threads_new(threads, &l.status);
+    l.session = session_new(l.plan, l.threads, kernels, 1, &l.status);
+    assert_ok(l.status);
+    int64_t stride = 2 * ((dim + 3) / 4 * 4); /* as if a slot stood beside the weights */
+    l.tables[0] = (struct tensor){ calloc((size_t)(TABLE_ROWS * stride), sizeof(float)), DTYPE_FLOAT32, SHAPE(TABLE_ROWS, dim), TABLE_ROWS, dim, stride };
+    for (int64_t n = 0; n < TABLE_ROWS * stride; n++)
+        tensor_floats(&l.tables[0])[n] = (float)uniform(-1, 1);
+    assert_true(graph_variable_at(g, 0)->lookup_only);
+    assert_true(session_bind(l.session, graph_variable_at(g, 0), &(struct session_variable){ l.tables[0], -1, 0 }, &l.status));
+    if (by_rows) {
+        assert_true(tensor_new(&l.factors, DTYPE_FLOAT32, shape_with_batch(c->ids, rows), true, &l.status));
+        tensor_unpack(list, &l.factors);
+        session_input(l.session, "ids", &(struct op_value){ .tensor = l.factors });
+    }
+    for (int pass = 0; pass < 2; pass++) {
+        size_t before = mem_allocations();
+        session_run(l.session, rows, 1, NULL, 0, &l.status);
+        assert_ok(l.status);
+        assert_true(pass == 0 || mem_allocations() == before);
+    }
+    const struct session_record *records;
+    assert_int_equal(session_records(l.session, &records), 1);
+    assert_true(records[0].ids->rows == count && records[0].ids->entries == count && !records[0].ids->offsets);
+    for (int64_t n = 0; n < count * dim; n++) {
+        double value = (double)tensor_floats(&l.tables[0])[(int64_t)list[n / dim] * stride + n % dim];
+        assert_true(result_at(&session_fetch(l.session, 0)->tensor, n) == value);
+        want[(int64_t)list[n / dim] * dim + n % dim] += 2 * value;
+    }
+    float *sums = calloc((size_t)(TABLE_ROWS * dim), sizeof *sums);
+    assert_non_null(sums);
+    table_gradient(&l, &records[0], &l.tables[0], sums);
+    for (int64_t n = 0; n < TABLE_ROWS * dim; n++)
+        assert_true(fabs((double)sums[n] - want[n]) < 2e-5 * (1 + fabs(want[n])));
+    free(sums);
+    free(want);
+    free(list);
+    stop(&l);
+}
+
+static void dense_ids(void **state)
+{
+    (void)state;
+    static const struct dense_case list[] = {
+        { { 1, { BATCH_DIM } }, 4, DTYPE_FLOAT32 },       { { 1, { BATCH_DIM } }, 1, DTYPE_INT32 },         { { 2, { BATCH_DIM, 1 } }, 5, DTYPE_FLOAT32 },
+        { { 2, { BATCH_DIM, 3 } }, 4, DTYPE_INT64 },      { { 2, { BATCH_DIM, 3 } }, 16, DTYPE_FLOAT32 },   { { 2, { BATCH_DIM, 3 } }, 1, DTYPE_FLOAT32 },
+        { { 3, { BATCH_DIM, 2, 2 } }, 10, DTYPE_FLOAT32 }, { { 2, { BATCH_DIM, 20 } }, 3, DTYPE_INT32 },    { { 1, { 5 } }, 4, DTYPE_FLOAT32 },
+        { { 2, { 2, 3 } }, 4, DTYPE_INT64 },              { { 0, { 0 } }, 4, DTYPE_FLOAT32 },
+    };
+    static const int64_t sizes[] = { 1, 3, 65, MOST_ROWS };
+    for (size_t i = 0; i < COUNT_OF(list); i++)
+        for (size_t k = 0; k < COUNT_OF(level_names); k++)
+            for (size_t s = 0; kernel_level(level_names[k]) && s < COUNT_OF(sizes); s++)
+                try_dense(&list[i], kernel_level(level_names[k]), sizes[s], 1 + (int)(s % 2) * 2);
+}
+
+/* What the public functions make of tables and ids, and what they refuse. */
+static void public_lookups(void **state)
+{
+    (void)state;
+    pil_status status = { 0 };
+    for (int k = 0; k < 6; k++) {
+        struct pil_graph *g = graph_new(&status);
+        struct pil_tensor *sparse = graph_input(g, "sparse", DTYPE_INT32, SHAPE(BATCH_DIM), true);
+        struct pil_tensor *dense = graph_input(g, "dense", DTYPE_FLOAT32, SHAPE(BATCH_DIM, 2), false);
+        struct pil_tensor *table = graph_variable(g, "table", SHAPE(5, 3), (pil_initializer){ 0 }, true), *computed = graph_op1(g, "square", NULL, table);
+        static const char *const says[] = { "the ids sparse are sparse", "the ids dense are dense", "there is no combiner 'max'", "input 1 is NULL" };
+        if (k == 0) {
+            struct pil_tensor *y = pil_embedding_lookup_sparse(g, table, sparse, .max_norm = 2.0f);
+            const struct op_lookup_args *args = y->node->args;
+            assert_true(args->combiner == COMBINER_MEAN && args->max_norm == 2.0f && args->pairs == 1 && args->foreign);
+            args = pil_embedding_lookup_sparse(g, table, sparse, .combiner = "sqrtn")->node->args;
+            assert_int_equal(args->combiner, COMBINER_SQRTN);
+            assert_string_equal(pil_embedding_lookup(g, computed, dense)->node->row->name, "gather");
+        }
+        struct pil_tensor *error = k == 2   ? pil_embedding_lookup(g, table, sparse)
+                                   : k == 3 ? pil_embedding_lookup_sparse(g, table, dense)
+                                   : k == 4 ? pil_embedding_lookup_sparse(g, table, sparse, .combiner = "max")
+                                   : k == 5 ? pil_embedding_lookup(g, table, NULL)
+                                            : graph_error_tensor(g);
+        assert_ptr_equal(error, graph_error_tensor(g));
+        if (k >= 2 && !strstr(graph_status(g)->message, says[k - 2]))
+            fail_msg("%s", graph_status(g)->message);
+        assert_true(k >= 2 || status_ok(graph_status(g)));
+        graph_free(g);
+    }
+}
+
+/* An id beyond the table, of a sparse tensor that was not made for it. */
+static void a_foreign_id(void **state)
+{
+    (void)state;
+    static struct ids ids;
+    static const char want[] = "lookup: id 9 of row 200 of the batch is not below the table's 9 rows";
+    for (int ragged = 0; ragged < 2; ragged++) {
+        struct op_lookup_args args = { .pairs = 1, .foreign = true };
+        struct lookups l = start(kernel_get(), args, 9, 4, 2, false);
+        assert_true(tensor_new(&l.factors, DTYPE_FLOAT32, SHAPE(MOST_ROWS, 4), true, &l.status));
+        draw_ids(&ids, MOST_ROWS, 9, false, false);
+        for (int64_t r = 0; r < MOST_ROWS; r++)
+            ids.offsets[r + 1] = r + 1;
+        ids.sparse.offsets = ragged ? ids.offsets : NULL;
+        bind(&l, 0, &ids.sparse);
+        run(&l, MOST_ROWS);
+        ids.ids[200] = 9;
+        assert_false(session_run(l.session, MOST_ROWS, 1, NULL, 0, &l.status));
+        assert_int_equal(l.status.code, PIL_BAD_DATA);
+        if (strcmp(l.status.message, want) != 0)
+            fail_msg("%s", l.status.message);
+        status_clear(&l.status);
+        stop(&l);
+    }
+}
+
 /* ---- indicator ---- */
 
 static void indicator(void **state)
@@ -359,6 +504,6 @@ static void refusals(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(golden), cmocka_unit_test(every_form), cmocka_unit_test(indicator), cmocka_unit_test(refusals) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(golden), cmocka_unit_test(every_form), cmocka_unit_test(dense_ids), cmocka_unit_test(public_lookups), cmocka_unit_test(a_foreign_id), cmocka_unit_test(indicator), cmocka_unit_test(refusals) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
