@@ -335,6 +335,12 @@ static bool back_infer(struct op_infer *infer)
     return true;
 }
 
+static void fill(float *to, int64_t count, float value)
+{
+    for (int64_t i = 0; i < count; i++)
+        to[i] = value;
+}
+
 static void reduce_sum_gradient_run(struct op_run *run)
 {
     const pil_reduce_options *args = run->args;
@@ -349,8 +355,11 @@ static void reduce_sum_gradient_run(struct op_run *run)
         float value = tensor_floats(d)[r.kept.at[LESS]];
         do {
             float *to = tensor_floats(dx) + r.kept.at[FULL] + r.gone.at[FULL];
-            for (int64_t i = 0; i < inner.count; i++)
-                to[i * inner.step[FULL]] = value;
+            if (inner.step[FULL] == 1)
+                fill(to, inner.count, value);
+            else
+                for (int64_t i = 0; i < inner.count; i++)
+                    to[i * inner.step[FULL]] = value;
         } while (walk_next(&r.gone));
     } while (walk_next(&r.kept));
 }
