@@ -110,8 +110,7 @@ static pil_tensor *variable(pil_graph *g, const char *name, struct shape shape)
 
 static pil_tensor *product(pil_graph *g, pil_tensor *x, const char *name, int64_t units)
 {
-    return graph_op2(g, "matmul", &(struct op_matmul_args){ 0 }, x,
-                     variable(g, name, SHAPE(x->type.shape.dims[x->type.shape.rank - 1], units)));
+    return pil_matmul(g, x, variable(g, name, SHAPE(x->type.shape.dims[x->type.shape.rank - 1], units)));
 }
 
 /* What a plan does, in order, without names. */
