@@ -4,6 +4,9 @@
 #include "failing.h"
 #include "exports.h"
 
+#include "pilaster/op.h"
+#include "pilaster/rnn.h"
+
 #include <pthread.h>
 
 /* ---- the session's bits -------------------------------------------------------------------------------------- */
@@ -122,6 +125,41 @@ static void test_same_bits(void **state)
     }
     pil_predictor_close(predictor);
     free(rows);
+    hand_free(&hand);
+}
+
+/* The course's model function: steps cut from a window, an LSTM over them, its last output to one number. */
+static void test_recurrent(void **state)
+{
+    enum { STEPS = 9, ROWS = 70 };
+    static float series[STEPS * ROWS];
+    struct hand hand = hand_new();
+    struct pil_graph *g = hand.graph;
+    struct pil_tensor *steps[STEPS], *outputs[STEPS];
+    pil_status status;
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(series); i++)
+        series[i] = (float)(i % 23) / 11 - 1;
+    hand_state_field(&hand, "rawdata", FIELD_FLOAT, '|');
+    pil_split(g, column_dense(&(struct column_inputs){ hand.program, g }, "rawdata", STEPS, &hand.status), STEPS, 1, steps);
+    pil_static_rnn(g, pil_basic_lstm_cell(g, 3), steps, STEPS, outputs);
+    struct pil_tensor *y = pil_add(g, graph_op2(g, "matmul", &(struct op_matmul_args){ 0 }, outputs[STEPS - 1],
+                                                pil_variable(g, "weight", pil_random_normal(g, PIL_SHAPE(3, 1)))),
+                                   pil_variable(g, "bias", pil_random_normal(g, PIL_SHAPE(1))));
+    pil_receive(hand.receivers, "rawdata", PIL_RECEIVE_FLOATS, STEPS);
+    hand_finish(&hand, PIL_DICT(g, { "predicted", y }), PIL_EXPORTS(g, { "regression_export_outputs", pil_regression_output(y) }));
+    pil_predictor *predictor = pil_predictor_open(hand_export(&hand, "recurrent"), &status);
+    assert_ok(status);
+    pil_prediction result = { 0 };
+    pil_request request = { PIL_INPUTS({ "rawdata", .floats = series }), .rows = ROWS };
+    struct reference reference = reference_run(&hand, &request, &y, 1, 2);
+    assert_true(pil_predictor_run(predictor, &request, &result, &status));
+    same_floats(pil_predictor_outputs(&result, "outputs", NULL), &session_fetch(reference.session, 0)->tensor);
+    request.signature = "predict";
+    assert_true(pil_predictor_run(predictor, &request, &result, &status));
+    same_floats(pil_predictor_outputs(&result, "predicted", NULL), &session_fetch(reference.session, 0)->tensor);
+    reference_free(&reference);
+    pil_predictor_close(predictor);
     hand_free(&hand);
 }
 
@@ -413,6 +451,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_recurrent),
         cmocka_unit_test(test_signatures),
         cmocka_unit_test(test_wrong_requests),
         cmocka_unit_test(test_rows_of_every_number),
