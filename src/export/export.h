@@ -9,6 +9,7 @@
  *   folder      versions below a base, the manifest, garbage
  *   read        a folder -> graph, program, variables, signatures
  *   predictor   requests and batches -> outputs, by many threads
+ *   rows        a file's rows -> outputs
  *   output      a batch's values under their names, as floats, integers and words, of an export and of a trained model alike
  *
  *     <base>/1764000000/variables/variables.{index,data-00000-of-00001}   a TensorFlow bundle: the only copy of the weights
@@ -61,9 +62,23 @@ char *export_find(const char *path, struct arena *arena, pil_status *status);
 const struct program *predictor_program(const pil_predictor *predictor);
 /* Gives a pil_prediction that is still zero a place that runs on the caller's threads, which must outlive it. */
 bool predictor_place(pil_predictor *predictor, struct threads *threads, pil_prediction *result, pil_status *status);
+void predictor_leave(pil_predictor *predictor, pil_prediction *result); /* gives the place back; nobody else may run meanwhile */
 /* Runs the signature (NULL: "predict", or the default) over a batch of the predictor's program. */
 bool predictor_run_batch(pil_predictor *predictor, const char *signature, const struct batch *batch, pil_prediction *result,
                          pil_status *status);
+
+/* ---- rows.c ---- */
+struct predict_rows {
+    const char *signature;         /* NULL: "predict", or the default */
+    const char *data;              /* CSV with a header or JSON lines; "-": standard input */
+    int threads;                   /* 0: one a processor */
+    const struct field_spec *keep; /* fields to read besides, for raw->fields */
+    size_t keep_count;
+    bool (*batch)(void *context, const pil_output *outputs, size_t count, const struct batch *raw, pil_status *status);
+    void *context;
+};
+/* Predictions for the rows of a file, in their order, batch by batch. */
+bool predictor_predict(pil_predictor *predictor, const struct predict_rows *rows, pil_status *status);
 
 /* ---- output.c ---- */
 /* Named values of a batch (pilaster/export.h, pil_output): copies without gaps that stay until the next set. */

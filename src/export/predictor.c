@@ -202,6 +202,18 @@ bool predictor_place(pil_predictor *predictor, struct threads *threads, pil_pred
     return true;
 }
 
+void predictor_leave(pil_predictor *predictor, pil_prediction *result)
+{
+    struct pil_workspace *left = result->workspace, *first = atomic_load(&predictor->workspaces), **at = &first;
+    while (*at && *at != left)
+        at = &(*at)->next;
+    if (*at)
+        *at = left->next;
+    atomic_store(&predictor->workspaces, first);
+    workspace_free(left);
+    result->workspace = NULL;
+}
+
 void pil_predictor_close(pil_predictor *predictor)
 {
     if (!predictor)
