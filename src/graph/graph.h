@@ -159,6 +159,7 @@ struct session_record {
     struct tensor gradient;    /* [rows, dim], strided */
     enum combiner combiner;
     float max_norm;
+    bool by_entry; /* of dense ids: TensorFlow's IndexedSlices has a value an entry, not a sum an id (clipping sees it) */
 };
 size_t session_records(const struct session *session, const struct session_record **records);
 /* From now on notes how long each op takes; the text has a line an op, longest first, and returns their sum in seconds. */

@@ -58,7 +58,7 @@ bool record_collect(struct session *session, pil_status *status)
         const struct plan_tensor *ids = &plan->tensors[step->inputs[0]];
         const struct graph_variable *variable = graph_variable_at(plan->graph, (size_t)plan->tensors[step->inputs[2]].variable);
         struct tensor dy = session_whole(session, step->inputs[1]).tensor;
-        *record = (struct session_record){ .variable = variable, .ids = &session->record_ids[n], .gradient = dy, .combiner = COMBINER_SUM };
+        *record = (struct session_record){ .variable = variable, .ids = &session->record_ids[n], .gradient = dy, .combiner = COMBINER_SUM, .by_entry = !ids->tensor->type.sparse };
         if (ids->tensor->type.sparse) {
             const struct op_lookup_args *args = step->args;
             session->record_ids[n] = session->inputs[ids->input].sparse;

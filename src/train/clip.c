@@ -7,9 +7,9 @@
  *      task multiplies and clips its piece, and adds up its squares
  *   2  where a norm is above its limit, everything that it is of is scaled
  *
- * TensorFlow clips an IndexedSlices by its values as they are (clip_ops.py): a lookup makes one value for each distinct id of
- * its own, and of several lookups in one table the values stand side by side. So that is what a limit sees, not the sum that
- * the row gets in the end.
+ * TensorFlow clips an IndexedSlices by its values as they are (clip_ops.py): a lookup of sparse ids makes one value for each
+ * distinct id of its own, a lookup of dense ids one for each id, and of several lookups in one table the values stand side by
+ * side. So that is what a limit sees, not the sum that the row gets in the end.
  *
  * Tasks are listed in one order and their sums added in it, so the bits do not depend on the number of workers. After a pass over
  * norms alone the readings are left as they came.
@@ -34,7 +34,7 @@ struct unit {
 };
 struct task {
     size_t unit;
-    int64_t first, count; /* floats; of a reading: groups */
+    int64_t first, count; /* floats; of a reading: values */
     double squares;
 };
 struct clipper {
@@ -148,7 +148,7 @@ bool clipper_begin(struct clipper *clipper, const struct session_partials *parti
 
 bool clipper_add(struct clipper *clipper, const struct variable *variable, struct reading *reading, pil_status *status)
 {
-    int64_t dim = variable->value.cols, count = reading->groups.count;
+    int64_t dim = variable->value.cols, count = reading->by_entry ? reading->ids.rows : reading->groups.count;
     struct unit *unit = add_unit(clipper, variable, status);
     if (!unit || !mem_grow_block(&reading->sums, &reading->sums_capacity, (size_t)MAX(count * dim, 1), sizeof(float), status) ||
         !mem_grow(&clipper->numbers, &clipper->number_capacity, (size_t)count + 1, sizeof *clipper->numbers, status))
@@ -174,6 +174,14 @@ void partials_add(const struct session_partials *partials, int64_t first, int64_
     for (int64_t step = 1; step < partials->count; step *= 2)
         for (int64_t i = 0; i + step < partials->count; i += 2 * step)
             add_floats(partials->partials[i] + first, partials->partials[i + step] + first, n);
+}
+
+/* A row of the gradient an entry. */
+static void copy_reading(const struct unit *unit, const struct task *task)
+{
+    int64_t dim = unit->variable->value.cols;
+    for (int64_t row = task->first; row < task->first + task->count; row++)
+        memcpy(unit->values + row * dim, unit->reading->gradient + row * unit->reading->gradient_ld, (size_t)dim * sizeof(float));
 }
 
 /* Each group's sum, as the update would make it. */
@@ -220,7 +228,9 @@ static void first_pass(void *context, int64_t index, int worker)
     int64_t width = unit->reading ? unit->variable->value.cols : 1, n = task->count * width;
     float *values = unit->values + task->first * width;
     (void)worker;
-    if (unit->reading)
+    if (unit->reading && unit->reading->by_entry)
+        copy_reading(unit, task);
+    else if (unit->reading)
         sum_reading(clipper, unit, task);
     else
         partials_add(&clipper->partials, unit->variable->block_offset + task->first, n);
@@ -312,13 +322,16 @@ static bool any_scale(const struct clipper *clipper)
     return false;
 }
 
-/* The reading is its list of ids and sums from now on: an entry an id, each in a row of its own. */
+/* The reading is its list of ids and sums from now on: an entry an id, each in a row of its own. One by entries keeps its groups.
+ */
 static void replace_reading(const struct clipper *clipper, const struct unit *unit)
 {
     struct reading *reading = unit->reading;
-    reading->groups.starts = reading->groups.entries = reading->groups.rows = clipper->numbers;
     reading->gradient = unit->values;
     reading->gradient_ld = unit->variable->value.cols;
+    if (reading->by_entry)
+        return;
+    reading->groups.starts = reading->groups.entries = reading->groups.rows = clipper->numbers;
     reading->coefficient = NULL;
     reading->max_norm = 0; /* the sums went through it */
 }

@@ -134,6 +134,7 @@ struct reading {
     int64_t gradient_ld;
     const float *coefficient; /* [entries] or NULL: all 1 */
     float max_norm;
+    bool by_entry; /* the record's */
     /* to be made before the tables are updated, and the memory for it, which stays */
     bool wants_coefficients, wants_groups, drops;
     float *coefficients;

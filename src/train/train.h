@@ -138,6 +138,7 @@ struct updater_part {
     const char *name;             /* of its summaries' tags, copied; NULL: it has none */
     unsigned summaries;           /* PIL_SUMMARIZE_... */
 };
+enum { TRAIN_MOST_PARTS = 32 };
 struct updater;
 struct updater *updater_new(struct store *store, const struct updater_part *parts, int part_count, struct threads *threads,
                             const struct kernels *kernels, pil_status *status);

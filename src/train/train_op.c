@@ -387,6 +387,11 @@ static struct pil_train_op *group(struct pil_graph *graph, const struct pil_trai
                     graph_tensor_name(b->loss));
         return NULL;
     }
+    if (a->part_count + b->part_count > TRAIN_MOST_PARTS) {
+        status_fail(status, PIL_UNSUPPORTED, "%d optimizers are too many, %d may be grouped", a->part_count + b->part_count,
+                    (int)TRAIN_MOST_PARTS);
+        return NULL;
+    }
     struct pil_train_op *op = check_apart(a, b, status) ? new_op(graph, a->loss, a->part_count + b->part_count, status) : NULL;
     if (!op)
         return NULL;

@@ -15,12 +15,12 @@
 #include "train/internal.h"
 
 enum {
-    MOST_PARTS = 8,
-    CHUNK = 4096,             /* floats of a dense task: 16 KiB a partial */
-    CHUNK_BYTES = 256 * 1024, /* of a task's partials together: half a second-level cache */
-    ROWS_A_TASK = 4096,       /* of coefficients */
-    FLOATS_A_PIECE = 16384,   /* of a table: some 10 us */
-    FLOATS_ALONE = 16384      /* of a run by one worker: another one takes 5 us to come, and 50 where it has gone to sleep */
+    MOST_PARTS = TRAIN_MOST_PARTS + 1, /* and what nobody moves */
+    CHUNK = 4096,                      /* floats of a dense task: 16 KiB a partial */
+    CHUNK_BYTES = 256 * 1024,          /* of a task's partials together: half a second-level cache */
+    ROWS_A_TASK = 4096,                /* of coefficients */
+    FLOATS_A_PIECE = 16384,            /* of a table: some 10 us */
+    FLOATS_ALONE = 16384 /* of a run by one worker: another one takes 5 us to come, and 50 where it has gone to sleep */
 };
 
 struct part {
@@ -254,6 +254,7 @@ static void read_record(struct reading *reading, const struct session_record *re
     reading->gradient = tensor_floats(&record->gradient);
     reading->gradient_ld = record->gradient.ld;
     reading->max_norm = record->max_norm;
+    reading->by_entry = record->by_entry;
     reading->wants_coefficients = ids->weights || (ids->offsets && !sum);
     reading->drops = !sum && !rule_is_idle(formula) && has_dropped(&reading->ids);
     reading->wants_groups = reading->drops || !reading->ids.groups;

@@ -31,8 +31,9 @@ struct rig_lookup {
     enum combiner combiner;
     float max_norm;
     int part;
-    bool dense;   /* the table is read by a product as well */
-    bool stopped; /* but gets no gradient through it */
+    bool dense;    /* the table is read by a product as well */
+    bool stopped;  /* but gets no gradient through it */
+    bool by_entry; /* looked up by dense ids, one a row */
 };
 struct rig {
     pil_status status;
@@ -94,8 +95,10 @@ static inline void rig_start(struct rig *rig, const struct rig_lookup *lookups, 
         struct op_lookup_args args = { lookups[i].combiner, lookups[i].max_norm, 1 };
         struct pil_tensor *table = graph_variable(rig->graph, lookups[i].table, SHAPE(lookups[i].rows, lookups[i].dim),
                                                   (pil_initializer){ PIL_INITIALIZER_ZEROS, 0, 0 }, true);
-        struct pil_tensor *in = graph_input(rig->graph, ids, DTYPE_INT32, SHAPE(BATCH_DIM), true);
-        loss = rig_add(rig, loss, graph_op2(rig->graph, "lookup", &args, in, table), gradient, lookups[i].dim);
+        struct pil_tensor *in = graph_input(rig->graph, ids, DTYPE_INT32, SHAPE(BATCH_DIM), !lookups[i].by_entry), *found;
+        found = lookups[i].by_entry ? graph_op2(rig->graph, "embedding_lookup", NULL, in, table)
+                                    : graph_op2(rig->graph, "lookup", &args, in, table);
+        loss = rig_add(rig, loss, found, gradient, lookups[i].dim);
         if (lookups[i].dense) {
             struct pil_tensor *x = graph_input(rig->graph, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, lookups[i].rows), false);
             if (lookups[i].stopped)
