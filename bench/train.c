@@ -59,7 +59,7 @@ static void on_event(void *context, const struct estimator_event *event)
 }
 
 static void print(const char *name, int threads, const struct clock *clock, const struct model *model,
-                  const struct head_metrics *metrics)
+                  const pil_result *result)
 {
     struct rusage usage;
     double seconds = clock->last - clock->start, steady = clock->last - clock->warm;
@@ -70,10 +70,10 @@ static void print(const char *name, int threads, const struct clock *clock, cons
            name, threads, (long long)clock->examples, seconds, clock->training, (double)clock->examples / seconds,
            clock->warm > 0 && steady > 0 ? (double)(clock->examples - clock->warm_examples) / steady : 0.0, clock->processor,
            (double)usage.ru_maxrss / 1024, clock->loss);
-    for (size_t i = 0; metrics && i < head_metrics_count(metrics); i++) {
-        double value = head_metrics_value(metrics, i);
-        printf(",\"%s\":%.6g", head_metrics_name(metrics, i), value);
-        if (model->head.kind == HEAD_REGRESSION && strcmp(head_metrics_name(metrics, i), "average_loss") == 0)
+    for (size_t i = 0; i < result->metric_count; i++) {
+        double value = result->metrics[i].value;
+        printf(",\"%s\":%.6g", result->metrics[i].name, value);
+        if (model->head.kind == PIL_HEAD_REGRESSION && strcmp(result->metrics[i].name, "average_loss") == 0)
             printf(",\"rmse\":%.5f", sqrt(value));
     }
     printf("}\n");
@@ -85,10 +85,11 @@ int main(int count, char **words)
     size_t set_count = 0;
     pil_status status = { PIL_OK, "" };
     struct clock clock = { .start = now() };
-    struct estimator_options options = { .training = true, .event = on_event, .context = &clock };
+    struct estimator_options options = { .event = on_event, .context = &clock };
+    int threads = 0;
     for (int i = 4; i + 1 < count; i += 2) {
         if (strcmp(words[i], "--threads") == 0)
-            options.threads = atoi(words[i + 1]);
+            threads = atoi(words[i + 1]);
         else if (strcmp(words[i], "--set") == 0 && set_count < MOST_SETS)
             sets[set_count++] = words[i + 1];
     }
@@ -97,14 +98,18 @@ int main(int count, char **words)
         return 2;
     }
     struct model *model = modelfile_load(words[2], sets, set_count, &status);
-    struct estimator *estimator = NULL;
     if (model) {
+        pil_train_spec train;
+        pil_eval_spec eval;
+        pil_result result = { 0 };
         model->run.model_dir = words[3];
-        estimator = estimator_new(model, &options, &status);
+        model_specs(model, &train, &eval);
+        struct pil_estimator *estimator = model_estimator(model, &options, threads);
+        status = model_can_evaluate(model) ? pil_train_and_evaluate(estimator, &train, &eval, &result) : pil_train(estimator, &train);
+        if (status_ok(&status))
+            print(words[1], threads, &clock, model, &result);
+        pil_estimator_free(estimator);
     }
-    if (estimator && estimator_train_and_evaluate(estimator, &status))
-        print(words[1], options.threads, &clock, model, estimator_metrics(estimator));
-    estimator_free(estimator);
     model_free(model);
     if (status_ok(&status))
         return 0;

@@ -9,6 +9,7 @@
 #define PILASTER_H
 
 #include "pilaster/column.h"
+#include "pilaster/estimator.h"
 #include "pilaster/export.h"
 #include "pilaster/graph.h"
 #include "pilaster/hook.h"

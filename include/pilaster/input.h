@@ -107,6 +107,7 @@ typedef struct pil_csv_dataset_options {
     int64_t batch_size;
     pil_words column_names;  /* given: the files have no header, and their columns are called so */
     const char *label_name;  /* NULL: there is no label */
+    int64_t label_dimension; /* numbers in a label's cell */
     pil_csv_fields fields;
     char field_delim;
     char comment;            /* a record that starts with it is passed over; 0: none */
@@ -125,7 +126,7 @@ typedef struct pil_csv_dataset_options {
     const char *split_by;    /* rows are dealt to the parts by a hash of this field; NULL: of the whole record */
 } pil_csv_dataset_options;
 #define PIL_CSV_DATASET_DEFAULTS                                                                                                 \
-    .field_delim = ',', .shuffle = true, .shuffle_buffer_size = 10000, .shuffle_seed = -1,                                       \
+    .label_dimension = 1, .field_delim = ',', .shuffle = true, .shuffle_buffer_size = 10000, .shuffle_seed = -1,                                       \
     .cache_bytes = (int64_t)4 << 30, .max_values_per_row = 10000
 /* Rows of CSV files (or of JSON lines), quoted as in RFC 4180. Texts of the options are copied. The original's column_defaults
  * are the columns' default_value here, its select_columns follow from the columns. Errors at once: no file, batch_size below 1, a

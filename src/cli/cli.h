@@ -62,10 +62,11 @@ bool output_format(const char *word, bool csv, enum output_format *out);
 /* Writes and checks: a full disk or a closed pipe is an error, not a truncated result. */
 bool output_text(const struct text *text, pil_status *status);
 bool output_flush(pil_status *status);
-void output_metrics(const struct head_metrics *metrics, int64_t step, enum output_format format, struct text *out);
+void output_metrics(const pil_result *result, enum output_format format, struct text *out);
 
 struct progress {
     const struct model *model;
+    struct pil_estimator *estimator;
     bool terminal, shown;
     double last; /* when a line was shown */
 };

@@ -4,15 +4,23 @@
 
 static bool evaluate(struct model *model, const struct arguments *arguments, enum output_format format, pil_status *status)
 {
-    struct estimator_options options = { .threads = (int)arguments->threads, .checkpoint = arguments->checkpoint };
-    struct estimator *estimator = estimator_new(model, &options, status);
-    const struct head_metrics *metrics = estimator ? estimator_evaluate(estimator, arguments->data, status) : NULL;
+    struct estimator_options options = { .checkpoint = arguments->checkpoint };
+    pil_train_spec train;
+    pil_eval_spec eval;
+    pil_result result;
     struct text out = { 0 };
-    if (metrics)
-        output_metrics(metrics, estimator_step(estimator), format, &out);
-    bool ok = metrics && output_text(&out, status) && output_flush(status);
+    model->data = arguments->data;
+    if (!model->data && !model_has_files(model, false, status))
+        return false;
+    model_specs(model, &train, &eval);
+    struct pil_estimator *estimator = model_estimator(model, &options, (int)arguments->threads);
+    *status = pil_evaluate(estimator, &eval, &result);
+    bool ok = status_ok(status);
+    if (ok)
+        output_metrics(&result, format, &out);
+    ok = ok && output_text(&out, status) && output_flush(status);
     text_free(&out);
-    estimator_free(estimator);
+    pil_estimator_free(estimator);
     return ok;
 }
 

@@ -75,22 +75,22 @@ bool output_flush(pil_status *status)
     return status_fail(status, PIL_IO, "standard output: cannot write the results: %s", strerror(errno));
 }
 
-void output_metrics(const struct head_metrics *metrics, int64_t step, enum output_format format, struct text *out)
+void output_metrics(const pil_result *result, enum output_format format, struct text *out)
 {
     if (format == FORMAT_JSON) {
-        text_format(out, "{\"global_step\":%lld", (long long)step);
-        for (size_t i = 0; i < head_metrics_count(metrics); i++) {
-            text_format(out, ",\"%s\":", head_metrics_name(metrics, i));
-            text_json_float(out, (float)head_metrics_value(metrics, i));
+        text_format(out, "{\"global_step\":%lld", (long long)result->global_step);
+        for (size_t i = 0; i < result->metric_count; i++) {
+            text_format(out, ",\"%s\":", result->metrics[i].name);
+            text_json_float(out, (float)result->metrics[i].value);
         }
         text_format(out, "}\n");
         return;
     }
     text_format(out, "  %-24s ", "global_step");
-    text_count(out, step);
+    text_count(out, result->global_step);
     text_format(out, "\n");
-    for (size_t i = 0; i < head_metrics_count(metrics); i++)
-        text_format(out, "  %-24s %.6g\n", head_metrics_name(metrics, i), head_metrics_value(metrics, i));
+    for (size_t i = 0; i < result->metric_count; i++)
+        text_format(out, "  %-24s %.6g\n", result->metrics[i].name, result->metrics[i].value);
 }
 
 /* ---- progress ---- */
@@ -163,9 +163,9 @@ static void show_evaluation(struct progress *progress, const struct estimator_ev
     text_count(&line, event->step);
     text_format(&line, "  eval");
     for (size_t f = 0; f < COUNT_OF(first) && shown < 3; f++)
-        for (size_t i = 0; i < head_metrics_count(event->metrics); i++)
-            if (strcmp(head_metrics_name(event->metrics, i), first[f]) == 0) {
-                text_format(&line, "  %s %.4f", first[f], head_metrics_value(event->metrics, i));
+        for (size_t i = 0; i < event->result->metric_count; i++)
+            if (strcmp(event->result->metrics[i].name, first[f]) == 0) {
+                text_format(&line, "  %s %.4f", first[f], event->result->metrics[i].value);
                 shown++;
             }
     progress_clear(progress);
@@ -187,12 +187,21 @@ static void show_end(struct progress *progress, const struct estimator_event *ev
     text_free(&line);
 }
 
+static void show_headline(const struct progress *progress)
+{
+    struct text head = { 0 };
+    model_headline(progress->model, progress->estimator, &head);
+    fprintf(stderr, "%s", head.data ? head.data : "");
+    text_free(&head);
+}
+
 void progress_event(void *context, const struct estimator_event *event)
 {
     struct progress *progress = context;
     current = progress;
     switch (event->kind) {
     case EVENT_START:
+        show_headline(progress);
         progress->last = now_seconds();
         break;
     case EVENT_STEP:

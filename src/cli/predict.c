@@ -6,7 +6,7 @@
 
 enum { MOST_KEPT = 256, WRITE_FROM = 1 << 20 };
 struct predictions {
-    const struct model *model;
+    const char *label; /* of the model, or NULL */
     enum output_format format;
     struct field_spec keep[MOST_KEPT];
     size_t keep_count;
@@ -109,9 +109,30 @@ static void write_kept(struct predictions *predictions, const struct fields *fie
     }
 }
 
-static void write_head(struct predictions *predictions)
+static const pil_output *find_output(const pil_output *outputs, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(outputs[i].name, name) == 0)
+            return &outputs[i];
+    return NULL;
+}
+
+/* A classifier's outputs are told in two: the class, and the probability of each. */
+struct classes {
+    const pil_output *chosen, *probabilities, *all;
+};
+static bool find_classes(const pil_output *outputs, size_t count, struct classes *out)
+{
+    *out = (struct classes){ find_output(outputs, count, "classes"), find_output(outputs, count, "probabilities"),
+                             find_output(outputs, count, "all_classes") };
+    return out->chosen && out->chosen->strings && out->probabilities && out->all && out->all->strings &&
+           out->all->width == out->probabilities->width;
+}
+
+static void write_head(struct predictions *predictions, const pil_output *outputs, size_t count)
 {
     struct text *out = &predictions->text;
+    struct classes classes;
     predictions->headed = true;
     if (predictions->format != FORMAT_CSV)
         return;
@@ -119,70 +140,92 @@ static void write_head(struct predictions *predictions)
         csv_cell(out, slice_text(predictions->keep[i].name));
         text_append(out, ",", 1);
     }
-    const struct head_options *head = &predictions->model->head;
-    if (head->kind == HEAD_REGRESSION) {
-        for (int64_t c = 0; c < head->label_dimension; c++)
-            text_format(out, head->label_dimension == 1 ? "%spredictions" : "%spredictions_%lld", c ? "," : "", (long long)c);
-        text_format(out, "\n");
-        return;
-    }
-    text_format(out, "class");
-    for (int64_t c = 0; c < head->classes; c++) {
-        text_clear(&predictions->cell);
-        text_format(&predictions->cell, "probability_");
-        head_class_word(head, c, &predictions->cell);
-        text_append(out, ",", 1);
-        csv_cell(out, slice_of(predictions->cell.data, predictions->cell.size));
-    }
-    text_format(out, "\n");
-}
-
-/* The row as cells: predictions; or the class and its probabilities. */
-static void write_cells(struct predictions *predictions, const struct head_batch *batch, int64_t row)
-{
-    struct text *out = &predictions->text;
-    const struct head_options *head = &predictions->model->head;
-    bool csv = predictions->format == FORMAT_CSV;
-    if (head->kind == HEAD_REGRESSION) {
-        for (int64_t c = 0; c < batch->logits->cols; c++) {
-            text_format(out, "%s", c ? (csv ? "," : "  ") : csv ? "" : " ");
-            if (csv)
-                text_json_float(out, tensor_floats(batch->logits)[row * batch->logits->ld + c]);
-            else
-                text_format(out, "%s  %.6g", predictions->model->label, (double)tensor_floats(batch->logits)[row * batch->logits->ld + c]);
+    if (find_classes(outputs, count, &classes)) {
+        text_format(out, "class");
+        for (int64_t c = 0; c < classes.all->width; c++) {
+            text_clear(&predictions->cell);
+            text_format(&predictions->cell, "probability_%s", classes.all->strings[c]);
+            text_append(out, ",", 1);
+            csv_cell(out, slice_of(predictions->cell.data, predictions->cell.size));
         }
         text_format(out, "\n");
         return;
     }
-    int64_t class_id = (int64_t)tensor_floats(batch->class_ids)[row * batch->class_ids->ld];
-    const float *probabilities = tensor_floats(batch->probabilities) + row * batch->probabilities->ld;
-    if (!csv) {
-        /* Of two classes people ask for the second one's probability, of more for the winner's. */
-        text_format(out, " %s  probability  %.3f   class ", predictions->model->label,
-                    (double)probabilities[head->kind == HEAD_BINARY ? 1 : class_id]);
-        head_class_word(head, class_id, out);
+    for (size_t i = 0; i < count; i++)
+        for (int64_t c = 0; c < outputs[i].width; c++) {
+            text_clear(&predictions->cell);
+            text_format(&predictions->cell, outputs[i].width == 1 ? "%s" : "%s_%lld", outputs[i].name, (long long)c);
+            text_append(out, ",", i > 0 || c > 0);
+            csv_cell(out, slice_of(predictions->cell.data, predictions->cell.size));
+        }
+    text_format(out, "\n");
+}
+
+static void write_value(const pil_output *output, int64_t k, bool csv, struct text *out)
+{
+    if (output->strings && csv)
+        csv_cell(out, slice_text(output->strings[k]));
+    else if (output->strings)
+        text_append_text(out, output->strings[k]);
+    else if (output->ints)
+        text_format(out, "%lld", (long long)output->ints[k]);
+    else if (csv)
+        text_json_float(out, output->floats[k]);
+    else
+        text_format(out, "%.6g", (double)output->floats[k]);
+}
+
+static void write_class(const struct predictions *predictions, const struct classes *classes, int64_t row, struct text *out)
+{
+    const char *word = classes->chosen->strings[output_row(classes->chosen, row) * classes->chosen->width];
+    const float *probabilities = classes->probabilities->floats + output_row(classes->probabilities, row) * classes->probabilities->width;
+    int64_t many = classes->probabilities->width;
+    if (predictions->format == FORMAT_CSV) {
+        csv_cell(out, slice_text(word));
+        for (int64_t c = 0; c < many; c++) {
+            text_append(out, ",", 1);
+            text_json_float(out, probabilities[c]);
+        }
+        return;
+    }
+    /* Of two classes people ask for the second one's probability, of more for the winner's. */
+    int64_t told = 1;
+    for (int64_t c = 0; many > 2 && c < many; c++)
+        told = c == 0 || probabilities[c] > probabilities[told] ? c : told;
+    text_format(out, " %s  probability  %.3f   class %s", predictions->label, (double)probabilities[told], word);
+}
+
+/* The row as cells: a class and its probabilities; or all outputs. */
+static void write_cells(struct predictions *predictions, const pil_output *outputs, size_t count, int64_t row)
+{
+    struct text *out = &predictions->text;
+    struct classes classes;
+    bool csv = predictions->format == FORMAT_CSV, first = true;
+    if (find_classes(outputs, count, &classes)) {
+        write_class(predictions, &classes, row, out);
         text_format(out, "\n");
         return;
     }
-    text_clear(&predictions->cell);
-    head_class_word(head, class_id, &predictions->cell);
-    csv_cell(out, slice_of(predictions->cell.data, predictions->cell.size));
-    for (int64_t c = 0; c < head->classes; c++) {
-        text_append(out, ",", 1);
-        text_json_float(out, probabilities[c]);
-    }
+    for (size_t i = 0; i < count; i++)
+        for (int64_t c = 0; c < outputs[i].width; c++, first = false) {
+            bool own = strcmp(outputs[i].name, "predictions") == 0 && predictions->label;
+            text_format(out, "%s", first ? (csv ? "" : " ") : csv ? "," : "  ");
+            if (!csv)
+                text_format(out, "%s  ", own ? predictions->label : outputs[i].name);
+            write_value(&outputs[i], output_row(&outputs[i], row) * outputs[i].width + c, csv, out);
+        }
     text_format(out, "\n");
 }
 
 /* Kept fields stand in front, within the same braces. */
-static void write_object(struct predictions *predictions, const struct head_batch *batch, const struct fields *fields,
+static void write_object(struct predictions *predictions, const pil_output *outputs, size_t count, const struct fields *fields,
                          int64_t row)
 {
     struct text *out = &predictions->text;
     text_append(out, "{", 1);
     write_kept(predictions, fields, row);
     size_t brace = out->size;
-    head_print_json(&predictions->model->head, batch, row, out);
+    output_json(outputs, count, row, out);
     text_append(out, "\n", 1);
     if (out->failed)
         return;
@@ -190,19 +233,19 @@ static void write_object(struct predictions *predictions, const struct head_batc
     out->size--;
 }
 
-static bool write_batch(void *context, const struct head_batch *batch, const struct batch *raw, pil_status *status)
+static bool write_batch(void *context, const pil_output *outputs, size_t count, const struct batch *raw, pil_status *status)
 {
     struct predictions *predictions = context;
     struct text *out = &predictions->text;
     text_clear(out);
     if (!predictions->headed)
-        write_head(predictions);
+        write_head(predictions, outputs, count);
     for (int64_t row = 0; row < raw->rows; row++) {
         if (predictions->format == FORMAT_JSON) {
-            write_object(predictions, batch, raw->fields, row);
+            write_object(predictions, outputs, count, raw->fields, row);
         } else {
             write_kept(predictions, raw->fields, row);
-            write_cells(predictions, batch, row);
+            write_cells(predictions, outputs, count, row);
         }
         if (out->size >= WRITE_FROM || row + 1 == raw->rows) { /* a batch of many classes may be large */
             if (!output_text(out, status))
@@ -215,17 +258,17 @@ static bool write_batch(void *context, const struct head_batch *batch, const str
 
 static bool predict(struct model *model, const struct arguments *arguments, enum output_format format, pil_status *status)
 {
-    struct estimator_options options = { .threads = (int)arguments->threads, .checkpoint = arguments->checkpoint };
-    struct predictions predictions = { .model = model, .format = format };
+    struct estimator_options options = { .checkpoint = arguments->checkpoint };
+    struct predictions predictions = { .label = model->label, .format = format };
+    model->data = arguments->data ? arguments->data : "-";
     bool ok = read_keep(&predictions, &arguments->keep, model->arena, status);
-    struct estimator *estimator = ok ? estimator_new(model, &options, status) : NULL;
+    struct pil_estimator *estimator = ok ? model_estimator(model, &options, (int)arguments->threads) : NULL;
     ok = estimator &&
-         estimator_predict(estimator, arguments->data ? arguments->data : "-", predictions.keep, predictions.keep_count,
-                           write_batch, &predictions, status) &&
+         estimator_predict(estimator, model_eval_input, predictions.keep, predictions.keep_count, write_batch, &predictions, status) &&
          output_flush(status);
     text_free(&predictions.text);
     text_free(&predictions.cell);
-    estimator_free(estimator);
+    pil_estimator_free(estimator);
     return ok;
 }
 

@@ -7,12 +7,12 @@
 
 #include "cli/cli.h"
 
-static volatile int stop;
+static struct pil_estimator *training; /* the one that a signal stops */
 
 static void on_signal(int number)
 {
     (void)number;
-    stop = 1;
+    pil_estimator_stop(training);
 }
 
 /* The first signal saves and stops; the second one kills, as people expect. */
@@ -35,48 +35,59 @@ static void override(struct model *model, const struct arguments *arguments)
     }
 }
 
+static bool train_and_evaluate(const struct model *model, struct pil_estimator *estimator, struct text *profile, pil_status *status)
+{
+    struct text out = { 0 };
+    pil_train_spec train;
+    pil_eval_spec eval;
+    pil_result result = { 0 };
+    model_specs(model, &train, &eval);
+    training = estimator;
+    catch_signals();
+    *status = model_can_evaluate(model) ? pil_train_and_evaluate(estimator, &train, &eval, &result) : pil_train(estimator, &train);
+    if (profile->data)
+        fprintf(stderr, "%s", profile->data);
+    bool ok = status_ok(status);
+    if (ok && result.metric_count) {
+        output_metrics(&result, FORMAT_JSON, &out);
+        ok = output_text(&out, status);
+    }
+    text_free(&out);
+    return ok;
+}
+
+static bool describe(const struct model *model, struct pil_estimator *estimator, pil_status *status)
+{
+    struct text out = { 0 };
+    modelfile_print(model, &out);
+    bool ok = model_describe(model, estimator, &out, status) && output_text(&out, status);
+    text_free(&out);
+    return ok;
+}
+
 static bool train(struct model *model, const struct arguments *arguments, pil_status *status)
 {
-    struct text profile = { 0 };
+    struct text profile = { 0 }, yaml = { 0 };
     struct progress progress = { .model = model, .terminal = isatty(STDERR_FILENO) && !getenv("NO_PROGRESS") };
-    struct estimator_options options = { .threads = (int)arguments->threads,
-                                         .training = true,
-                                         .stop = &stop,
-                                         .warm_start_from = arguments->warm_start_from,
-                                         .profile = arguments->profile ? &profile : NULL,
-                                         .look_only = arguments->dry_run,
+    modelfile_print(model, &yaml); /* as written: what a warm start took over is of no use to the next start */
+    struct estimator_options options = { .profile = arguments->profile ? &profile : NULL,
                                          .accept_changed_data = arguments->accept_changed_data,
+                                         .model_file = yaml.data,
                                          .event = progress_event,
                                          .context = &progress };
-    struct estimator *estimator = estimator_new(model, &options, status);
-    struct text out = { 0 };
-    bool ok = false;
-    if (!estimator)
+    if (!model_has_files(model, true, status))
         return false;
-    if (arguments->dry_run) {
-        modelfile_print(model, &out);
-        estimator_describe(estimator, &out);
-        ok = output_text(&out, status);
-    } else {
-        struct text head = { 0 };
-        catch_signals();
-        estimator_headline(estimator, &head);
-        if (head.data)
-            fprintf(stderr, "%s", head.data);
-        text_free(&head);
-        ok = estimator_train_and_evaluate(estimator, status);
-        if (profile.data)
-            fprintf(stderr, "%s", profile.data);
-        const struct head_metrics *metrics = estimator_metrics(estimator);
-        if (ok && metrics) {
-            output_metrics(metrics, estimator_step(estimator), FORMAT_JSON, &out);
-            ok = output_text(&out, status);
-        }
-    }
+    if (arguments->warm_start_from)
+        model->warm_start_from = arguments->warm_start_from;
+    struct pil_estimator *estimator = text_ok(&yaml, status) ? model_estimator(model, &options, (int)arguments->threads) : NULL;
+    progress.estimator = estimator;
+    bool ok = estimator && (arguments->dry_run ? describe(model, estimator, status)
+                                               : train_and_evaluate(model, estimator, &profile, status));
+    training = NULL;
     progress_end(&progress);
     text_free(&profile);
-    text_free(&out);
-    estimator_free(estimator);
+    text_free(&yaml);
+    pil_estimator_free(estimator);
     return ok && output_flush(status);
 }
 

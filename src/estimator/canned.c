@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "estimator/estimator.h"
+#include "estimator/internal.h"
 
 static bool has_linear(const struct model *model)
 {
@@ -20,45 +20,6 @@ static bool has_dnn(const struct model *model)
 {
     return model->kind == ESTIMATOR_DNN || (model->kind == ESTIMATOR_COMBINED && model->dnn_count > 0);
 }
-
-/* ---- what the model reads ---- */
-
-static bool register_column(struct program *program, const struct pil_column *column, pil_status *status)
-{
-    if (column_is_categorical(column))
-        return program_feature(program, column, status) >= 0;
-    const struct pil_column *categorical = column_lookup_source(column);
-    return categorical ? program_feature(program, categorical, status) >= 0 : program_numbers(program, column, status) >= 0;
-}
-
-bool canned_register(const struct model *model, struct program *program, struct canned_inputs *inputs, pil_status *status)
-{
-    for (size_t i = 0; i < model->input.field_count; i++)
-        if (!program_field(program, &model->input.fields[i], status))
-            return false;
-    for (size_t i = 0; i < model->linear_count; i++)
-        if (!register_column(program, model->linear_columns[i], status))
-            return false;
-    for (size_t i = 0; i < model->dnn_count; i++)
-        if (!register_column(program, model->dnn_columns[i], status))
-            return false;
-    const struct head_options *head = &model->head;
-    struct program_target label = { .field = model->label, .width = head->kind == HEAD_REGRESSION ? head->label_dimension : 1,
-                                    .vocabulary = head->vocabulary, .vocabulary_count = head->vocabulary_count,
-                                    .classes = head->kind == HEAD_REGRESSION ? 0 : head->classes };
-    inputs->label = program_target(program, &label, status);
-    inputs->weight = -1;
-    if (inputs->label < 0)
-        return false;
-    if (model->weight_column) {
-        struct program_target weight = { .field = model->weight_column, .width = 1 };
-        inputs->weight = program_target(program, &weight, status);
-        return inputs->weight >= 0;
-    }
-    return true;
-}
-
-/* ---- the graph ---- */
 
 static struct pil_tensor *layer(struct pil_graph *graph, struct pil_tensor *x, const char *name, int64_t units, enum activation activation)
 {
@@ -99,73 +60,89 @@ static struct pil_tensor *batch_norm(struct pil_graph *graph, struct pil_tensor 
     return graph_op(graph, "batch_norm", &(struct op_norm_args){ 0.001f, training }, inputs, 5, NULL);
 }
 
-static struct pil_tensor *dnn_logits(const struct model *model, const struct column_inputs *inputs, enum mode mode, pil_status *status)
+static struct pil_tensor *dnn_logits(const struct model *model, const pil_features *features, pil_mode mode)
 {
-    struct pil_graph *graph = inputs->graph;
-    struct pil_tensor *x = column_input_layer(inputs, model->dnn_columns, model->dnn_count, "dnn/input_from_feature_columns/input_layer", status);
+    struct pil_graph *graph = pil_features_graph(features);
+    struct pil_tensor *x = pil_input_layer(features, { model->dnn_columns, model->dnn_count },
+                                           .name = "dnn/input_from_feature_columns/input_layer");
     for (size_t i = 0; i < model->hidden_units.count; i++) {
         char name[64];
         snprintf(name, sizeof name, "hiddenlayer_%zu", i);
         x = layer(graph, x, name, model->hidden_units.items[i], model->activation);
-        if (mode == MODE_TRAIN && model->dropout > 0) {
+        if (mode == PIL_TRAIN && model->dropout > 0) {
             x = graph_op1(graph, "dropout", &(struct op_dropout_args){ .rate = model->dropout }, x);
             snprintf(name, sizeof name, "dnn/hiddenlayer_%zu/dropout", i);
             graph_name(graph, x, name);
         }
         if (model->batch_norm)
-            x = batch_norm(graph, x, (int)i, mode == MODE_TRAIN);
+            x = batch_norm(graph, x, (int)i, mode == PIL_TRAIN);
     }
-    return layer(graph, x, "logits", head_logits(&model->head), ACTIVATION_LINEAR);
+    return layer(graph, x, "logits", pil_head_logits_dimension(&model->head), ACTIVATION_LINEAR);
 }
 
-static struct pil_tensor *baseline_logits(const struct model *model, const struct column_inputs *inputs)
+/* A bias alone, repeated for the rows of the label; to predict it is the same for all. */
+static struct pil_tensor *baseline_logits(const struct model *model, struct pil_graph *graph, struct pil_tensor *targets)
 {
-    int64_t units = head_logits(&model->head);
-    struct pil_tensor *bias = graph_variable(inputs->graph, "baseline/bias", SHAPE(units), (pil_initializer){ 0 }, true);
-    /* Rows come from the numbers, of which the label is one. */
-    struct pil_tensor *rows = graph_op1(inputs->graph, "scale", &(struct op_scalar_args){ 0 }, column_target(inputs, 0, 1));
-    return graph_op2(inputs->graph, "add", NULL, rows, bias);
+    int64_t units = pil_head_logits_dimension(&model->head);
+    struct pil_tensor *bias = graph_variable(graph, "baseline/bias", SHAPE(units), pil_zeros_initializer(), true);
+    if (!targets)
+        return graph_op1(graph, "reshape", &(struct op_reshape_args){ SHAPE(1, units) }, bias);
+    struct pil_tensor *column = graph_op1(graph, "slice", &(struct op_slice_args){ 1, 0, 1 }, targets);
+    return graph_op2(graph, "add", NULL, graph_op1(graph, "scale", &(struct op_scalar_args){ 0 }, column), bias);
 }
 
-bool canned_build(const struct model *model, struct program *program, const struct canned_inputs *inputs, enum mode mode,
-                  struct canned_graph *out, pil_status *status)
+/* Checkpoint names of 1.x: slots of a linear and of a dnn model are named after the only part of their variable. Of 2.x they
+ * follow from the classes. */
+static struct optimizer_names names_of(const struct model *model, bool linear, bool both)
 {
-    struct pil_graph *graph = graph_new(status);
-    if (!graph)
-        return false;
-    struct column_inputs columns = { program, graph };
+    if (model->tensorflow != 1)
+        return (struct optimizer_names){ 0 };
+    const char *alone = linear ? "part_0" : "t_0", *powers = linear ? "linear/head" : "dnn/head";
+    bool whole = both || model->kind == ESTIMATOR_BASELINE || model->kind == ESTIMATOR_COMBINED;
+    bool twice = both && strcmp(optimizer_class(&model->linear_optimizer), optimizer_class(&model->dnn_optimizer)) == 0;
+    return (struct optimizer_names){ .part = whole ? NULL : alone, .powers = whole ? "head" : powers, .number = linear && twice };
+}
+
+/* Moves the linear part's variables (and a baseline's), or all others. */
+static pil_train_op *minimize_part(struct pil_graph *graph, const struct model *model, struct pil_tensor *loss, bool linear, bool both)
+{
+    pil_status status = { 0 };
+    size_t count = 0, all = graph_variable_count(graph);
+    struct pil_tensor **list = arena_alloc(graph_arena(graph), MAX(all, 1) * sizeof *list, &status);
+    for (size_t i = 0; list && i < all; i++) {
+        const struct graph_variable *variable = graph_variable_at(graph, i);
+        bool is_linear = strncmp(variable->name, "linear/", 7) == 0 || strncmp(variable->name, "baseline/", 9) == 0;
+        if (variable->trainable && is_linear == linear)
+            list[count++] = variable->tensor;
+    }
+    if (!list)
+        graph_fail(graph, "%s", status.message);
+    struct train_part part = { .optimizer = linear ? model->linear_optimizer : model->dnn_optimizer,
+                               .names = names_of(model, linear, both), .clip_gradients = model->clip_gradients };
+    return train_op_minimize(graph, &part, loss, list, list ? count : 0);
+}
+
+pil_estimator_spec canned_model_fn(pil_graph *graph, const pil_features *features, pil_tensor *targets, pil_mode mode, void *params)
+{
+    const struct model *model = params;
     struct pil_tensor *logits = NULL;
     if (model->kind == ESTIMATOR_BASELINE)
-        logits = baseline_logits(model, &columns);
+        logits = baseline_logits(model, graph, targets);
     if (has_dnn(model))
-        logits = dnn_logits(model, &columns, mode, status);
+        logits = dnn_logits(model, features, mode);
     if (has_linear(model)) {
-        struct pil_tensor *linear = column_linear_model(&columns, model->linear_columns, model->linear_count, head_logits(&model->head),
-                                                        model->sparse_combiner, "linear/linear_model", status);
+        static const char *const combiners[] = { [COMBINER_SUM] = "sum", [COMBINER_MEAN] = "mean", [COMBINER_SQRTN] = "sqrtn" };
+        struct pil_tensor *linear = pil_linear_model(features, { model->linear_columns, model->linear_count },
+                                                     .units = pil_head_logits_dimension(&model->head),
+                                                     .sparse_combiner = combiners[model->sparse_combiner], .name = "linear/linear_model");
         logits = logits ? graph_op2(graph, "add", NULL, logits, linear) : linear;
     }
-    *out = (struct canned_graph){ .graph = graph };
-    if (status_ok(status) && logits) {
-        bool labelled = mode != MODE_PREDICT;
-        int64_t width = model->head.kind == HEAD_REGRESSION ? model->head.label_dimension : 1;
-        out->labels = labelled ? column_target(&columns, inputs->label, width) : NULL;
-        out->weights = labelled && inputs->weight >= 0 ? column_target(&columns, inputs->weight, 1) : NULL;
-        out->head = head_build(&model->head, graph, mode, logits, out->labels, out->weights);
-        if (mode == MODE_TRAIN)
-            graph_gradients(graph, out->head.loss);
-    }
-    if (status_ok(status) && !status_ok(graph_status(graph)))
-        *status = *graph_status(graph);
-    if (status_ok(status))
-        return true;
-    graph_free(graph);
-    *out = (struct canned_graph){ 0 };
-    return false;
-}
-
-int canned_part(const struct model *model, const char *variable)
-{
-    if (model->kind == ESTIMATOR_COMBINED)
-        return strncmp(variable, "linear/", 7) == 0 ? 0 : 1;
-    return model->kind == ESTIMATOR_DNN ? 1 : 0;
+    pil_estimator_spec spec = pil_head_spec(&model->head, features, mode, logits, targets);
+    if (mode != PIL_TRAIN || !status_ok(graph_status(graph)))
+        return spec;
+    bool wide = has_linear(model) || model->kind == ESTIMATOR_BASELINE, both = wide && has_dnn(model);
+    spec.train_op = minimize_part(graph, model, spec.loss, !has_dnn(model), both);
+    if (both)
+        spec.train_op = pil_group(graph, spec.train_op, minimize_part(graph, model, spec.loss, true, true));
+    return spec;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * train_and_evaluate, on one machine: train; at every checkpoint but the one at the start evaluate, if it is the first time or
- * throttle_secs have gone by; and once at the end, unless the last checkpoint was evaluated just now.
+ * throttle_secs have gone by; and once at the end, unless the last checkpoint was evaluated just now. An export follows an
+ * evaluation. Graphs of both modes are made before the first step, so that a mistake in either is told at once.
  *
  * Nothing is written before the first batch has been read, so that a start that fails leaves the folder as it was. A checkpoint
  * carries the cursor of the input behind the last batch that was trained on, and the definitions of the columns: a resumed run
@@ -14,16 +15,22 @@
 #include "estimator/internal.h"
 
 struct cycle {
-    char *model_file, *checkpoints; /* model.yaml of the model_dir, and the file that names its checkpoints */
-    struct estimator *estimator;
+    struct pil_estimator *estimator;
+    const pil_train_spec *train;
+    const pil_eval_spec *eval;     /* NULL: training alone */
+    pil_result *result;
+    char *model_file, *checkpoints; /* model.yaml of the model_dir (NULL: none), and the file that names its checkpoints */
+    struct mode_run run;
+    struct evaluation evaluation;
+    struct audit audit;
+    pil_dataset *dataset;
     struct feed *feed;
     const struct batch *first;     /* read before anything was written */
     struct cursor pending, consumed; /* behind the batch that runs, behind the last one trained on */
     struct event_writer *events, *eval_events;
     struct pil_run loop;
     int64_t start_step, saved_step, evaluated_step;
-    double started, last_save, last_evaluation, last_count;
-    int64_t last_count_step;
+    double started, last_save, last_evaluation;
 };
 
 static double now_seconds(void)
@@ -37,26 +44,26 @@ static double now_seconds(void)
  * its rows have been counted. */
 static int64_t expected_end(const struct cycle *cycle)
 {
-    const struct model *model = cycle->estimator->model;
+    const struct order_options *order = &cycle->dataset->order;
     int64_t asked = cycle->loop.last_step, rows = cycle->feed ? feed_rows(cycle->feed) : -1;
-    int64_t epochs = model->input.epochs - cycle->consumed.epoch;
-    if (rows <= 0 || model->input.epochs == 0 || epochs <= 0 || epochs > INT64_MAX / 2 / rows)
+    int64_t epochs = order->epochs - cycle->consumed.epoch;
+    if (rows <= 0 || order->batch_size <= 0 || order->epochs == 0 || epochs <= 0 || epochs > INT64_MAX / 2 / rows)
         return asked;
-    int64_t left = MAX(rows * epochs - cycle->consumed.emitted, 0), batch = model->input.batch_size;
+    int64_t left = MAX(rows * epochs - cycle->consumed.emitted, 0), batch = order->batch_size;
     int64_t end = estimator_step(cycle->estimator) + left / batch + (left % batch > 0);
     return asked ? MIN(asked, end) : end;
 }
 
 static void tell(struct cycle *cycle, enum estimator_event_kind kind, const char *checkpoint)
 {
-    const struct estimator *estimator = cycle->estimator;
+    const struct pil_estimator *estimator = cycle->estimator;
     if (!estimator->options.event)
         return;
     struct estimator_event event = {
         .kind = kind, .step = estimator_step(estimator), .start_step = cycle->start_step, .last_step = expected_end(cycle),
         .examples = cycle->loop.examples, .seconds = now_seconds() - cycle->started, .loss = cycle->loop.loss,
-        .train_rows = cycle->feed ? feed_rows(cycle->feed) : -1, .checkpoint = checkpoint,
-        .metrics = kind == EVENT_EVALUATED ? estimator->metrics : NULL,
+        .train_rows = cycle->feed ? feed_rows(cycle->feed) : -1, .eval_rows = -1, .checkpoint = checkpoint,
+        .result = kind == EVENT_EVALUATED ? cycle->result : NULL,
     };
     estimator->options.event(estimator->options.context, &event);
 }
@@ -90,38 +97,37 @@ static void put_definitions(const struct program *program, struct text *out)
         text_format(out, "%016llx %s\n", (unsigned long long)hashes[i], names[i]);
 }
 
-/* The model as trained, beside its checkpoints; without it they are no model. */
-static bool write_model_file(struct cycle *cycle, pil_status *status)
+/* The model as trained, beside its checkpoints; without it a model file's checkpoints are no model. */
+static bool write_model_file(const struct cycle *cycle, pil_status *status)
 {
-    struct text yaml = { 0 };
-    modelfile_print(cycle->estimator->model, &yaml);
-    bool ok = text_ok(&yaml, status) && file_replace(cycle->model_file, yaml.data, yaml.size, status);
-    text_free(&yaml);
-    return ok;
+    const char *text = cycle->estimator->options.model_file;
+    return !text || file_replace(cycle->model_file, text, strlen(text), status);
 }
 
 static bool save(struct cycle *cycle, pil_status *status)
 {
-    struct estimator *estimator = cycle->estimator;
-    const struct run_options *run = &estimator->model->run;
+    struct pil_estimator *estimator = cycle->estimator;
+    const pil_run_config *config = &estimator->config;
     int64_t step = estimator_step(estimator);
     unsigned char cursor[24];
     put_int64(cursor, (uint64_t)cycle->consumed.epoch);
     put_int64(cursor + 8, (uint64_t)cycle->consumed.emitted);
     put_int64(cursor + 16, feed_fingerprint(cycle->feed));
     struct text definitions = { 0 };
-    put_definitions(estimator->program, &definitions);
+    put_definitions(cycle->run.program, &definitions);
     struct checkpoint_extra extras[] = { { DEFINITIONS_NAME, definitions.data, definitions.size }, { CURSOR_NAME, cursor, sizeof cursor } };
     /* A run that reached the end of its input has no place to go on from. */
     size_t extra_count = cycle->loop.input_ended ? 1 : 2;
     bool ok = text_ok(&definitions, status) &&
-              checkpoint_save(estimator->store, run->model_dir, step, run->keep_checkpoint_max, extras, extra_count, status);
+              checkpoint_save(estimator->store, config->model_dir, step, config->keep_checkpoint_max, extras, extra_count, status);
     text_free(&definitions);
     /* Somebody may move or remove the folder at any time; the next checkpoint makes it anew. */
     if (ok && !file_exists(cycle->model_file))
-        ok = file_make_folder(run->model_dir, status) && write_model_file(cycle, status);
+        ok = file_make_folder(config->model_dir, status) && write_model_file(cycle, status);
     cycle->saved_step = step;
     cycle->last_save = now_seconds();
+    if (ok)
+        ok = values_saved(estimator, status);
     if (ok) {
         char name[64];
         snprintf(name, sizeof name, "model.ckpt-%lld", (long long)step);
@@ -131,11 +137,11 @@ static bool save(struct cycle *cycle, pil_status *status)
 }
 
 /* The columns of the checkpoint must be those of the model: otherwise ids would mean other things. */
-static bool check_definitions(struct estimator *estimator, struct slice saved, pil_status *status)
+static bool check_definitions(const struct cycle *cycle, struct slice saved, pil_status *status)
 {
     const char *const *names;
     const uint64_t *hashes;
-    size_t count = program_definitions(estimator->program, &names, &hashes);
+    size_t count = program_definitions(cycle->run.program, &names, &hashes);
     while (saved.size) {
         const char *end = memchr(saved.data, '\n', saved.size);
         size_t length = end ? (size_t)(end - saved.data) : saved.size;
@@ -143,8 +149,10 @@ static bool check_definitions(struct estimator *estimator, struct slice saved, p
             char hash[20];
             snprintf(hash, sizeof hash, "%016llx", (unsigned long long)hashes[i]);
             if (slice_is(slice_of(saved.data + 17, length - 17), names[i]) && memcmp(hash, saved.data, 16) != 0) {
-                status_fail(status, PIL_INVALID_ARGUMENT, "%s: the column '%s' is defined otherwise than when %s was written",
-                            estimator->model->path, names[i], estimator->restored);
+                const struct pil_estimator *estimator = cycle->estimator;
+                status_fail(status, PIL_INVALID_ARGUMENT, "%s%sthe column '%s' is defined otherwise than when %s was written",
+                            estimator->options.origin ? estimator->options.origin : "", estimator->options.origin ? ": " : "", names[i],
+                            estimator->restored);
                 return status_hint(status, "start in an empty folder, or go on with the changed column by --accept-changed-data");
             }
         }
@@ -154,14 +162,15 @@ static bool check_definitions(struct estimator *estimator, struct slice saved, p
 }
 
 /* Where the checkpoint says the input goes on; *has false: from the start. */
-static bool find_cursor(struct estimator *estimator, struct cursor *cursor, bool *has, pil_status *status)
+static bool find_cursor(const struct cycle *cycle, struct cursor *cursor, bool *has, pil_status *status)
 {
+    const struct pil_estimator *estimator = cycle->estimator;
     struct slice bytes = { 0 };
     *has = false;
     if (!estimator->restored || estimator->options.accept_changed_data)
         return true;
     if (checkpoint_extra(estimator->restored, DEFINITIONS_NAME, estimator->arena, &bytes, status) &&
-        !check_definitions(estimator, bytes, status))
+        !check_definitions(cycle, bytes, status))
         return false;
     if (!status_ok(status) || !checkpoint_extra(estimator->restored, CURSOR_NAME, estimator->arena, &bytes, status))
         return status_ok(status);
@@ -172,29 +181,28 @@ static bool find_cursor(struct estimator *estimator, struct cursor *cursor, bool
     return true;
 }
 
-static bool changed_data(const struct estimator *estimator, pil_status *status)
+static bool changed_data(const struct cycle *cycle, pil_status *status)
 {
-    const struct arg_texts *files = &estimator->model->input.train;
+    const struct pil_dataset *data = cycle->dataset;
     char more[40] = "";
-    if (files->count > 1)
-        snprintf(more, sizeof more, " and %zu more", files->count - 1);
+    if (data->path_count > 1)
+        snprintf(more, sizeof more, " and %zu more", data->path_count - 1);
     status_fail(status, PIL_BAD_DATA, "%s%s: not the data that %s was trained on (their size or contents differ)",
-                files->count ? files->items[0] : "-", more, estimator->restored);
+                data->path_count ? data->paths[0] : "the training data", more, cycle->estimator->restored);
     return status_hint(status, "put the old files back, or start the new data from their beginning with --accept-changed-data");
 }
 
 static bool open_feed(struct cycle *cycle, pil_status *status)
 {
-    struct estimator *estimator = cycle->estimator;
     struct cursor cursor;
     bool has;
-    if (!find_cursor(estimator, &cursor, &has, status))
+    if (!find_cursor(cycle, &cursor, &has, status))
         return false;
-    cycle->feed = estimator_feed(estimator, MODE_TRAIN, NULL, has ? &cursor : NULL, NULL, 0, status);
+    cycle->feed = mode_feed(&cycle->run, cycle->estimator, cycle->dataset, has ? &cursor : NULL, NULL, 0, status);
     if (!cycle->feed)
         return false;
     if (has && cursor.data != feed_fingerprint(cycle->feed))
-        return changed_data(estimator, status);
+        return changed_data(cycle, status);
     if (has)
         cycle->consumed = cursor;
     cycle->first = feed_next(cycle->feed, status);
@@ -213,7 +221,7 @@ static bool next_batch(void *context, int64_t *rows, bool *end, pil_status *stat
     *end = !batch && status_ok(status);
     if (!batch)
         return status_ok(status);
-    column_bind(cycle->estimator->runs[MODE_TRAIN].session, batch, program_feature_count(cycle->estimator->program));
+    column_bind(cycle->run.session, batch, program_feature_count(cycle->run.program));
     cycle->pending = batch->cursor;
     *rows = batch->rows;
     return true;
@@ -226,24 +234,18 @@ static size_t next_jobs(void *context, struct job *jobs, size_t limit)
 
 /* ---- evaluation ---- */
 
-static bool can_evaluate(const struct model *model)
-{
-    return model->input.eval.count > 0 || model->eval.split > 0;
-}
-
 static bool write_evaluation(struct cycle *cycle, pil_status *status)
 {
-    const struct estimator *estimator = cycle->estimator;
+    const struct pil_estimator *estimator = cycle->estimator;
+    const pil_result *result = cycle->result;
     double now = now_seconds();
     if (!cycle->eval_events) {
-        const char *name = estimator->model->eval.name;
-        char *folder = arena_format(estimator->arena, status, "%s/eval%s%s", estimator->model->run.model_dir, name ? "_" : "", name ? name : "");
+        const char *name = cycle->eval->name;
+        char *folder = arena_format(estimator->arena, status, "%s/eval%s%s", estimator->config.model_dir, name ? "_" : "", name ? name : "");
         cycle->eval_events = folder ? event_writer_new(folder, NULL, now, status) : NULL;
     }
-    int64_t step = estimator_step(estimator);
-    for (size_t i = 0; cycle->eval_events && i < head_metrics_count(estimator->metrics); i++)
-        if (!event_scalar(cycle->eval_events, now, step, head_metrics_name(estimator->metrics, i),
-                          (float)head_metrics_value(estimator->metrics, i), status))
+    for (size_t i = 0; cycle->eval_events && i < result->metric_count; i++)
+        if (!event_scalar(cycle->eval_events, now, result->global_step, result->metrics[i].name, (float)result->metrics[i].value, status))
             return false;
     return status_ok(status) && event_flush(cycle->eval_events, status);
 }
@@ -251,23 +253,25 @@ static bool write_evaluation(struct cycle *cycle, pil_status *status)
 static bool evaluate(struct cycle *cycle, pil_status *status)
 {
     double before = now_seconds();
-    if (!estimator_evaluate_live(cycle->estimator, NULL, status) || !write_evaluation(cycle, status))
+    if (!evaluation_run(&cycle->evaluation, cycle->result, status) || !write_evaluation(cycle, status) ||
+        !exporters_run(cycle->estimator, cycle->eval, cycle->result, status))
         return false;
     cycle->evaluated_step = estimator_step(cycle->estimator);
     cycle->last_evaluation = now_seconds();
     cycle->started += cycle->last_evaluation - before; /* seconds count training alone */
-    cycle->last_count += cycle->last_evaluation - before;
+    cycle->loop.paused += cycle->last_evaluation - before;
     tell(cycle, EVENT_EVALUATED, NULL);
     return true;
 }
 
 static bool save_and_evaluate(struct cycle *cycle, pil_status *status)
 {
-    const struct model *model = cycle->estimator->model;
-    if (!save(cycle, status))
-        return false;
-    bool due = cycle->evaluated_step < 0 || now_seconds() - cycle->last_evaluation >= model->eval.throttle_secs;
-    return !can_evaluate(model) || !due || evaluate(cycle, status);
+    enum { DEFAULT_THROTTLE = 600 };
+    if (!save(cycle, status) || !cycle->eval)
+        return status_ok(status);
+    double throttle = cycle->eval->throttle_secs == 0 ? DEFAULT_THROTTLE : cycle->eval->throttle_secs;
+    bool due = cycle->evaluated_step < 0 || now_seconds() - cycle->last_evaluation >= throttle;
+    return !due || evaluate(cycle, status);
 }
 
 /* ---- hooks ---- */
@@ -275,46 +279,29 @@ static bool save_and_evaluate(struct cycle *cycle, pil_status *status)
 static bool begin(void *context, pil_run *loop, pil_status *status)
 {
     struct cycle *cycle = context;
-    struct estimator *estimator = cycle->estimator;
-    (void)loop;
-    cycle->model_file = path_join(estimator->arena, estimator->model->run.model_dir, "model.yaml", status);
-    cycle->checkpoints = path_join(estimator->arena, estimator->model->run.model_dir, "checkpoint", status);
+    struct pil_estimator *estimator = cycle->estimator;
+    cycle->model_file = path_join(estimator->arena, estimator->config.model_dir, "model.yaml", status);
+    cycle->checkpoints = path_join(estimator->arena, estimator->config.model_dir, "checkpoint", status);
     bool ok = cycle->model_file && cycle->checkpoints && write_model_file(cycle, status);
-    cycle->events = ok ? event_writer_new(estimator->model->run.model_dir, NULL, now_seconds(), status) : NULL;
+    cycle->events = ok ? event_writer_new(estimator->config.model_dir, NULL, now_seconds(), status) : NULL;
     if (!cycle->events || !event_session_start(cycle->events, now_seconds(), cycle->start_step, status))
         return false;
     cycle->saved_step = cycle->start_step;
-    cycle->started = cycle->last_save = cycle->last_count = now_seconds();
-    cycle->last_count_step = cycle->start_step;
+    cycle->started = cycle->last_save = now_seconds();
+    loop->events = cycle->events;
     if (!estimator->restored && !save(cycle, status))
         return false;
     tell(cycle, EVENT_START, NULL);
     return true;
 }
 
-static bool summarize(struct cycle *cycle, int64_t step, pil_status *status)
-{
-    const struct run_options *run = &cycle->estimator->model->run;
-    if (run->save_summary_steps > 0 && (cycle->loop.steps - 1) % run->save_summary_steps == 0 &&
-        !event_scalar(cycle->events, now_seconds(), step, "loss", (float)cycle->loop.loss, status))
-        return false;
-    if (run->log_step_count_steps > 0 && cycle->loop.steps % run->log_step_count_steps == 0) {
-        double now = now_seconds(), seconds = now - cycle->last_count;
-        double rate = seconds > 0 ? (double)(step - cycle->last_count_step) / seconds : 0;
-        cycle->last_count = now;
-        cycle->last_count_step = step;
-        return event_scalar(cycle->events, now, step, "global_step/sec", (float)rate, status);
-    }
-    return true;
-}
-
 static bool after_run(void *context, pil_run *loop, pil_status *status)
 {
     struct cycle *cycle = context;
-    const struct run_options *run = &cycle->estimator->model->run;
+    const pil_run_config *run = &cycle->estimator->config;
     int64_t step = *loop->global_step;
     cycle->consumed = cycle->pending;
-    if (!summarize(cycle, step, status))
+    if (loop->steps == 1 && !audit_step(&cycle->audit, cycle->estimator, &cycle->run, status))
         return false;
     tell(cycle, EVENT_STEP, NULL);
     bool by_steps = run->save_checkpoints_steps > 0 && (step - cycle->start_step) % run->save_checkpoints_steps == 0;
@@ -328,13 +315,11 @@ static bool after_run(void *context, pil_run *loop, pil_status *status)
 static bool end(void *context, pil_run *loop, pil_status *status)
 {
     struct cycle *cycle = context;
-    const struct model *model = cycle->estimator->model;
-    bool stopped = loop->stop && *loop->stop;
     /* The folder may have been moved since the last save; what stands in its place must be a model too. */
     bool saved = *loop->global_step == cycle->saved_step && file_exists(cycle->checkpoints);
     if ((!saved || loop->input_ended) && !save(cycle, status))
         return false;
-    if (!stopped && can_evaluate(model) && cycle->evaluated_step != *loop->global_step && !evaluate(cycle, status))
+    if (!estimator_stops(cycle->estimator) && cycle->eval && cycle->evaluated_step != *loop->global_step && !evaluate(cycle, status))
         return false;
     return event_flush(cycle->events, status);
 }
@@ -342,9 +327,9 @@ static bool end(void *context, pil_run *loop, pil_status *status)
 /* ---- all of it ---- */
 
 /* The model's folder, which was not there when the first values were made. Another start may have been faster. */
-static bool make_folder(struct estimator *estimator, pil_status *status)
+static bool make_folder(struct pil_estimator *estimator, pil_status *status)
 {
-    const char *model_dir = estimator->model->run.model_dir;
+    const char *model_dir = estimator->config.model_dir;
     if (!file_make_folder(model_dir, status))
         return status_hint(status, "--model-dir, or model_dir in the run section, names the folder that the model is kept in");
     estimator->lock = checkpoint_lock(model_dir, status);
@@ -357,29 +342,68 @@ static bool make_folder(struct estimator *estimator, pil_status *status)
     return status_ok(status);
 }
 
-static bool prepare(struct cycle *cycle, pil_status *status)
+/* The graph, the variables, the evaluation's graph. A folder that is there is locked before its checkpoint is read; one that is
+ * not is made when there is something to write. */
+static bool prepare_model(struct cycle *cycle, pil_status *status)
 {
-    struct estimator *estimator = cycle->estimator;
-    const struct model *model = estimator->model;
-    struct updater_part parts[PART_NONE] = {
-        { .optimizer = model->linear_optimizer, .group = PART_LINEAR, .names = estimator->names[PART_LINEAR],
-          .clip_gradients = model->clip_gradients,
-          .own_iter = model->kind == ESTIMATOR_COMBINED && model->dnn_count > 0 },
-        { .optimizer = model->dnn_optimizer, .group = PART_DNN, .names = estimator->names[PART_DNN],
-          .clip_gradients = model->clip_gradients },
-    };
-    if (!mode_bind(estimator, MODE_TRAIN, status) || !open_feed(cycle, status))
+    struct pil_estimator *estimator = cycle->estimator;
+    const char *model_dir = estimator->config.model_dir;
+    if (!model_dir) {
+        status_fail(status, PIL_INVALID_ARGUMENT, "%s%smodel_dir must name a folder for the model",
+                    estimator->options.origin ? estimator->options.origin : "", estimator->options.origin ? ": run." : "");
+        return status_hint(status, "--model-dir, or model_dir in the run section, names it");
+    }
+    cycle->dataset = estimator_dataset(estimator, cycle->train->input_fn, "train", status);
+    if (!cycle->dataset)
+        return false;
+    if (file_is_folder(model_dir) && !(estimator->lock = checkpoint_lock(model_dir, status)))
+        return false;
+    return mode_make(&cycle->run, estimator, PIL_TRAIN, cycle->dataset, cycle->train->hooks, cycle->train->hook_count, status) &&
+           values_make(estimator, &cycle->run, status) &&
+           (!cycle->eval || evaluation_prepare(&cycle->evaluation, estimator, cycle->eval, status));
+}
+
+/* What the original's Estimator adds by itself, then the caller's and the spec's. The checkpoints come last of ours: a save stands
+ * behind what its step wrote. */
+static bool add_hooks(struct cycle *cycle, pil_status *status)
+{
+    const pil_run_config *config = &cycle->estimator->config;
+    const pil_hook nan = pil_nan_tensor_hook(true), keep = { .begin = begin, .after_run = after_run, .end = end, .context = cycle };
+    const pil_dict loss = { 0 };
+    bool ok = hook_add(&cycle->loop, &nan, status) && hook_add(&cycle->loop, &keep, status);
+    if (ok && config->save_summary_steps > 0) {
+        const pil_hook summary = pil_summary_saver_hook(loss, .save_steps = config->save_summary_steps);
+        ok = hook_add(&cycle->loop, &summary, status);
+    }
+    if (ok && config->log_step_count_steps > 0) {
+        const pil_hook counter = pil_step_counter_hook(config->log_step_count_steps);
+        const pil_hook logging = pil_logging_tensor_hook(loss, .every_n_iter = config->log_step_count_steps);
+        ok = hook_add(&cycle->loop, &counter, status) && (!cycle->estimator->options.logs || hook_add(&cycle->loop, &logging, status));
+    }
+    for (size_t i = 0; ok && i < cycle->run.hooks.count; i++)
+        ok = hook_add(&cycle->loop, &cycle->run.hooks.items[i], status);
+    return ok;
+}
+
+static bool prepare_loop(struct cycle *cycle, pil_status *status)
+{
+    struct pil_estimator *estimator = cycle->estimator;
+    struct pil_run *loop = &cycle->loop;
+    if (!audit_graph(estimator, &cycle->run, status) || !mode_bind(&cycle->run, estimator, status) || !open_feed(cycle, status) ||
+        !audit_begin(&cycle->audit, estimator->store, status))
         return false;
     if (!estimator->lock && !make_folder(estimator, status))
         return false;
-    cycle->loop.updater = updater_new(estimator->store, parts, PART_NONE, estimator->threads, kernel_get(), status);
-    cycle->loop.session = estimator->runs[MODE_TRAIN].session;
-    cycle->loop.feed = (struct loop_feed){ next_batch, next_jobs, cycle };
-    cycle->loop.global_step = store_int64(estimator->store, "global_step");
-    cycle->loop.loss_fetch = (size_t)estimator->runs[MODE_TRAIN].loss;
-    cycle->loop.stop = estimator->options.stop;
-    const pil_hook check = pil_nan_tensor_hook(true), hook = { .begin = begin, .after_run = after_run, .end = end, .context = cycle };
-    return cycle->loop.updater && hook_add(&cycle->loop, &check, status) && hook_add(&cycle->loop, &hook, status);
+    loop->updater = train_op_updater(cycle->run.spec.train_op, estimator->store, estimator->threads, kernel_get(), status);
+    loop->session = cycle->run.session;
+    loop->feed = (struct loop_feed){ next_batch, next_jobs, cycle };
+    loop->global_step = store_int64(estimator->store, "global_step");
+    loop->loss_fetch = 0;
+    loop->stop = &estimator->stopped;
+    loop->profile = estimator->options.profile != NULL;
+    loop->value = mode_fetched;
+    loop->value_context = &cycle->run;
+    return loop->updater && add_hooks(cycle, status) && (!loop->profile || session_profile(loop->session, status));
 }
 
 static bool close_events(struct cycle *cycle, pil_status *status)
@@ -400,36 +424,56 @@ static void print_profile(const struct cycle *cycle, struct text *out)
                 "run (ops and the next input)", loop->run_seconds, "update", loop->update_seconds);
 }
 
-bool estimator_train_and_evaluate(struct estimator *estimator, pil_status *status)
+/* Nothing is left to train; true with a line in the log. */
+static bool is_done(const struct cycle *cycle)
 {
-    const struct model *model = estimator->model;
-    if (!model->run.model_dir)
-        return status_fail(status, PIL_INVALID_ARGUMENT, "%s: run.model_dir (or --model-dir) must name a folder for the model", model->path);
-    struct cycle cycle = { .estimator = estimator, .start_step = estimator_step(estimator), .evaluated_step = -1 };
-    cycle.loop.last_step = model->train.steps > 0 ? cycle.start_step + model->train.steps : model->train.max_steps;
-    if (cycle.loop.last_step > 0 && cycle.start_step >= cycle.loop.last_step) {
-        log_line(LOG_INFO, "nothing to do: the model in %s has been trained %lld steps, the last one asked for is %lld",
-                 model->run.model_dir, (long long)cycle.start_step, (long long)cycle.loop.last_step);
+    const struct pil_estimator *estimator = cycle->estimator;
+    if (!cycle->loop.last_step || cycle->start_step < cycle->loop.last_step)
+        return false;
+    log_line(LOG_INFO, "nothing to do: the model in %s has been trained %lld steps, the last one asked for is %lld",
+             estimator->config.model_dir, (long long)cycle->start_step, (long long)cycle->loop.last_step);
+    return true;
+}
+
+static bool train(struct cycle *cycle, pil_status *status)
+{
+    struct pil_estimator *estimator = cycle->estimator;
+    cycle->start_step = estimator_step(estimator);
+    cycle->loop.last_step = cycle->train->steps > 0 ? cycle->start_step + cycle->train->steps : cycle->train->max_steps;
+    if (is_done(cycle))
         return true;
-    }
-    cycle.loop.profile = estimator->options.profile != NULL;
-    bool ok = prepare(&cycle, status) && (!cycle.loop.profile || session_profile(cycle.loop.session, status)) &&
-              loop_run(&cycle.loop, status);
-    if (ok)
-        tell(&cycle, EVENT_END, NULL);
-    if (ok && cycle.loop.profile)
-        print_profile(&cycle, estimator->options.profile);
+    if (!prepare_loop(cycle, status) || !loop_run(&cycle->loop, status))
+        return false;
+    tell(cycle, EVENT_END, NULL);
+    if (cycle->loop.profile)
+        print_profile(cycle, estimator->options.profile);
+    mode_tell_skipped(cycle->feed, "training (every pass over the data counts)");
+    return true;
+}
+
+bool cycle_run(struct pil_estimator *estimator, const pil_train_spec *train_spec, const pil_eval_spec *eval_spec, pil_result *result,
+               pil_status *status)
+{
+    struct cycle cycle = { .estimator = estimator, .train = train_spec, .eval = eval_spec, .result = result, .evaluated_step = -1 };
+    estimator->stopped = 0;
+    bool ok = prepare_model(&cycle, status) && train(&cycle, status);
     pil_status closing = { 0 };
     if (!close_events(&cycle, ok ? status : &closing))
         ok = false;
     if (!run_free(&cycle.loop, ok ? status : &closing))
         ok = false;
+    audit_free(&cycle.audit);
     updater_free(cycle.loop.updater);
-    if (ok)
-        estimator_tell_skipped(cycle.feed, "training (every pass over the data counts)");
     feed_close(cycle.feed);
-    if (ok && estimator->options.stop && *estimator->options.stop)
-        return status_fail(status, PIL_CANCELLED, "stopped at step %lld; the checkpoint is saved, train again to go on",
-                           (long long)estimator_step(estimator));
+    evaluation_end(&cycle.evaluation);
+    mode_free(&cycle.run);
+    pil_dataset_free(cycle.dataset);
+    file_lock_free(estimator->lock);
+    estimator->lock = NULL;
+    if (!ok)
+        values_free(estimator); /* what an interrupted step left is not what the folder holds */
+    else if (estimator_stops(estimator))
+        ok = status_fail(status, PIL_CANCELLED, "stopped at step %lld; the checkpoint is saved, train again to go on",
+                         (long long)estimator_step(estimator));
     return ok;
 }

@@ -12,7 +12,7 @@ static void count(struct text *out, int64_t value, const char *what)
 }
 
 /* Weights below a prefix ("linear/", "dnn/"). */
-static int64_t weights_of(const struct estimator *estimator, const char *prefix)
+static int64_t weights_of(const struct pil_estimator *estimator, const char *prefix)
 {
     int64_t sum = 0;
     for (size_t i = 0; i < store_count(estimator->store); i++) {
@@ -23,9 +23,8 @@ static int64_t weights_of(const struct estimator *estimator, const char *prefix)
     return sum;
 }
 
-static void part_line(const struct estimator *estimator, struct text *out)
+static void part_line(const struct model *model, const struct pil_estimator *estimator, struct text *out)
 {
-    const struct model *model = estimator->model;
     if (model->linear_count) {
         text_format(out, "wide  ");
         count(out, (int64_t)model->linear_count, "column");
@@ -49,9 +48,8 @@ static void part_line(const struct estimator *estimator, struct text *out)
     text_format(out, "\n");
 }
 
-static void schedule_line(const struct estimator *estimator, struct text *out)
+static void schedule_line(const struct model *model, struct text *out)
 {
-    const struct model *model = estimator->model;
     const struct run_options *run = &model->run;
     if (model->train.steps || model->train.max_steps) {
         count(out, model->train.steps ? model->train.steps : model->train.max_steps, model->train.steps ? "more step" : "step");
@@ -73,7 +71,7 @@ static void schedule_line(const struct estimator *estimator, struct text *out)
     } else {
         text_format(out, "   save at the end");
     }
-    bool evaluates = model->input.eval.count || model->eval.split > 0;
+    bool evaluates = model_can_evaluate(model);
     if (evaluates && model->eval.throttle_secs > 0)
         text_format(out, "   evaluate after a save, at most every %g s, and at the end", model->eval.throttle_secs);
     else if (evaluates)
@@ -83,9 +81,8 @@ static void schedule_line(const struct estimator *estimator, struct text *out)
     text_format(out, "   export: none\n");
 }
 
-void estimator_headline(struct estimator *estimator, struct text *out)
+void model_headline(const struct model *model, struct pil_estimator *estimator, struct text *out)
 {
-    const struct model *model = estimator->model;
     text_format(out, "%s of '%s'", model->estimator, model->label);
     if (estimator->restored) {
         text_format(out, "   goes on from step ");
@@ -93,27 +90,15 @@ void estimator_headline(struct estimator *estimator, struct text *out)
         text_format(out, " (%s)", path_base(estimator->restored));
     }
     text_format(out, "\n");
-    part_line(estimator, out);
-    schedule_line(estimator, out);
+    part_line(model, estimator, out);
+    schedule_line(model, out);
 }
 
-void estimator_describe(struct estimator *estimator, struct text *out)
+static void variable_lines(const struct store *store, struct text *out)
 {
-    pil_status status = { 0 };
-    struct text headline = { 0 };
-    estimator_headline(estimator, &headline);
-    /* A comment below the YAML: every line starts with "# ". */
-    text_format(out, "\n");
-    for (size_t at = 0, end; at < headline.size; at = end) {
-        for (end = at; end < headline.size && headline.data[end++] != '\n';)
-            ;
-        text_format(out, "# %.*s", (int)(end - at), headline.data + at);
-    }
-    out->failed = out->failed || headline.failed;
-    text_free(&headline);
     text_format(out, "#\n# %-84s %-16s %12s %12s\n", "variable", "shape", "parameters", "bytes");
-    for (size_t i = 0; i < store_count(estimator->store); i++) {
-        const struct variable *variable = store_at(estimator->store, i);
+    for (size_t i = 0; i < store_count(store); i++) {
+        const struct variable *variable = store_at(store, i);
         char shape[128];
         int64_t elements = shape_elements(variable->shape);
         if (variable->layout == STORE_PLAIN)
@@ -121,21 +106,40 @@ void estimator_describe(struct estimator *estimator, struct text *out)
         text_format(out, "# %-84s %-16s %12lld %12lld\n", variable->name, shape_text(variable->shape, shape), (long long)elements,
                     (long long)(elements * 4 * (1 + variable->slot_count)));
     }
-    text_format(out, "#\n# ");
-    count(out, store_parameters(estimator->store), "parameter");
-    text_format(out, ", ");
-    count(out, store_bytes(estimator->store), "byte");
-    text_format(out, " with the optimizers' slots");
-    if (mode_prepare(estimator, estimator->options.training ? MODE_TRAIN : MODE_PREDICT, &status)) {
-        const struct plan *plan = estimator->runs[estimator->options.training ? MODE_TRAIN : MODE_PREDICT].plan;
-        text_format(out, ", ");
-        count(out, (int64_t)plan_flops(plan), "operation");
-        text_format(out, " an example");
-    }
-    text_format(out, "\n");
 }
 
-const struct head_metrics *estimator_metrics(const struct estimator *estimator)
+/* A comment below the YAML: every line starts with "# ". */
+static void comment_lines(const struct text *lines, struct text *out)
 {
-    return estimator->metrics;
+    text_format(out, "\n");
+    for (size_t at = 0, end; at < lines->size; at = end) {
+        for (end = at; end < lines->size && lines->data[end++] != '\n';)
+            ;
+        text_format(out, "# %.*s", (int)(end - at), lines->data + at);
+    }
+    out->failed = out->failed || lines->failed;
+}
+
+bool model_describe(const struct model *model, struct pil_estimator *estimator, struct text *out, pil_status *status)
+{
+    struct text headline = { 0 };
+    struct mode_run run = { 0 };
+    pil_dataset *dataset = estimator_dataset(estimator, model_train_input, "train", status);
+    bool ok = dataset && mode_make(&run, estimator, PIL_TRAIN, dataset, NULL, 0, status) && values_make(estimator, &run, status);
+    if (ok) {
+        model_headline(model, estimator, &headline);
+        comment_lines(&headline, out);
+        variable_lines(estimator->store, out);
+        text_format(out, "#\n# ");
+        count(out, store_parameters(estimator->store), "parameter");
+        text_format(out, ", ");
+        count(out, store_bytes(estimator->store), "byte");
+        text_format(out, " with the optimizers' slots, ");
+        count(out, (int64_t)plan_flops(run.plan), "operation");
+        text_format(out, " an example\n");
+    }
+    text_free(&headline);
+    mode_free(&run);
+    pil_dataset_free(dataset);
+    return ok;
 }

@@ -1,63 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * estimator: models as people know them. Heads, canned estimators, train_and_evaluate, the model file.
+ * estimator: models as people know them (pilaster/estimator.h), and the model file.
  *
- *   modelfile   YAML -> struct model (every default filled in) -> estimator
- *   canned      columns + params -> logits in a graph
- *   head        logits -> loss, predictions, metrics
- *   estimator   a model_dir, a store, graphs for the modes; train, evaluate, predict
+ *   modelfile   YAML -> struct model, every default filled in
+ *   canned      a model -> a model function's spec; heads are its end
+ *   estimator   a model function, a model_dir, a store; train, evaluate, predict
  *   cycle       train_and_evaluate: when it saves, evaluates, exports
+ *   model       a model file's estimator: its config and its input functions
+ *
+ * What a model file names is an estimator like any other: canned_model_fn with the model as its params.
  */
 #ifndef PILASTER_ESTIMATOR_H
 #define PILASTER_ESTIMATOR_H
 
 #include "column/column.h"
+#include "export/export.h"
 #include "format/format.h"
 #include "graph/graph.h"
+#include "pilaster/estimator.h"
 #include "store/store.h"
 #include "train/train.h"
-
-enum mode { MODE_TRAIN, MODE_EVAL, MODE_PREDICT };
-
-/* ---- head.c ---- */
-enum head_kind { HEAD_REGRESSION, HEAD_BINARY, HEAD_MULTI_CLASS };
-struct head_options {
-    enum head_kind kind;
-    int64_t label_dimension;          /* regression */
-    int64_t classes;
-    const char *const *vocabulary;    /* label_vocabulary or NULL */
-    size_t vocabulary_count;
-    enum loss_reduction reduction;
-    int tensorflow;                   /* 2 or 1: AUC's form */
-};
-int64_t head_logits(const struct head_options *head); /* columns of logits */
-/* What a head adds to a graph. Tensors are NULL where the mode has none. */
-struct head_tensors {
-    struct pil_tensor *loss;          /* TRAIN, EVAL: the training loss, a scalar */
-    struct pil_tensor *losses;        /* EVAL: of each row [batch, 1], unweighted (several label dimensions: their mean) */
-    struct pil_tensor *logits;        /* [batch, n] */
-    struct pil_tensor *logistic;      /* binary */
-    struct pil_tensor *probabilities; /* classifiers [batch, classes] */
-    struct pil_tensor *class_ids;     /* classifiers [batch, 1], as float32 numbers */
-};
-struct head_tensors head_build(const struct head_options *head, struct pil_graph *graph, enum mode mode, struct pil_tensor *logits,
-                               struct pil_tensor *labels, struct pil_tensor *weights);
-/* Metrics over an evaluation, under the original's names, in the order in which they are printed. */
-struct head_metrics;
-struct head_metrics *head_metrics_new(const struct head_options *head, pil_status *status);
-struct head_batch { /* a batch's fetched values; weights NULL: 1 */
-    const struct tensor *labels, *weights, *losses, *logits, *logistic, *probabilities, *class_ids;
-    double loss;
-};
-void head_metrics_update(struct head_metrics *metrics, const struct head_batch *batch);
-size_t head_metrics_count(const struct head_metrics *metrics);
-const char *head_metrics_name(const struct head_metrics *metrics, size_t i);
-double head_metrics_value(const struct head_metrics *metrics, size_t i);
-void head_metrics_free(struct head_metrics *metrics);
-/* One row's predictions as a JSON object (keys as the original's), or the cells of a table for --format csv and table. */
-void head_print_json(const struct head_options *head, const struct head_batch *batch, int64_t row, struct text *out);
-/* The class's word: from the vocabulary, else its number. */
-void head_class_word(const struct head_options *head, int64_t class_id, struct text *out);
 
 /* ---- modelfile.c: one YAML file -> a model with every default written out ---- */
 struct run_options {
@@ -110,11 +72,11 @@ struct model {
     const char *base, *current;      /* absolute: the file's folder, and what was current when it was read */
     const char *estimator;           /* as written: "dnn_linear_combined_classifier" */
     enum estimator_kind kind;
-    struct head_options head;
+    pil_head head;
     const char *label;
-    const char *weight_column;       /* NULL: none */
     const char *warm_start_from;     /* a checkpoint or a folder: what a new model takes over; NULL: none */
     int tensorflow;                  /* 2 or 1 */
+    bool logs;                   /* lines of loss and step, as the original's INFO lines */
     bool tf_dense;                   /* compat: tf_dense */
     struct column_set *columns;
     struct pil_column **linear_columns, **dnn_columns;
@@ -133,6 +95,7 @@ struct model {
     struct run_options run;
     struct exporter_options *exporters;
     size_t exporter_count;
+    const char *data;                /* evaluate, predict: these files instead of the eval section's; NULL */
 };
 /* Reads and checks the whole file; `sets` are "--set key.path=value" texts in order. Errors carry file:line:column and the nearest
  * known word. The YAML is read by events: depth at most 64, no duplicate keys, aliases capped, at most 1 MB. */
@@ -144,35 +107,24 @@ void modelfile_print(const struct model *model, struct text *yaml);
 void modelfile_schema(struct text *json); /* JSON Schema */
 void model_free(struct model *model);
 
-/* ---- canned.c ---- */
-/* Registers what the model reads with the program (columns, label, weight); program_finish is the caller's. */
-struct canned_inputs {
-    int label, weight; /* first columns in the block of numbers, -1: none */
-};
-bool canned_register(const struct model *model, struct program *program, struct canned_inputs *inputs, pil_status *status);
-/* Builds a mode's graph. Variables are named as TensorFlow names them. */
-struct canned_graph {
-    struct pil_graph *graph;
-    struct head_tensors head;
-    struct pil_tensor *labels, *weights;
-};
-bool canned_build(const struct model *model, struct program *program, const struct canned_inputs *inputs, enum mode mode,
-                  struct canned_graph *out, pil_status *status);
-/* Which optimizer a variable belongs to: 0 linear, 1 dnn. */
-int canned_part(const struct model *model, const char *variable);
+/* ---- head.c: besides the public functions ---- */
+/* What an evaluation of such a head tells, "loss" with it; at most `limit` names. Returns their number. */
+size_t head_metric_names(const pil_head *head, const char **names, size_t limit);
 
-/* ---- estimator.c ---- */
+/* ---- canned.c ---- */
+pil_estimator_spec canned_model_fn(pil_graph *graph, const pil_features *features, pil_tensor *targets, pil_mode mode, void *model);
+
+/* ---- estimator.c, cycle.c, evaluate.c: besides the public functions ---- */
 struct estimator_event;
-/* One model with its store: made new or from its newest checkpoint. */
+/* What a program that shows a run, or a test, adds to a config. */
 struct estimator_options {
-    int threads;                 /* 0: all */
-    bool training;               /* with slots and hyper-parameters; false: evaluate and predict only */
     const char *checkpoint;      /* evaluate, predict: this prefix instead of the newest */
     struct text *profile;        /* train: gets a table of where the time went; NULL: none */
-    const char *warm_start_from; /* a checkpoint or a folder that a new model takes over from; NULL: the model file's */
     bool accept_changed_data;
-    bool look_only;              /* with training: to describe the model; takes no lock, writes nothing */
-    const volatile int *stop;    /* becomes non-zero on SIGINT, SIGTERM: save and stop */
+    bool logs;                   /* lines of loss and step, as the original's INFO lines */
+    bool tf_dense;               /* crosses as the original computes them of dense features */
+    const char *model_file;      /* text of model.yaml, to lie beside the checkpoints; NULL: none */
+    const char *origin;          /* what errors name as the place of settings: the model file; NULL: "the config" */
     /* Called on the training thread. */
     void (*event)(void *context, const struct estimator_event *event);
     void *context;
@@ -181,29 +133,33 @@ enum estimator_event_kind { EVENT_START, EVENT_STEP, EVENT_SAVED, EVENT_EVALUATE
 struct estimator_event {
     enum estimator_event_kind kind;
     int64_t step, start_step, last_step; /* last_step 0: unknown (yet) */
-    int64_t examples;              /* trained on since the start of this call */
-    double seconds;                /* training time of this call so far */
+    int64_t examples;                    /* trained on since the start of this call */
+    double seconds;                      /* training time of this call so far */
     double loss;
     int64_t train_rows, eval_rows; /* -1: unknown */
     const char *checkpoint;
-    const struct head_metrics *metrics;
+    const pil_result *result;      /* EVALUATED */
 };
-struct estimator;
-struct estimator *estimator_new(struct model *model, const struct estimator_options *options, pil_status *status); /* borrows the model */
-/* train_and_evaluate (cycle.c). The last evaluation's metrics stay with the estimator. PIL_CANCELLED after a signal, all saved. */
-bool estimator_train_and_evaluate(struct estimator *estimator, pil_status *status);
-/* data NULL: the model file's eval files (or its split). */
-const struct head_metrics *estimator_evaluate(struct estimator *estimator, const char *data, pil_status *status);
-int64_t estimator_step(const struct estimator *estimator);
-/* Predictions row by row, in the order of the data. `batch` is called with each batch's values; with keep_count, `raw->fields`
- * holds the model's fields and those of `keep`, whether the model reads them or not. */
-bool estimator_predict(struct estimator *estimator, const char *data, const struct field_spec *keep, size_t keep_count,
-                       bool (*batch)(void *context, const struct head_batch *batch, const struct batch *raw, pil_status *status),
-                       void *context, pil_status *status);
-void estimator_headline(struct estimator *estimator, struct text *out);  /* three lines: model, parts, schedule */
-void estimator_describe(struct estimator *estimator, struct text *out);  /* train --dry-run: variables, parameters, work, schedule */
-const struct head_metrics *estimator_metrics(const struct estimator *estimator); /* of the last evaluation, or NULL */
-struct store *estimator_store(struct estimator *estimator);
-void estimator_free(struct estimator *estimator);
+struct pil_estimator *estimator_new(const pil_estimator_config *config, const struct estimator_options *options);
+int64_t estimator_step(const struct pil_estimator *estimator); /* 0 before there are values */
+const char *estimator_restored(const struct pil_estimator *estimator); /* the checkpoint the values came from, or NULL */
+struct store *estimator_store(struct pil_estimator *estimator);
+/* Predictions batch by batch. With keep_count, `raw->fields` holds the model's fields and those of `keep`, whether the model
+ * reads them or not. */
+typedef bool (*predicted_batch)(void *context, const pil_output *outputs, size_t count, const struct batch *raw, pil_status *status);
+bool estimator_predict(struct pil_estimator *estimator, pil_input_fn input_fn, const struct field_spec *keep, size_t keep_count,
+                       predicted_batch batch, void *context, pil_status *status);
+
+/* ---- model.c: a model file's estimator ---- */
+/* Borrows the model, which is also the params of its functions. `options` may be NULL. */
+struct pil_estimator *model_estimator(struct model *model, const struct estimator_options *options, int threads);
+pil_dataset *model_train_input(void *model);
+pil_dataset *model_eval_input(void *model); /* model->data, else the model file's eval files, or the held-out part */
+bool model_can_evaluate(const struct model *model);
+bool model_has_files(const struct model *model, bool training, pil_status *status); /* else an error */
+void model_specs(const struct model *model, pil_train_spec *train, pil_eval_spec *eval);
+void model_headline(const struct model *model, struct pil_estimator *estimator, struct text *out); /* model, parts, schedule */
+/* train --dry-run: headline, variables, parameters, work. Makes the TRAIN graph, the variables and their values; writes nothing. */
+bool model_describe(const struct model *model, struct pil_estimator *estimator, struct text *out, pil_status *status);
 
 #endif

@@ -461,19 +461,32 @@ static bool check_vocabulary(const struct params *params, const struct value *ma
     return status_ok(status);
 }
 
+/* By the numbers of loss_reductions. */
+static const pil_reduction reductions[] = { [REDUCTION_SUM_OVER_BATCH_SIZE] = PIL_REDUCTION_SUM_OVER_BATCH_SIZE,
+                                            [REDUCTION_SUM] = PIL_REDUCTION_SUM,
+                                            [REDUCTION_NONZERO_WEIGHTS] = PIL_REDUCTION_SUM_BY_NONZERO_WEIGHTS,
+                                            [REDUCTION_MEAN] = PIL_REDUCTION_MEAN };
+
+static int reduction_number(pil_reduction reduction)
+{
+    for (size_t i = 0; i < COUNT_OF(reductions); i++)
+        if (reductions[i] == reduction)
+            return (int)i;
+    return DEFAULT_REDUCTION;
+}
+
 static void fill_head(const struct estimator_row *row, const struct params *params, struct model *model)
 {
-    struct head_options *head = &model->head;
+    pil_head *head = &model->head;
     enum loss_reduction standard = model->tensorflow == 1 ? REDUCTION_SUM : REDUCTION_SUM_OVER_BATCH_SIZE;
 
-    head->kind = !row->classifier ? HEAD_REGRESSION : params->n_classes == 2 ? HEAD_BINARY : HEAD_MULTI_CLASS;
+    *head = pil_head_default(!row->classifier ? PIL_HEAD_REGRESSION : params->n_classes == 2 ? PIL_HEAD_BINARY : PIL_HEAD_MULTI_CLASS);
     head->label_dimension = row->classifier ? 1 : params->label_dimension;
-    head->classes = row->classifier ? params->n_classes : 0;
-    head->vocabulary = params->label_vocabulary.items;
-    head->vocabulary_count = params->label_vocabulary.count;
-    head->reduction = params->loss_reduction == DEFAULT_REDUCTION ? standard : (enum loss_reduction)params->loss_reduction;
+    head->n_classes = row->classifier ? params->n_classes : 0;
+    head->label_vocabulary = (pil_words){ params->label_vocabulary.items, params->label_vocabulary.count };
+    head->loss_reduction = reductions[params->loss_reduction == DEFAULT_REDUCTION ? (int)standard : params->loss_reduction];
     head->tensorflow = model->tensorflow;
-    model->weight_column = params->weight_column;
+    head->weight_column = params->weight_column;
     model->warm_start_from = params->warm_start_from;
 }
 
@@ -528,7 +541,7 @@ bool params_read(const struct estimator_row *row, const struct value *map, struc
 
 void params_print(const struct estimator_row *row, const struct model *model, const char *warm_start_from, struct text *yaml)
 {
-    const struct head_options *head = &model->head;
+    const pil_head *head = &model->head;
     struct params params = {
         .linear = { .names = model->linear_names },
         .dnn = { .names = model->dnn_names },
@@ -540,12 +553,12 @@ void params_print(const struct estimator_row *row, const struct model *model, co
         .sparse_combiner = (int)model->sparse_combiner,
         .linear_optimizer = { .optimizer = model->linear_optimizer },
         .dnn_optimizer = { .optimizer = model->dnn_optimizer },
-        .n_classes = head->classes,
+        .n_classes = head->n_classes,
         .label_dimension = head->label_dimension,
-        .label_vocabulary = { head->vocabulary, head->vocabulary_count, true },
-        .weight_column = model->weight_column,
+        .label_vocabulary = { head->label_vocabulary.items, head->label_vocabulary.count, true },
+        .weight_column = head->weight_column,
         .warm_start_from = warm_start_from,
-        .loss_reduction = (int)head->reduction,
+        .loss_reduction = reduction_number(head->loss_reduction),
     };
 
     section_print(row->params, &params, yaml);

@@ -349,21 +349,17 @@ const struct arg_table EXPORTER_TABLES[EXPORTER_KINDS] = {
 
 static bool check_metric(const struct model *model, const char *metric, const struct value *at, pil_status *status)
 {
-    struct head_metrics *metrics = head_metrics_new(&model->head, status);
-    size_t count = metrics ? head_metrics_count(metrics) : 0;
-    const char *names[32], *nearest;
+    const char *names[32];
+    size_t count = head_metric_names(&model->head, names, COUNT_OF(names));
     bool found = false;
 
-    for (size_t i = 0; i < count && i < COUNT_OF(names); i++) {
-        names[i] = head_metrics_name(metrics, i);
+    for (size_t i = 0; i < count; i++)
         found = found || strcmp(names[i], metric) == 0;
-    }
-    if (metrics && !found) {
-        nearest = nearest_word(metric, names, MIN(count, COUNT_OF(names)));
+    if (!found) {
+        const char *nearest = nearest_word(metric, names, count);
         value_fail(at, status, "%s has no metric '%.64s'%s%s%s", model->estimator, metric, nearest ? "; did you mean '" : "",
                    nearest ? nearest : "", nearest ? "'?" : "");
     }
-    head_metrics_free(metrics);
     return found;
 }
 

@@ -88,6 +88,7 @@ void graph_name(struct pil_graph *graph, struct pil_tensor *tensor, const char *
 const char *graph_tensor_name(const struct pil_tensor *tensor);
 /* After the last phase of a TRAIN run: variable = decay * variable + (1 - decay) * value. */
 void graph_moving(struct pil_graph *graph, struct pil_tensor *variable, struct pil_tensor *value, float decay);
+bool graph_is_moving(const struct pil_graph *graph, const struct pil_tensor *variable); /* it is such an average */
 
 /* ---- grad.c ---- */
 /* Adds the gradients of a scalar loss with respect to every trainable variable it depends on. Once per graph. */

@@ -69,3 +69,11 @@ void graph_moving(struct pil_graph *graph, struct pil_tensor *variable, struct p
     if (mem_grow(&graph->movings, &graph->moving_capacity, graph->moving_count + 1, sizeof *graph->movings, &graph->status))
         graph->movings[graph->moving_count++] = (struct moving){ variable, value, decay };
 }
+
+bool graph_is_moving(const struct pil_graph *graph, const struct pil_tensor *variable)
+{
+    for (size_t i = 0; i < graph->moving_count; i++)
+        if (graph->movings[i].variable == variable)
+            return true;
+    return false;
+}

@@ -204,6 +204,10 @@ static void csv_make(struct pil_dataset *dataset, const pil_csv_dataset_options 
     if (!dataset_order(dataset, options->batch_size, options->num_epochs, options->shuffle_seed) ||
         !csv_numbers(dataset, options))
         return;
+    if (options->label_dimension < 1) {
+        dataset_fail(dataset, "label_dimension is %lld, 1 or more is needed", (long long)options->label_dimension);
+        return;
+    }
     if (options->fields.count > 0 && options->fields.items == NULL) {
         dataset_fail(dataset, "fields is NULL");
         return;
@@ -215,6 +219,7 @@ static void csv_make(struct pil_dataset *dataset, const pil_csv_dataset_options 
     dataset->path_count = options->file_pattern.count;
     dataset->format = copy_text(dataset, options->format);
     dataset->label = copy_text(dataset, options->label_name);
+    dataset->label_width = options->label_dimension;
     dataset->csv = (struct csv_options){ .delimiter = options->field_delim,
                                          .header = options->column_names.count == 0,
                                          .names = copy_words(dataset, options->column_names, "column_names"),

@@ -160,6 +160,7 @@ struct pil_dataset {
     struct dataset_field *fields;
     size_t field_count, field_capacity;
     const char *label;          /* the name of the label's field, or NULL */
+    int64_t label_width;        /* files: numbers in its cell */
     int64_t seed;               /* of the shuffle; -1: the run's */
     struct order_options order; /* all but the seed. Of a callback: the epochs only */
     /* files */

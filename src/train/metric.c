@@ -124,6 +124,13 @@ static double mean_result(const struct metric *metric)
     return divide(metric->sum, metric->divisor);
 }
 
+/* How often the more frequent of two labels is right. */
+static double majority_result(const struct metric *metric)
+{
+    double mean = mean_result(metric);
+    return mean > 0.5 ? mean : 1 - mean;
+}
+
 static double root_result(const struct metric *metric)
 {
     return sqrt(mean_result(metric));
@@ -187,6 +194,7 @@ enum {
 };
 static const struct metric_row rows[] = {
     { "mean", add_value, mean_result, METRIC_KERAS },
+    { "accuracy_baseline", add_value, majority_result, METRIC_KERAS }, /* of labels 0 and 1 */
     { "mean_squared_error", add_square, mean_result, BOTH },
     { "root_mean_squared_error", add_square, root_result, BOTH },
     { "mean_absolute_error", add_distance, mean_result, BOTH },

@@ -174,6 +174,10 @@ struct pil_train_op {
     struct train_part *parts;
     int part_count;
 };
+/* pil_minimize with an optimizer of the model file: `part` says it, its 1.x names and the clipping. */
+struct pil_train_op *train_op_minimize(struct pil_graph *graph, const struct train_part *part, struct pil_tensor *loss,
+                                       struct pil_tensor *const *variables, size_t count);
+bool train_op_moves(const struct pil_train_op *op, const char *variable); /* one of its parts does */
 /* With a compiled plan, before store_allocate: declares a graph's variables, those that the op moves in the group of their part,
  * with slots and scalars, the others in group part_count. op NULL (evaluate, predict): values only, in group 0. */
 bool train_op_declare(const struct pil_train_op *op, const struct pil_graph *graph, struct store *store, pil_status *status);

@@ -200,11 +200,10 @@ static struct pil_train_op *new_op(struct pil_graph *graph, struct pil_tensor *l
 }
 
 struct minimizing {
-    pil_optimizer optimizer;
     pil_tensor *loss;
     pil_variables variables;
     pil_multipliers multipliers;
-    struct train_part first; /* what is known before */
+    struct train_part first; /* what is known before: the optimizer, ... */
 };
 
 static struct pil_train_op *minimize(struct pil_graph *graph, const struct minimizing *what, pil_status *status)
@@ -214,8 +213,7 @@ static struct pil_train_op *minimize(struct pil_graph *graph, const struct minim
         return NULL;
     struct train_part *part = op->parts;
     *part = what->first;
-    if (!optimizer_from(&what->optimizer, graph_arena(graph), &part->optimizer, status) || !check_family(part, status) ||
-        !check_clip(part, status) || !add_gradients(graph, what->loss, status))
+    if (!check_family(part, status) || !check_clip(part, status) || !add_gradients(graph, what->loss, status))
         return NULL;
     struct choice choice = { .graph = graph, .loss = what->loss, .part = part, .status = status };
     if (!graph_is_forward_only(graph))
@@ -223,6 +221,16 @@ static struct pil_train_op *minimize(struct pil_graph *graph, const struct minim
     bool ok = choose_variables(&choice, what->variables) && choose_multipliers(&choice, what->multipliers) &&
               name_part(graph, part, status);
     return ok ? op : NULL;
+}
+
+struct pil_train_op *train_op_minimize(struct pil_graph *graph, const struct train_part *part, struct pil_tensor *loss,
+                                       struct pil_tensor *const *variables, size_t count)
+{
+    pil_status status = { 0 };
+    struct minimizing what = { .loss = loss, .variables = { variables, count }, .first = *part };
+    what.first.rate = -1;
+    struct pil_train_op *op = status_ok(graph_status(graph)) ? minimize(graph, &what, &status) : &error_op;
+    return op ? op : refuse(graph, "minimize", &status);
 }
 
 pil_minimize_options pil_minimize_options_default(void)
@@ -233,11 +241,12 @@ pil_minimize_options pil_minimize_options_default(void)
 pil_train_op *pil_minimize_make(pil_graph *graph, pil_optimizer optimizer, const pil_minimize_options *options)
 {
     pil_status status = { 0 };
-    struct minimizing what = { .optimizer = optimizer,
-                               .loss = options->loss,
+    struct minimizing what = { .loss = options->loss,
                                .variables = options->var_list,
                                .first = { .clip_gradients = options->clip_gradients, .rate = -1 } };
-    struct pil_train_op *op = status_ok(graph_status(graph)) ? minimize(graph, &what, &status) : &error_op;
+    struct pil_train_op *op = &error_op;
+    if (status_ok(graph_status(graph)))
+        op = optimizer_from(&optimizer, graph_arena(graph), &what.first.optimizer, &status) ? minimize(graph, &what, &status) : NULL;
     return op ? op : refuse(graph, "pil_minimize", &status);
 }
 
@@ -306,7 +315,9 @@ static struct pil_train_op *optimize_loss(struct pil_graph *graph, const pil_opt
         return NULL;
     }
     what.first.name = arena_format(graph_arena(graph), status, "%s%s", graph_scope(graph), options->name);
-    if (!what.first.name || !choose_optimizer(options, &what.optimizer, status))
+    pil_optimizer optimizer;
+    if (!what.first.name || !choose_optimizer(options, &optimizer, status) ||
+        !optimizer_from(&optimizer, graph_arena(graph), &what.first.optimizer, status))
         return NULL;
     return minimize(graph, &what, status);
 }
@@ -418,6 +429,15 @@ static int part_of(const struct pil_train_op *op, const struct graph_variable *v
         if (part_moves(&op->parts[i], variable))
             return i;
     return -1;
+}
+
+bool train_op_moves(const struct pil_train_op *op, const char *variable)
+{
+    for (int i = 0; i < op->part_count; i++)
+        for (size_t k = 0; k < op->parts[i].variable_count; k++)
+            if (strcmp(op->parts[i].variables[k]->name, variable) == 0)
+                return true;
+    return false;
 }
 
 static bool declare_variable(const struct pil_train_op *op, const struct graph_variable *variable, struct store *store,

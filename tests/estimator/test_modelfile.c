@@ -113,9 +113,9 @@ static void test_odd_values(void **state)
     assert_true(model->tf_dense);
     assert_int_equal(model->tensorflow, 1);
     assert_int_equal(model->kind, ESTIMATOR_COMBINED);
-    assert_int_equal(model->head.kind, HEAD_MULTI_CLASS);
-    assert_int_equal(model->head.reduction, REDUCTION_MEAN);
-    assert_string_equal(model->head.vocabulary[2], "\xC3\xBC");
+    assert_int_equal(model->head.kind, PIL_HEAD_MULTI_CLASS);
+    assert_int_equal(model->head.loss_reduction, PIL_REDUCTION_MEAN);
+    assert_string_equal(model->head.label_vocabulary.items[2], "\xC3\xBC");
     assert_int_equal(model->linear_count, 3);
     assert_int_equal(model->dnn_count, 4); /* the shared embeddings are two */
     assert_int_equal(model->activation, ACTIVATION_TANH);
@@ -147,10 +147,10 @@ static void test_defaults(void **state)
 
     (void)state;
     assert_int_equal(model->tensorflow, 2);
-    assert_int_equal(model->head.kind, HEAD_REGRESSION);
+    assert_int_equal(model->head.kind, PIL_HEAD_REGRESSION);
     assert_int_equal(model->head.label_dimension, 1);
-    assert_int_equal(model->head.reduction, REDUCTION_SUM_OVER_BATCH_SIZE);
-    assert_null(model->weight_column);
+    assert_int_equal(model->head.loss_reduction, PIL_REDUCTION_SUM_OVER_BATCH_SIZE);
+    assert_null(model->head.weight_column);
     assert_int_equal(model->sparse_combiner, COMBINER_SUM);
     assert_string_equal(input->format, "csv");
     assert_int_equal(input->train.count, 0);

@@ -140,27 +140,27 @@ static void test_heads(void **state)
 {
     static const struct {
         const char *estimator, *params;
-        enum head_kind kind;
+        pil_head_kind kind;
         int64_t classes, dimension;
-        enum loss_reduction reduction;
+        pil_reduction reduction;
     } cases[] = {
-        { "baseline_regressor", "label_dimension: 3", HEAD_REGRESSION, 0, 3, REDUCTION_SUM_OVER_BATCH_SIZE },
-        { "baseline_classifier", "", HEAD_BINARY, 2, 1, REDUCTION_SUM_OVER_BATCH_SIZE },
-        { "baseline_classifier", "n_classes: 5", HEAD_MULTI_CLASS, 5, 1, REDUCTION_SUM_OVER_BATCH_SIZE },
-        { "baseline_classifier", "loss_reduction: SUM", HEAD_BINARY, 2, 1, REDUCTION_SUM },
-        { "baseline_classifier", "loss_reduction: tf.losses.Reduction.MEAN", HEAD_BINARY, 2, 1, REDUCTION_MEAN },
-        { "baseline_classifier", "loss_reduction: weighted_sum", HEAD_BINARY, 2, 1, REDUCTION_SUM },
-        { "baseline_classifier", "loss_reduction: null", HEAD_BINARY, 2, 1, REDUCTION_SUM_OVER_BATCH_SIZE },
-        { "baseline_classifier", "label_vocabulary: [no, yes]", HEAD_BINARY, 2, 1, REDUCTION_SUM_OVER_BATCH_SIZE },
+        { "baseline_regressor", "label_dimension: 3", PIL_HEAD_REGRESSION, 0, 3, PIL_REDUCTION_SUM_OVER_BATCH_SIZE },
+        { "baseline_classifier", "", PIL_HEAD_BINARY, 2, 1, PIL_REDUCTION_SUM_OVER_BATCH_SIZE },
+        { "baseline_classifier", "n_classes: 5", PIL_HEAD_MULTI_CLASS, 5, 1, PIL_REDUCTION_SUM_OVER_BATCH_SIZE },
+        { "baseline_classifier", "loss_reduction: SUM", PIL_HEAD_BINARY, 2, 1, PIL_REDUCTION_SUM },
+        { "baseline_classifier", "loss_reduction: tf.losses.Reduction.MEAN", PIL_HEAD_BINARY, 2, 1, PIL_REDUCTION_MEAN },
+        { "baseline_classifier", "loss_reduction: weighted_sum", PIL_HEAD_BINARY, 2, 1, PIL_REDUCTION_SUM },
+        { "baseline_classifier", "loss_reduction: null", PIL_HEAD_BINARY, 2, 1, PIL_REDUCTION_SUM_OVER_BATCH_SIZE },
+        { "baseline_classifier", "label_vocabulary: [no, yes]", PIL_HEAD_BINARY, 2, 1, PIL_REDUCTION_SUM_OVER_BATCH_SIZE },
     };
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct model *model = load_params(cases[i].estimator, cases[i].params);
         assert_int_equal(model->head.kind, cases[i].kind);
-        assert_int_equal(model->head.classes, cases[i].classes);
+        assert_int_equal(model->head.n_classes, cases[i].classes);
         assert_int_equal(model->head.label_dimension, cases[i].dimension);
-        assert_int_equal(model->head.reduction, cases[i].reduction);
+        assert_int_equal(model->head.loss_reduction, cases[i].reduction);
         assert_int_equal(model->head.tensorflow, 2);
         model_free(model);
     }

@@ -69,7 +69,7 @@ static void check_losses(const struct twin *twin, const struct losses *losses, c
     }
 }
 
-static void check_metrics(const struct twin *twin, const struct head_metrics *metrics, const struct json_value *expected)
+static void check_metrics(const struct twin *twin, const pil_result *result, const struct json_value *expected)
 {
     struct json_value table, value;
     struct slice key;
@@ -77,23 +77,23 @@ static void check_metrics(const struct twin *twin, const struct head_metrics *me
     struct json_walk walk = json_children(&table);
     size_t found = 0;
     while (json_next(&walk, &key, &value)) {
-        for (size_t i = 0; i < head_metrics_count(metrics); i++) {
-            const char *name = head_metrics_name(metrics, i);
+        for (size_t i = 0; i < result->metric_count; i++) {
+            const char *name = result->metrics[i].name;
             if (!slice_is(key, name))
                 continue;
             double tolerance = strncmp(name, "auc", 3) == 0 ? 1e-3 : twin->norm ? 1e-3 : 1e-4;
             char what[128];
             snprintf(what, sizeof what, "%s: %s", twin->name, name);
-            assert_near(what, head_metrics_value(metrics, i), value.number, tolerance, 1e-6);
+            assert_near(what, result->metrics[i].value, value.number, tolerance, 1e-6);
             found++;
         }
     }
-    assert_int_equal(found, head_metrics_count(metrics)); /* none of ours is unknown to TensorFlow */
-    assert_int_equal(found + 1, table.count);             /* and none of its is missing, but global_step */
+    assert_int_equal(found, result->metric_count); /* none of ours is unknown to TensorFlow */
+    assert_int_equal(found + 1, table.count);      /* and none of its is missing, but global_step */
 }
 
 /* Every tensor of TensorFlow's last checkpoint, slots and hyper-parameters too. */
-static void check_variables(const struct twin *twin, const struct estimator *estimator)
+static void check_variables(const struct twin *twin)
 {
     pil_status status = { 0 };
     char prefix[512];
@@ -101,7 +101,7 @@ static void check_variables(const struct twin *twin, const struct estimator *est
     struct bundle *theirs = bundle_open(prefix, &status);
     assert_ok(&status);
     char latest[512];
-    snprintf(latest, sizeof latest, "%s/model.ckpt-%d", estimator->model->run.model_dir, twin->steps);
+    snprintf(latest, sizeof latest, "%s/model.ckpt-%d", scratch_folder, twin->steps);
     struct bundle *ours = bundle_open(latest, &status);
     assert_ok(&status);
     for (size_t i = 0; i < bundle_count(theirs); i++) {
@@ -136,24 +136,24 @@ struct check {
     int64_t row;
 };
 
-/* Compares a list of numbers under `key` of an expected prediction with a fetched row. */
-static void check_row(const struct check *check, const struct json_value *expected, const char *key, const struct tensor *values, int64_t row)
+/* Compares a list of numbers under the output's name of an expected prediction with a row. */
+static void check_row(const struct check *check, const struct json_value *expected, const pil_output *output, int64_t row)
 {
     struct json_value list;
     float numbers[16];
-    if (!json_get(expected, key, &list))
+    if (output->strings || !json_get(expected, output->name, &list))
         return;
-    assert_non_null(values);
-    assert_int_equal(list.count, values->cols);
+    assert_int_equal(list.count, output->width);
     assert_true(list.count <= COUNT_OF(numbers) && json_floats(&list, numbers));
     for (size_t c = 0; c < list.count; c++) {
         char what[128];
-        snprintf(what, sizeof what, "%s: %s of row %lld", check->twin->name, key, (long long)check->row);
-        assert_near(what, (double)tensor_floats(values)[row * values->ld + (int64_t)c], (double)numbers[c], check->twin->norm ? 1e-3 : 1e-4, 2e-5);
+        snprintf(what, sizeof what, "%s: %s of row %lld", check->twin->name, output->name, (long long)check->row);
+        assert_near(what, (double)output->floats[output_row(output, row) * output->width + (int64_t)c], (double)numbers[c],
+                    check->twin->norm ? 1e-3 : 1e-4, 2e-5);
     }
 }
 
-static bool check_predictions(void *context, const struct head_batch *batch, const struct batch *raw, pil_status *status)
+static bool check_predictions(void *context, const pil_output *outputs, size_t count, const struct batch *raw, pil_status *status)
 {
     struct check *check = context;
     (void)status;
@@ -162,11 +162,8 @@ static bool check_predictions(void *context, const struct head_batch *batch, con
         struct json_value expected;
         for (int64_t skip = 0; skip <= check->row; skip++)
             assert_true(json_next(&walk, NULL, &expected));
-        check_row(check, &expected, "predictions", batch->logits, r);
-        check_row(check, &expected, "logits", batch->logits, r);
-        check_row(check, &expected, "logistic", batch->logistic, r);
-        check_row(check, &expected, "probabilities", batch->probabilities, r);
-        check_row(check, &expected, "class_ids", batch->class_ids, r);
+        for (size_t i = 0; i < count; i++)
+            check_row(check, &expected, &outputs[i], r);
     }
     return true;
 }
@@ -182,10 +179,13 @@ static void run_twin(const struct twin *twin)
     assert_ok(&status);
     model->run.model_dir = scratch_folder;
     struct losses losses = { { 0 } };
-    struct estimator_options options = { .threads = 2, .training = true, .event = note_loss, .context = &losses };
-    struct estimator *estimator = estimator_new(model, &options, &status);
-    assert_ok(&status);
-    estimator_train_and_evaluate(estimator, &status);
+    struct estimator_options options = { .event = note_loss, .context = &losses };
+    struct pil_estimator *estimator = model_estimator(model, &options, 2);
+    pil_train_spec train;
+    pil_eval_spec eval;
+    pil_result result;
+    model_specs(model, &train, &eval);
+    status = pil_train_and_evaluate(estimator, &train, &eval, &result);
     assert_ok(&status);
     assert_int_equal(estimator_step(estimator), twin->steps);
 
@@ -196,18 +196,19 @@ static void run_twin(const struct twin *twin)
     struct json_parser *parser = json_parser_new(0, &status);
     assert_true(json_parse(parser, slice_of(text.data, text.size), &expected, &status));
     check_losses(twin, &losses, &expected);
-    check_variables(twin, estimator);
-    check_metrics(twin, estimator->metrics, &expected);
+    check_variables(twin);
+    check_metrics(twin, &result, &expected);
     struct check check = { .twin = twin };
     assert_true(json_get(&expected, "predictions", &check.list));
     snprintf(path, sizeof path, "tests/golden/twin/%s/eval.csv", twin->name);
-    estimator_predict(estimator, path, NULL, 0, check_predictions, &check, &status);
+    model->data = path;
+    estimator_predict(estimator, model_eval_input, NULL, 0, check_predictions, &check, &status);
     assert_ok(&status);
     assert_int_equal(check.row, check.list.count);
 
     json_parser_free(parser);
     file_unload(&text);
-    estimator_free(estimator);
+    pil_estimator_free(estimator);
     model_free(model);
     scratch_remove();
 }

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The variables of an estimator: declared from its first graph, with slots and hyper-parameters where it trains, then filled from
+ * the checkpoint asked for, the newest one, or from initializers and notes. Every mode is bound to them, so an evaluation during
+ * training reads the live values and restores nothing. A later run goes on with the same store, unless another program has
+ * written a newer checkpoint meanwhile.
+ */
+#include <string.h>
+
+#include "estimator/internal.h"
+
+/* ---- filling ---- */
+
+static bool restore(struct pil_estimator *estimator, const char *prefix, pil_status *status)
+{
+    struct checkpoint_restore_options options = { .slots = estimator->trains,
+                                                  .model_dir = estimator->options.checkpoint ? NULL : estimator->config.model_dir };
+    estimator->restored = prefix;
+    if (estimator->warm_start_from)
+        log_line(LOG_INFO, "%s goes on from its own checkpoint: nothing is taken from %s", estimator->config.model_dir,
+                 estimator->warm_start_from);
+    return checkpoint_restore(estimator->store, prefix, &options, status);
+}
+
+static bool initialize(struct pil_estimator *estimator, pil_status *status)
+{
+    const char *warm_start = estimator->trains ? estimator->warm_start_from : NULL;
+    if (!estimator->trains)
+        log_line(LOG_WARNING, "there is no checkpoint in %s: the initial weights are used",
+                 estimator->config.model_dir ? estimator->config.model_dir : "-");
+    estimator->restored = NULL;
+    return store_initialize(estimator->store, (uint64_t)MAX(estimator->config.tf_random_seed, 0), estimator->threads, status) &&
+           transfer_apply(estimator->store, status) && (!warm_start || transfer_warm_start(estimator->store, warm_start, status));
+}
+
+/* The checkpoint asked for, else the newest, else NULL with status ok. */
+static const char *find_checkpoint(struct pil_estimator *estimator, pil_status *status)
+{
+    if (estimator->options.checkpoint && !estimator->trains)
+        return estimator->options.checkpoint;
+    return estimator->config.model_dir ? checkpoint_latest(estimator->config.model_dir, estimator->arena, status) : NULL;
+}
+
+/* The store has what this run needs, and nobody has trained the model further. */
+static bool is_current(const struct pil_estimator *estimator, const char *newest, bool trains)
+{
+    if (!estimator->store || (trains && !estimator->trains))
+        return false;
+    return newest ? estimator->holds && strcmp(newest, estimator->holds) == 0 : !estimator->holds && !trains;
+}
+
+bool values_make(struct pil_estimator *estimator, const struct mode_run *run, pil_status *status)
+{
+    bool trains = run->mode == PIL_TRAIN, had = estimator->trains;
+    estimator->trains = trains;
+    const char *prefix = find_checkpoint(estimator, status);
+    if (!status_ok(status))
+        return false;
+    estimator->trains = had;
+    if (is_current(estimator, prefix, trains))
+        return true;
+    store_free(estimator->store);
+    estimator->trains = trains;
+    estimator->holds = NULL;
+    estimator->store = store_new(status);
+    bool ok = estimator->store && store_declare(estimator->store, "global_step", DTYPE_INT64, SHAPE_SCALAR, STORE_PLAIN, status) &&
+              train_op_declare(trains ? run->spec.train_op : NULL, run->graph, estimator->store, status) && store_allocate(estimator->store, status) &&
+              (prefix ? restore(estimator, prefix, status) : initialize(estimator, status));
+    if (ok)
+        estimator->holds = prefix;
+    else
+        values_free(estimator);
+    return ok;
+}
+
+bool values_saved(struct pil_estimator *estimator, pil_status *status)
+{
+    estimator->holds = checkpoint_latest(estimator->config.model_dir, estimator->arena, status);
+    return status_ok(status);
+}
+
+void values_free(struct pil_estimator *estimator)
+{
+    store_free(estimator->store);
+    estimator->store = NULL;
+    estimator->holds = NULL;
+}
