@@ -9,6 +9,7 @@
 #define PILASTER_CLI_H
 
 #include "estimator/estimator.h"
+#include "export/export.h"
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 
@@ -63,6 +64,24 @@ bool output_format(const char *word, bool csv, enum output_format *out);
 bool output_text(const struct text *text, pil_status *status);
 bool output_flush(pil_status *status);
 void output_metrics(const pil_result *result, enum output_format format, struct text *out);
+
+/* ---- predictions.c ---- */
+enum { MOST_KEPT = 256 };
+struct predictions {
+    const char *label; /* of the model, or NULL */
+    enum output_format format;
+    struct field_spec keep[MOST_KEPT];
+    size_t keep_count;
+    struct text text, cell;
+    bool headed;
+};
+/* --keep a,b --keep c: what the model does not read itself is read as text. */
+bool predictions_keep(struct predictions *predictions, const struct text_list *list, struct arena *arena, pil_status *status);
+/* Writes a batch (context: struct predictions); `raw->fields` has the kept fields. */
+bool predictions_write(void *context, const pil_output *outputs, size_t count, const struct batch *raw, pil_status *status);
+void predictions_free(struct predictions *predictions);
+/* Predictions of an export, or of the newest below a folder. False: the target is none; else *code is what to leave with. */
+bool export_predict(const struct arguments *arguments, enum output_format format, int *code);
 
 struct progress {
     const struct model *model;

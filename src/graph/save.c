@@ -386,6 +386,7 @@ struct pil_tensor *graph_input_at(const struct pil_graph *graph, size_t i)
     return graph->inputs[i];
 }
 
+/* Lookups that check their ids themselves may have any table. */
 int64_t graph_fewest_rows(const struct pil_graph *graph, const struct pil_tensor *ids)
 {
     int64_t fewest = INT64_MAX;
@@ -394,7 +395,8 @@ int64_t graph_fewest_rows(const struct pil_graph *graph, const struct pil_tensor
         for (int i = 0; node->kind == NODE_OP && i < node->input_count; i++) {
             if (node->inputs[i] != ids)
                 continue;
-            if ((node->row->flags & OP_READS_TABLES) && i + 1 < node->input_count) /* ids, table, ids, table, ... */
+            bool checked = strcmp(node->row->name, "lookup") == 0 && ((const struct op_lookup_args *)node->args)->foreign;
+            if ((node->row->flags & OP_READS_TABLES) && !checked && i + 1 < node->input_count) /* ids, table, ids, table, ... */
                 fewest = MIN(fewest, node->inputs[i + 1]->type.shape.dims[0]);
             else if (strcmp(node->row->name, "indicator") == 0)
                 fewest = MIN(fewest, ((const struct op_indicator_args *)node->args)->depth);
