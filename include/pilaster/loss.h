@@ -96,6 +96,19 @@ PIL_API pil_cosine_distance_options pil_cosine_distance_options_default(void);
 PIL_API pil_tensor *pil_cosine_distance_make(pil_graph *graph, pil_tensor *labels, pil_tensor *predictions,
                                              const pil_cosine_distance_options *options);
 
+typedef struct pil_mean_pairwise_squared_error_options {
+    pil_tensor *predictions;
+    pil_tensor *weights;
+} pil_mean_pairwise_squared_error_options;
+/* Within each row the mean over pairs of elements of (d_i - d_j)^2, d = prediction - label; summed over the batch, by weight.
+ * Labels and predictions [batch, ...]. Source: tf.compat.v1.losses.mean_pairwise_squared_error, which has no reduction. */
+#define pil_mean_pairwise_squared_error(graph, labels, ...)                                                                      \
+    pil_mean_pairwise_squared_error_make(                                                                                        \
+        (graph), (labels), &(pil_mean_pairwise_squared_error_options){ .weights = NULL, .predictions = __VA_ARGS__ })
+PIL_API pil_mean_pairwise_squared_error_options pil_mean_pairwise_squared_error_options_default(void);
+PIL_API pil_tensor *pil_mean_pairwise_squared_error_make(pil_graph *graph, pil_tensor *labels,
+                                                         const pil_mean_pairwise_squared_error_options *options);
+
 /* ---- of logits ----------------------------------------------------------------------------------------------- */
 
 typedef struct pil_logits_loss_options {

@@ -3,7 +3,31 @@
 #ifndef PILASTER_TRAIN_INTERNAL_H
 #define PILASTER_TRAIN_INTERNAL_H
 
+#include "pilaster/loss.h"
 #include "train/train.h"
+
+/* ---- loss.c: what losses are made with ---- */
+struct pil_tensor *loss_float(struct pil_graph *graph, struct pil_tensor *x); /* cast to float32 */
+struct pil_tensor *loss_scale(struct pil_graph *graph, struct pil_tensor *x, float factor);
+struct pil_tensor *loss_plus(struct pil_graph *graph, struct pil_tensor *x, float number);
+struct pil_tensor *loss_is_set(struct pil_graph *graph, struct pil_tensor *x); /* 1 where x is not 0 */
+struct pil_tensor *loss_safe_mean(struct pil_graph *graph, struct pil_tensor *sum, struct pil_tensor *count); /* 0 where count is */
+/* The same elements with an axis of 1 more at the end, or one less. */
+struct pil_tensor *loss_end_axis(struct pil_graph *graph, struct pil_tensor *tensor, int more);
+/* What callers give a loss, as numbers of float32; NULL or false with the graph's error, which begins with `loss`. A pair must
+ * have one shape. Weights must fit the losses; by_class: the losses' last axis is where the classes were, which weights may
+ * leave out. */
+struct loss_pair {
+    struct pil_tensor *labels, *values;
+};
+struct pil_tensor *loss_number(struct pil_graph *graph, const char *loss, const char *what, struct pil_tensor *tensor);
+bool loss_pair(struct pil_graph *graph, const char *loss, const char *what, struct pil_tensor *labels, struct pil_tensor *values,
+               struct loss_pair *out);
+struct pil_tensor *loss_weights(struct pil_graph *graph, const char *loss, struct pil_tensor *weights, struct pil_tensor *losses,
+                                bool by_class);
+/* Checks the weights, weighs and reduces. */
+struct pil_tensor *loss_reduced(struct pil_graph *graph, const char *loss, struct pil_tensor *losses, struct pil_tensor *weights,
+                                pil_reduction reduction, bool by_class);
 
 /* ---- metric.c ---- */
 /* Which options a kind of metric has. */
