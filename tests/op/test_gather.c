@@ -15,8 +15,7 @@ static void gather_reference(const struct trial *t, int64_t rows, double *const 
         for (int i = 0; i < indices.rank; i++)
             number[i] = i < lead ? index[i] : index[axis + i - lead];
         for (int i = 0; i < params.rank; i++)
-            from[i] = i < axis ? index[i] : index[i - 1 + indices.rank - lead];
-        from[axis] = (int64_t)x[1][flat(indices, number)];
+            from[i] = i == axis ? (int64_t)x[1][flat(indices, number)] : index[i < axis ? i : i - 1 + indices.rank - lead];
         y[0][n] = x[0][flat(params, from)];
         for (int i = out.rank - 1; i >= 0 && ++index[i] == out.dims[i]; i--)
             index[i] = 0;
