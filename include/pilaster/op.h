@@ -503,21 +503,21 @@ PIL_OP_OPTIONS(log_softmax, pil_softmax_options)
 
 /* ---- dropout (op/random.c) --------------------------------------------------------------------------------------- */
 
-typedef struct pil_dropout_options {
+typedef struct pil_nn_dropout_options {
     pil_tensor *x;
     float rate;    /* the part of the elements that is dropped, in [0, 1) */
     bool training; /* mode == PIL_TRAIN; false: x comes back */
-} pil_dropout_options;
-#define PIL_DROPOUT_DEFAULTS .rate = 0.5f, .training = false
-static inline pil_dropout_options pil_dropout_options_default(void)
+} pil_nn_dropout_options;
+#define PIL_NN_DROPOUT_DEFAULTS .rate = 0.5f, .training = false
+static inline pil_nn_dropout_options pil_nn_dropout_options_default(void)
 {
-    pil_dropout_options options = { NULL, 0.5f, false };
+    pil_nn_dropout_options options = { NULL, 0.5f, false };
     return options;
 }
-/* x with elements set to 0 at random, the others divided by 1 - rate: pil_dropout(g, x, .rate = 0.2f, .training = mode ==
+/* x with elements set to 0 at random, the others divided by 1 - rate: pil_nn_dropout(g, x, .rate = 0.2f, .training = mode ==
  * PIL_TRAIN). The numbers follow from the seed, the op's name (pil_name), the step and the row. Source: tf.layers.dropout. */
-#define pil_dropout(graph, ...) pil_dropout_make((graph), &(pil_dropout_options){ PIL_DROPOUT_DEFAULTS, .x = __VA_ARGS__ })
-static inline pil_tensor *pil_dropout_make(pil_graph *graph, const pil_dropout_options *options)
+#define pil_nn_dropout(graph, ...) pil_nn_dropout_make((graph), &(pil_nn_dropout_options){ PIL_NN_DROPOUT_DEFAULTS, .x = __VA_ARGS__ })
+static inline pil_tensor *pil_nn_dropout_make(pil_graph *graph, const pil_nn_dropout_options *options)
 {
     struct {
         float rate;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Layers: ops with variables of their own. A layer is a scope: its variables and ops stand behind its name, which is found when none
- * was given.
+ * Layers: ops with variables of their own. A layer is a scope: its variables and ops stand behind its name, which is found when
+ * none was given.
  */
 #include <stdio.h>
 
@@ -25,13 +25,15 @@ static bool is_taken(const struct pil_graph *graph, const char *name, const char
 }
 
 /* Opens the layer's scope: the name given, or its kind's first that is free. */
-static bool open_layer(struct pil_graph *graph, const char *kind, const char *given, const char *const *variables, const struct pil_tensor *x)
+static bool open_layer(struct pil_graph *graph, const char *kind, const char *given, const char *const *variables,
+                       const struct pil_tensor *x)
 {
     char name[128];
     if (!status_ok(&graph->status))
         return false;
     if (!x || !graph_owns(graph, x)) {
-        graph_fail(graph, x ? "%s: its input belongs to another graph" : "%s: its input is NULL (targets are, in PREDICT)", given ? given : kind);
+        graph_fail(graph, x ? "%s: its input belongs to another graph" : "%s: its input is NULL (targets are, in PREDICT)",
+                   given ? given : kind);
         return false;
     }
     snprintf(name, sizeof name, "%s", kind);
@@ -49,7 +51,8 @@ static pil_tensor *close_layer(struct pil_graph *graph, pil_tensor *result)
     return result;
 }
 
-/* x's axes from `axis` on, which a layer's variables have; false and an error where one of them is the batch, or there is none. */
+/* x's axes from `axis` on, which a layer's variables have; false and an error where one of them is the batch, or there is none.
+ */
 static bool find_shape(struct pil_graph *graph, const struct pil_tensor *x, int axis, pil_shape *out)
 {
     char text[128];
@@ -78,12 +81,12 @@ static pil_tensor *parameter(struct pil_graph *graph, bool exists, const char *n
 
 /* ---- dense ---- */
 
-pil_dense_options pil_dense_options_default(void)
+pil_layers_dense_options pil_layers_dense_options_default(void)
 {
-    return (pil_dense_options){ PIL_DENSE_DEFAULTS };
+    return (pil_layers_dense_options){ PIL_LAYERS_DENSE_DEFAULTS };
 }
 
-static pil_tensor *dense(struct pil_graph *graph, pil_tensor *x, const pil_dense_options *options)
+static pil_tensor *dense(struct pil_graph *graph, pil_tensor *x, const pil_layers_dense_options *options)
 {
     pil_shape columns;
     if (options->units < 1)
@@ -93,10 +96,11 @@ static pil_tensor *dense(struct pil_graph *graph, pil_tensor *x, const pil_dense
     if (!find_shape(graph, x, -1, &columns))
         return &graph->error_tensor;
     pil_tensor *inputs[3] = { x };
-    inputs[1] = graph_new_variable(graph, "kernel", (pil_shape){ 2, { columns.dims[0], options->units } }, options->kernel_initializer,
-                                   options->trainable);
+    inputs[1] = graph_new_variable(graph, "kernel", (pil_shape){ 2, { columns.dims[0], options->units } },
+                                   options->kernel_initializer, options->trainable);
     if (options->use_bias)
-        inputs[2] = graph_new_variable(graph, "bias", (pil_shape){ 1, { options->units } }, options->bias_initializer, options->trainable);
+        inputs[2] = graph_new_variable(graph, "bias", (pil_shape){ 1, { options->units } }, options->bias_initializer,
+                                       options->trainable);
     enum activation activation = (enum activation)options->activation;
     bool fused = !op_activation_takes_input(activation);
     struct op_matmul_args args = { .bias = options->use_bias, .activation = fused ? activation : ACTIVATION_LINEAR };
@@ -104,7 +108,7 @@ static pil_tensor *dense(struct pil_graph *graph, pil_tensor *x, const pil_dense
     return fused ? y : graph_op1(graph, "activation", &(struct op_activation_args){ activation }, y);
 }
 
-pil_tensor *pil_dense_make(pil_graph *graph, pil_tensor *x, const pil_dense_options *options)
+pil_tensor *pil_layers_dense_make(pil_graph *graph, pil_tensor *x, const pil_layers_dense_options *options)
 {
     static const char *const variables[] = { "kernel", NULL };
     if (!open_layer(graph, "dense", options->name, variables, x))
@@ -114,9 +118,9 @@ pil_tensor *pil_dense_make(pil_graph *graph, pil_tensor *x, const pil_dense_opti
 
 /* ---- batch normalization ---- */
 
-pil_batch_normalization_options pil_batch_normalization_options_default(void)
+pil_layers_batch_normalization_options pil_layers_batch_normalization_options_default(void)
 {
-    return (pil_batch_normalization_options){ PIL_BATCH_NORMALIZATION_DEFAULTS };
+    return (pil_layers_batch_normalization_options){ PIL_LAYERS_BATCH_NORMALIZATION_DEFAULTS };
 }
 
 /* How often each channel stands in a row. */
@@ -128,13 +132,13 @@ static int64_t positions_of(const struct shape *shape)
     return positions;
 }
 
-static pil_tensor *batch_normalization(struct pil_graph *graph, const pil_batch_normalization_options *options)
+static pil_tensor *batch_normalization(struct pil_graph *graph, const pil_layers_batch_normalization_options *options)
 {
     pil_tensor *x = options->x;
     pil_shape channels;
     if (!(options->epsilon >= 0) || !(options->momentum >= 0 && options->momentum <= 1))
-        return graph_fail(graph, "%sepsilon %g must be 0 at least, momentum %g within 0 and 1", graph->scope, (double)options->epsilon,
-                          (double)options->momentum);
+        return graph_fail(graph, "%sepsilon %g must be 0 at least, momentum %g within 0 and 1", graph->scope,
+                          (double)options->epsilon, (double)options->momentum);
     if (!find_shape(graph, x, -1, &channels))
         return &graph->error_tensor;
     pil_tensor *gamma = parameter(graph, options->scale, "gamma", channels, 1, options->trainable);
@@ -152,7 +156,7 @@ static pil_tensor *batch_normalization(struct pil_graph *graph, const pil_batch_
     return graph_op(graph, "batch_norm", &(struct op_norm_args){ options->epsilon, options->training }, inputs, 5, NULL);
 }
 
-pil_tensor *pil_batch_normalization_make(pil_graph *graph, const pil_batch_normalization_options *options)
+pil_tensor *pil_layers_batch_normalization_make(pil_graph *graph, const pil_layers_batch_normalization_options *options)
 {
     static const char *const variables[] = { "moving_mean", NULL };
     if (!open_layer(graph, "batch_normalization", options->name, variables, options->x))
@@ -162,12 +166,12 @@ pil_tensor *pil_batch_normalization_make(pil_graph *graph, const pil_batch_norma
 
 /* ---- layer normalization ---- */
 
-pil_layer_normalization_options pil_layer_normalization_options_default(void)
+pil_layers_layer_normalization_options pil_layers_layer_normalization_options_default(void)
 {
-    return (pil_layer_normalization_options){ PIL_LAYER_NORMALIZATION_DEFAULTS };
+    return (pil_layers_layer_normalization_options){ PIL_LAYERS_LAYER_NORMALIZATION_DEFAULTS };
 }
 
-static pil_tensor *layer_normalization(struct pil_graph *graph, const pil_layer_normalization_options *options)
+static pil_tensor *layer_normalization(struct pil_graph *graph, const pil_layers_layer_normalization_options *options)
 {
     pil_shape shape;
     if (!(options->epsilon >= 0))
@@ -176,10 +180,11 @@ static pil_tensor *layer_normalization(struct pil_graph *graph, const pil_layer_
         return &graph->error_tensor;
     pil_tensor *gamma = parameter(graph, options->scale, "gamma", shape, 1, options->trainable);
     pil_tensor *beta = parameter(graph, options->center, "beta", shape, 0, options->trainable);
-    return graph_op3(graph, "layer_norm", &(struct op_layer_norm_args){ options->axis, options->epsilon }, options->x, gamma, beta);
+    return graph_op3(graph, "layer_norm", &(struct op_layer_norm_args){ options->axis, options->epsilon }, options->x, gamma,
+                     beta);
 }
 
-pil_tensor *pil_layer_normalization_make(pil_graph *graph, const pil_layer_normalization_options *options)
+pil_tensor *pil_layers_layer_normalization_make(pil_graph *graph, const pil_layers_layer_normalization_options *options)
 {
     static const char *const variables[] = { "gamma", "beta", NULL };
     if (!open_layer(graph, "layer_normalization", options->name, variables, options->x))

@@ -91,12 +91,12 @@ static void dropout_is_for_training(void **state)
     struct rig rig = rig_new();
     pil_graph *g = rig.graph;
     pil_tensor *x = matrix(g, "x", 5);
-    assert_ptr_equal(pil_dropout(g, x, .rate = 0.3f), x);
-    pil_tensor *y = pil_dropout(g, x, .rate = 0.3f, .training = true);
+    assert_ptr_equal(pil_nn_dropout(g, x, .rate = 0.3f), x);
+    pil_tensor *y = pil_nn_dropout(g, x, .rate = 0.3f, .training = true);
     const struct op_dropout_args *args = y->node->args;
     assert_string_equal(y->node->row->name, "dropout");
     assert_true(args->rate == 0.3f && args->stream == NULL);
-    pil_dropout(g, x, .rate = 1, .training = true);
+    pil_nn_dropout(g, x, .rate = 1, .training = true);
     assert_non_null(strstr(graph_status(g)->message, "the rate 1 is not in [0, 1)"));
     rig_free(&rig);
 }

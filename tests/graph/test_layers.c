@@ -23,17 +23,17 @@ static void dense_variables(void **state)
     (void)state;
     struct rig rig = rig_new();
     struct pil_graph *g = rig.graph;
-    struct pil_tensor *x = matrix(g, "x", 3), *h = pil_dense(g, x, 4, .activation = PIL_ACTIVATION_RELU);
+    struct pil_tensor *x = matrix(g, "x", 3), *h = pil_layers_dense(g, x, 4, .activation = PIL_ACTIVATION_RELU);
     const struct op_matmul_args *args = h->node->args;
     assert_string_equal(h->node->row->name, "matmul");
     assert_string_equal(h->node->name, "dense/matmul");
     assert_true(args->bias && args->activation == ACTIVATION_RELU && shape_equal(h->type.shape, SHAPE(BATCH_DIM, 4)));
-    assert_string_equal(pil_dense(g, h, 5, .activation = PIL_ACTIVATION_GELU)->node->row->name, "activation"); /* not fused: it needs its input */
+    assert_string_equal(pil_layers_dense(g, h, 5, .activation = PIL_ACTIVATION_GELU)->node->row->name, "activation"); /* not fused: it needs its input */
     pil_push_scope(g, "tower");
-    args = pil_dense(g, h, 2, .use_bias = false)->node->args;
+    args = pil_layers_dense(g, h, 2, .use_bias = false)->node->args;
     assert_false(args->bias);
     pil_pop_scope(g);
-    pil_dense(g, graph_input(g, "sequence", DTYPE_FLOAT32, SHAPE(BATCH_DIM, 7, 3), false), 6, .name = "own", .trainable = false,
+    pil_layers_dense(g, graph_input(g, "sequence", DTYPE_FLOAT32, SHAPE(BATCH_DIM, 7, 3), false), 6, .name = "own", .trainable = false,
               .kernel_initializer = pil_he_normal_initializer(), .bias_initializer = pil_ones_initializer());
     assert_ok(*graph_status(g));
     assert_int_equal(graph_variable_count(g), 7);
@@ -54,10 +54,10 @@ static void normalization_variables(void **state)
     struct rig rig = rig_new();
     struct pil_graph *g = rig.graph;
     struct pil_tensor *x = graph_input(g, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, 2, 3), false);
-    pil_batch_normalization(g, x);
-    pil_batch_normalization(g, x, .training = true, .momentum = 0.9f, .epsilon = 0.5f, .center = false, .scale = false);
-    pil_layer_normalization(g, x);
-    pil_layer_normalization(g, x, .axis = 1, .center = false, .trainable = false);
+    pil_layers_batch_normalization(g, x);
+    pil_layers_batch_normalization(g, x, .training = true, .momentum = 0.9f, .epsilon = 0.5f, .center = false, .scale = false);
+    pil_layers_layer_normalization(g, x);
+    pil_layers_layer_normalization(g, x, .axis = 1, .center = false, .trainable = false);
     assert_ok(*graph_status(g));
     assert_int_equal(graph_variable_count(g), 9);
     assert_variable(g, 0, "batch_normalization/gamma", SHAPE(3), PIL_INITIALIZER_ONES, true);
@@ -82,7 +82,7 @@ static void batch_normalization(void **state)
         struct rig rig = rig_new();
         struct pil_graph *g = rig.graph;
         struct pil_tensor *x = graph_input(g, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, POSITIONS, CHANNELS), false);
-        struct pil_tensor *y = pil_batch_normalization(g, x, .training = training, .momentum = 0.75f, .epsilon = 0.01f);
+        struct pil_tensor *y = pil_layers_batch_normalization(g, x, .training = training, .momentum = 0.75f, .epsilon = 0.01f);
         struct pil_tensor *loss = graph_op1(g, "cast", &(struct op_cast_args){ DTYPE_FLOAT32 }, graph_op1(g, "sum_all", NULL, y));
         graph_gradients(g, loss);
         struct tensor values;
@@ -125,7 +125,7 @@ static void layer_normalization(void **state)
     enum { ROWS = 70, COLUMNS = 20 };
     struct rig rig = rig_new();
     struct pil_graph *g = rig.graph;
-    struct pil_tensor *y = pil_layer_normalization(g, matrix(g, "x", COLUMNS), .center = false, .scale = false, .epsilon = 0);
+    struct pil_tensor *y = pil_layers_layer_normalization(g, matrix(g, "x", COLUMNS), .center = false, .scale = false, .epsilon = 0);
     struct tensor values;
     uint64_t seed = 3;
     assert_int_equal(graph_variable_count(g), 0);
@@ -172,27 +172,27 @@ static void refusals(void **state)
         struct pil_graph *g = rig.graph;
         struct pil_tensor *x = i == 3 ? graph_input(g, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM), false) : matrix(g, "x", 3), *y = NULL;
         if (i == 0)
-            y = pil_dense(g, NULL, 3);
+            y = pil_layers_dense(g, NULL, 3);
         else if (i == 1)
-            y = pil_dense(g, x, 0);
+            y = pil_layers_dense(g, x, 0);
         else if (i == 2)
-            y = pil_dense(g, x, 3, .activation = (pil_activation)99);
+            y = pil_layers_dense(g, x, 3, .activation = (pil_activation)99);
         else if (i == 3)
-            y = pil_dense(g, x, 3);
+            y = pil_layers_dense(g, x, 3);
         else if (i == 4)
-            y = pil_dense(g, graph_input(g, "ids", DTYPE_INT32, SHAPE(BATCH_DIM), true), 3);
+            y = pil_layers_dense(g, graph_input(g, "ids", DTYPE_INT32, SHAPE(BATCH_DIM), true), 3);
         else if (i == 5)
-            y = pil_dense(g, pil_dense(g, x, 3, .name = "own"), 3, .name = "own");
+            y = pil_layers_dense(g, pil_layers_dense(g, x, 3, .name = "own"), 3, .name = "own");
         else if (i == 6)
-            y = pil_batch_normalization(g, x, .epsilon = -1);
+            y = pil_layers_batch_normalization(g, x, .epsilon = -1);
         else if (i == 7)
-            y = pil_batch_normalization(g, x, .momentum = 2);
+            y = pil_layers_batch_normalization(g, x, .momentum = 2);
         else if (i == 8)
-            y = pil_layer_normalization(g, x, .axis = 0);
+            y = pil_layers_layer_normalization(g, x, .axis = 0);
         else if (i == 9)
-            y = pil_layer_normalization(g, x, .axis = 2);
+            y = pil_layers_layer_normalization(g, x, .axis = 2);
         else
-            y = pil_dense(g, matrix(other.graph, "x", 3), 3);
+            y = pil_layers_dense(g, matrix(other.graph, "x", 3), 3);
         assert_ptr_equal(y, graph_error_tensor(g));
         if (!strstr(graph_status(g)->message, says[i]))
             fail_msg("%zu says: %s", i, graph_status(g)->message);
