@@ -9,9 +9,10 @@
  *   adam      as taxi, with Adam: whole tables
  *
  *
- *   train_updater [--threads N] [--rows ROWS] [--ms MILLISECONDS_A_FIGURE] [--pause MICROSECONDS]
+ *   train_updater [--threads N] [--rows ROWS] [--ms MILLISECONDS_A_FIGURE] [--pause MICROSECONDS] [--clip NORM]
  *
  * --pause: between steps, so that the other workers have gone to sleep, as they have in a loop that reads its input.
+ * --clip: limit of the norm of all gradients.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +24,7 @@
 static pil_status status;
 static int thread_count = 1;
 static int64_t click_rows = 100000;
-static double sample_ms = 500, pause_us;
+static double sample_ms = 500, pause_us, clip;
 
 struct shape_case {
     const char *name, *optimizer;
@@ -145,7 +146,7 @@ static void measure(const struct shape_case *c)
         snprintf(name, sizeof name, "ids%d", i);
         session_input(session, name, &(struct op_value){ .sparse = make_ids(c, i) });
     }
-    struct updater_part part = { .optimizer = optimizer };
+    struct updater_part part = { .optimizer = optimizer, .clip_gradients = (float)clip };
     struct updater *updater = updater_new(store, &part, 1, threads, kernel_get(), &status);
     double *samples = mem_array(MOST, sizeof *samples, &status), total = 0;
     int n = 0;
@@ -186,6 +187,8 @@ int main(int argc, char **argv)
             sample_ms = atof(argv[i + 1]);
         else if (strcmp(argv[i], "--pause") == 0)
             pause_us = atof(argv[i + 1]);
+        else if (strcmp(argv[i], "--clip") == 0)
+            clip = atof(argv[i + 1]);
     }
     const struct shape_case cases[] = {
         { "nothing", "sgd", 8, 1, 1, 1, { 1 } },

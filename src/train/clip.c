@@ -184,15 +184,26 @@ static void copy_reading(const struct unit *unit, const struct task *task)
         memcpy(unit->values + row * dim, unit->reading->gradient + row * unit->reading->gradient_ld, (size_t)dim * sizeof(float));
 }
 
-/* Each group's sum, as the update would make it. */
+/* Each group's sum, as the update would make it. A row that is alone in its group is copied, so that the next rows' loads need
+ * not wait for it: large tables have few others. */
 static void sum_reading(const struct clipper *clipper, const struct unit *unit, const struct task *task)
 {
+    const struct reading *reading = unit->reading;
+    const struct groups *groups = &reading->groups;
     int64_t dim = unit->variable->value.cols;
-    struct update_rows call = reading_rows(unit->variable, unit->reading);
-    memset(unit->values + task->first * dim, 0, (size_t)(task->count * dim) * sizeof(float));
+    struct update_rows call = reading_rows(unit->variable, reading);
+    bool as_it_came = !call.coefficient && !(call.max_norm > 0);
     call.count = 1;
-    for (call.first = task->first; call.first < task->first + task->count; call.first++)
-        clipper->kernels->sum_groups(&call, unit->values + call.first * dim, 0);
+    for (call.first = task->first; call.first < task->first + task->count; call.first++) {
+        float *out = unit->values + call.first * dim;
+        int32_t start = groups->starts[call.first];
+        if (as_it_came && groups->starts[call.first + 1] - start == 1) {
+            memcpy(out, reading->gradient + groups->rows[start] * reading->gradient_ld, (size_t)dim * sizeof *out);
+            continue;
+        }
+        memset(out, 0, (size_t)dim * sizeof *out);
+        clipper->kernels->sum_groups(&call, out, 0);
+    }
 }
 
 static void multiply(float *values, int64_t n, float factor)
@@ -208,15 +219,18 @@ static void clip_values(float *values, int64_t n, float limit)
         values[i] = values[i] > limit ? limit : values[i] < -limit ? -limit : values[i];
 }
 
-static double sum_squares(const struct kernels *kernels, const float *values, int64_t n)
+/* The same for every level of the kernels. */
+static double sum_squares(const float *values, int64_t n)
 {
-    double sum[LANES] = { 0 }, squares[LANES] = { 0 }, total = 0;
-    int64_t whole = n / LANES;
-    kernels->column_sums(values, LANES, whole, LANES, sum, squares);
-    for (int i = 0; i < LANES; i++)
-        total += squares[i];
-    for (int64_t i = whole * LANES; i < n; i++)
-        total += (double)values[i] * (double)values[i];
+    double squares[LANES] = { 0 }, total = 0;
+    int64_t whole = n / LANES * LANES;
+    for (int64_t i = 0; i < whole; i += LANES)
+        for (int lane = 0; lane < LANES; lane++)
+            squares[lane] += (double)values[i + lane] * (double)values[i + lane];
+    for (int64_t i = whole; i < n; i++)
+        squares[i - whole] += (double)values[i] * (double)values[i];
+    for (int lane = 0; lane < LANES; lane++)
+        total += squares[lane];
     return total;
 }
 
@@ -238,7 +252,7 @@ static void first_pass(void *context, int64_t index, int worker)
         multiply(values, n, unit->multiplier);
     if (clipper->options.value > 0)
         clip_values(values, n, clipper->options.value);
-    task->squares = sum_squares(clipper->kernels, values, n);
+    task->squares = sum_squares(values, n);
 }
 
 /* ---- norms --------------------------------------------------------------------------------------------------- */
