@@ -127,6 +127,7 @@ static bool softmax_infer(struct op_infer *infer)
 /* A line along the axis: `count` elements, `step` apart; of each of the operands, the last of which is the result. */
 struct soft_line {
     const struct kernels *kernels;
+    bool together; /* the elements lie side by side, wherever the tensor lies: a view's sum must have the same bits */
     int64_t count, step[3];
     const float *a, *b;
     float *out;
@@ -138,7 +139,7 @@ static void each_soft_line(struct op_run *run, void (*line)(const struct soft_li
     const struct tensor *out = &run->outputs[0].tensor, *all[3] = { a, b, out };
     int axis = axis_of(run->args, a->shape.rank), rank = a->shape.rank;
     int64_t index[SHAPE_MAX_RANK] = { 0 }, count = a->shape.dims[axis], elements = shape_elements(a->shape);
-    struct soft_line call = { .kernels = run->kernels, .count = count };
+    struct soft_line call = { .kernels = run->kernels, .count = count, .together = axis == rank - 1 && (rank > 1 || a->rows == 1) };
     index[axis] = count > 1;
     for (int i = 0; i < 3; i++)
         call.step[i] = op_offset(all[i], index);
@@ -249,7 +250,7 @@ static void log_softmax_backward(struct op_gradient *g)
 static void softmax_gradient_line(const struct soft_line *line)
 {
     double sum = 0;
-    bool plain = line->step[0] == 1 && line->step[1] == 1;
+    bool plain = line->together;
     for (int64_t i = 0; i < line->count && !plain; i++)
         sum += (double)line->a[i * line->step[0]] * (double)line->b[i * line->step[1]];
     float dot = plain ? line->kernels->dot(line->count, line->a, line->b) : (float)sum;
@@ -262,7 +263,7 @@ static void log_softmax_gradient_line(const struct soft_line *line)
 {
     float e[CHUNK];
     double sum = 0;
-    bool plain = line->step[0] == 1;
+    bool plain = line->together;
     for (int64_t i = 0; i < line->count && !plain; i++)
         sum += (double)line->a[i * line->step[0]];
     float total = (float)(plain ? line->kernels->sum(line->count, line->a) : sum);

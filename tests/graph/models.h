@@ -111,10 +111,45 @@ static inline struct pil_tensor *model_lookup(struct random_model *m)
                      model_variable(m, SHAPE(MODEL_IDS, 1 + model_pick(m, 6))));
 }
 
+/* Parts of rows taken out and put together: views and copies, all of them read or some. */
+static inline struct pil_tensor *model_parts(struct random_model *m, struct pil_tensor *x)
+{
+    static const pil_axes swapped = { 3, { 0, 2, 1 } };
+    struct pil_graph *g = m->graph;
+    struct pil_tensor *parts[64], *folded, *turned;
+    int64_t width = model_width(x);
+    if (width < 2 || width > 64)
+        return graph_op1(g, "tile", &(pil_tile_options){ { 2, { 1, 1 + model_pick(m, 2) } } }, x);
+    switch (model_pick(m, 5)) {
+    case 0:
+        pil_split(g, x, (size_t)width, 1, parts);
+        return graph_op3(g, "concat", &(struct op_axis_args){ 1 }, parts[model_pick(m, width)], parts[0], graph_op1(g, "square", NULL, parts[width - 1]));
+    case 1: /* the parts of a row in another order, one of them left out */
+        pil_split_sizes(g, x, (int64_t[]){ 1, width - 2, 1 }, 3, 1, parts);
+        return graph_op2(g, "concat", &(struct op_axis_args){ 1 }, parts[1 + model_pick(m, 2)], parts[0]);
+    case 2:
+        folded = graph_op1(g, "expand_dims", &(struct op_axis_args){ 1 + (int)model_pick(m, 2) }, x);
+        turned = graph_op1(g, "transpose", &swapped, folded);
+        return graph_op1(g, "squeeze", &(pil_axes){ 0 }, graph_op2(g, "mul", NULL, turned, turned));
+    case 3: /* x's parts times one another, as matrices */
+        pil_unstack(g, x, (size_t)width, 1, parts);
+        folded = graph_op(g, "stack", &(struct op_axis_args){ 1 }, parts, (int)width, NULL);
+        folded = graph_op1(g, "expand_dims", &(struct op_axis_args){ 2 }, folded);
+        turned = graph_op2(g, "batch_matmul", &(struct op_transposes_args){ .transpose_b = true }, folded, folded);
+        return graph_op1(g, "activation", &(struct op_activation_args){ ACTIVATION_TANH },
+                         graph_op1(g, "reshape", &(struct op_reshape_args){ { 2, { BATCH_DIM, -1 } } },
+                                   graph_op1(g, "slice_box", &(pil_slice_options){ { 3, { 0, 1, 0 } }, { 3, { -1, 1, -1 } } }, turned)));
+    default:
+        return graph_op1(g, "pad", &(pil_pad_options){ { 2, { 0, 1 } }, { 2, { 0, model_pick(m, 3) } }, 0.5f }, x);
+    }
+}
+
 static inline struct pil_tensor *model_move(struct random_model *m, struct pil_tensor *x)
 {
     struct pil_graph *g = m->graph;
-    int64_t width = model_width(x), kind = model_pick(m, 3);
+    int64_t width = model_width(x), kind = model_pick(m, 5);
+    if (kind > 2)
+        return model_parts(m, x);
     if (kind == 0 && width > 1) {
         int64_t first = model_pick(m, width - 1);
         return graph_op1(g, "slice", &(struct op_slice_args){ 1, first, 1 + model_pick(m, width - first) }, x);
