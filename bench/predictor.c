@@ -26,8 +26,8 @@ struct made {
 
 static struct made make(pil_status *status)
 {
-    return (struct made){ pil_columns_new(), program_new(&(struct program_options){ 0 }, status), graph_new(status), store_new(status),
-                          receivers_new(status) };
+    return (struct made){ pil_columns_new(), program_new(&(struct program_options){ 0 }, status), graph_new(status),
+                          store_new(status), receivers_new(status) };
 }
 
 static void free_made(struct made *made)
@@ -54,8 +54,11 @@ static pil_predictor *export_and_open(struct made *made, pil_dict predictions, c
             own->initializer = pil_glorot_uniform_initializer();
     }
     fine = fine && store_allocate(made->store, status) && store_initialize(made->store, 7, threads, status);
-    struct export_request request = { .graph = made->graph, .program = made->program, .predictions = predictions,
-                                      .receivers = made->receivers, .store = made->store };
+    struct export_request request = { .graph = made->graph,
+                                      .program = made->program,
+                                      .predictions = predictions,
+                                      .receivers = made->receivers,
+                                      .store = made->store };
     pil_predictor *predictor = fine && export_write(&request, base, &path, status) ? pil_predictor_open(path.data, status) : NULL;
     if (!status_ok(graph_status(made->graph)))
         *status = *graph_status(made->graph);
@@ -66,7 +69,8 @@ static pil_predictor *export_and_open(struct made *made, pil_dict predictions, c
 
 /* ---- the models ---- */
 
-static struct pil_tensor *dense(struct pil_graph *g, struct pil_tensor *x, const char *name, int64_t units, enum activation activation)
+static struct pil_tensor *dense(struct pil_graph *g, struct pil_tensor *x, const char *name, int64_t units,
+                                enum activation activation)
 {
     char kernel[64], bias[64];
     snprintf(kernel, sizeof kernel, "%s/kernel", name);
@@ -86,28 +90,41 @@ static pil_column *cross(pil_columns *c, pil_column *a, pil_column *b, int64_t b
 /* examples/flights/model.yaml. */
 static pil_predictor *flights(struct made *made, const char *base, pil_status *status)
 {
-    static const char *const days[] = { "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun" }, *const origins[] = { "EWR", "JFK", "LGA" };
+    static const char *const days[] = { "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun" }, *const origins[] = { "EWR", "JFK",
+                                                                                                                "LGA" };
     pil_columns *c = made->columns;
     struct pil_graph *g = made->graph;
     pil_column *weekday = pil_categorical_column_with_vocabulary_list(c, "weekday", days, 7);
-    pil_column *month = pil_categorical_column_with_identity(c, "month", 13), *hour = pil_categorical_column_with_identity(c, "sched_hour", 24);
+    pil_column *month = pil_categorical_column_with_identity(c, "month", 13),
+               *hour = pil_categorical_column_with_identity(c, "sched_hour", 24);
     pil_column *origin = pil_categorical_column_with_vocabulary_list(c, "origin", origins, 3);
-    pil_column *carrier = pil_categorical_column_with_hash_bucket(c, "carrier", 100), *dest = pil_categorical_column_with_hash_bucket(c, "dest", 500);
+    pil_column *carrier = pil_categorical_column_with_hash_bucket(c, "carrier", 100),
+               *dest = pil_categorical_column_with_hash_bucket(c, "dest", 500);
     pil_column *tailnum = pil_categorical_column_with_hash_bucket(c, "tailnum", 5000);
     pil_column *distance = pil_numeric_column(c, "distance", .normalizer_fn = { .divide = 1000 });
     pil_column *weekday_hour = cross(c, weekday, hour, 672), *route = cross(c, origin, pil_key(c, "dest"), 1000);
     pil_column *carrier_hour = cross(c, pil_key(c, "carrier"), hour, 1000);
-    pil_column *carrier_dest = cross(c, pil_key(c, "carrier"), pil_key(c, "dest"), 2000), *month_hour = cross(c, month, hour, 1000);
-    pil_column *wide[] = { weekday, hour, month, origin, carrier, dest, tailnum, weekday_hour, route, carrier_hour, carrier_dest, month_hour };
-    pil_column *deep[] = { pil_embedding_column(c, weekday_hour, 4), pil_embedding_column(c, route, 8), pil_embedding_column(c, tailnum, 8),
-                           pil_embedding_column(c, carrier, 4), pil_embedding_column(c, month_hour, 4), pil_embedding_column(c, dest, 4), distance };
+    pil_column *carrier_dest = cross(c, pil_key(c, "carrier"), pil_key(c, "dest"), 2000),
+               *month_hour = cross(c, month, hour, 1000);
+    pil_column *wide[] = { weekday, hour,         month, origin,       carrier,      dest,
+                           tailnum, weekday_hour, route, carrier_hour, carrier_dest, month_hour };
+    pil_column *deep[] = { pil_embedding_column(c, weekday_hour, 4),
+                           pil_embedding_column(c, route, 8),
+                           pil_embedding_column(c, tailnum, 8),
+                           pil_embedding_column(c, carrier, 4),
+                           pil_embedding_column(c, month_hour, 4),
+                           pil_embedding_column(c, dest, 4),
+                           distance };
     struct column_inputs inputs = { made->program, g };
     struct pil_tensor *x = column_input_layer(&inputs, deep, COUNT_OF(deep), "dnn/input_layer", status);
     x = dense(g, dense(g, x, "dnn/hiddenlayer_0", 64, ACTIVATION_RELU), "dnn/hiddenlayer_1", 32, ACTIVATION_RELU);
     struct pil_tensor *logits = dense(g, x, "dnn/logits", 1, ACTIVATION_LINEAR);
-    logits = graph_op2(g, "add", NULL, logits, column_linear_model(&inputs, wide, COUNT_OF(wide), 1, COMBINER_SUM, "linear", status));
+    logits =
+        graph_op2(g, "add", NULL, logits, column_linear_model(&inputs, wide, COUNT_OF(wide), 1, COMBINER_SUM, "linear", status));
     struct pil_tensor *logistic = graph_op1(g, "activation", &(struct op_activation_args){ ACTIVATION_SIGMOID }, logits);
-    static const char *const words[] = { "weekday", "origin", "carrier", "dest", "tailnum" }, *const numbers[] = { "month", "sched_hour", "distance" };
+    static const char *const words[] = { "weekday", "origin", "carrier", "dest", "tailnum" }, *const numbers[] = { "month",
+                                                                                                                   "sched_hour",
+                                                                                                                   "distance" };
     for (size_t i = 0; i < COUNT_OF(words); i++)
         pil_receive(made->receivers, words[i], PIL_RECEIVE_STRINGS, 1);
     for (size_t i = 0; i < COUNT_OF(numbers); i++)
@@ -156,8 +173,8 @@ static bool ask(const char *name, pil_predictor *predictor, pil_request request,
     }
     if (fine) {
         qsort(times, (size_t)calls, sizeof *times, by_size);
-        printf("%-10s %4lld rows   p50 %7.2f us   p99 %7.2f us   %7.3f us a row\n", name, (long long)request.rows, times[calls / 2],
-               times[calls - 1 - calls / 100], times[calls / 2] / (double)request.rows);
+        printf("%-10s %4lld rows   p50 %7.2f us   p99 %7.2f us   %7.3f us a row\n", name, (long long)request.rows,
+               times[calls / 2], times[calls - 1 - calls / 100], times[calls / 2] / (double)request.rows);
     }
     free(times);
     return fine;
@@ -172,8 +189,10 @@ static struct {
 
 static void fill_rows(void)
 {
-    static const char *const days[] = { "Mon", "Fri", "Sun" }, *const origins[] = { "EWR", "JFK" }, *const carriers[] = { "EV", "DL", "UA", "B6" },
-                             *const dests[] = { "ORD", "ATL", "LAX", "BOS", "SFO" }, *const tails[] = { "N14573", "N326NB", "N11119", "N24211" };
+    static const char *const days[] = { "Mon", "Fri", "Sun" }, *const origins[] = { "EWR", "JFK" },
+                             *const carriers[] = { "EV", "DL", "UA", "B6" },
+                             *const dests[] = { "ORD", "ATL", "LAX", "BOS", "SFO" },
+                             *const tails[] = { "N14573", "N326NB", "N11119", "N24211" };
     for (int i = 0; i < ROWS; i++) {
         rows.weekday[i] = days[i % 3];
         rows.origin[i] = origins[i % 2];
@@ -201,7 +220,8 @@ static bool measure(const char *base, int64_t calls, pil_status *status)
                                           { "sched_hour", .ints = rows.hour }, { "distance", .ints = rows.distance }),
                                .rows = sizes[s] };
         pil_request window = { PIL_INPUTS({ "rawdata", .floats = rows.window }), .rows = sizes[s] };
-        fine = ask("flights", first, flight, calls / sizes[s] + 100, status) && ask("sinewave", second, window, calls / sizes[s] + 100, status);
+        fine = ask("flights", first, flight, calls / sizes[s] + 100, status) &&
+               ask("sinewave", second, window, calls / sizes[s] + 100, status);
     }
     pil_predictor_close(first);
     pil_predictor_close(second);

@@ -349,6 +349,8 @@ struct flow_reader {
 };
 /* The next record; the value and all below it lie in the arena. False at the end (status ok) and on damage. */
 bool flow_next(struct flow_reader *reader, struct slice *word, struct value **value, struct arena *arena, pil_status *status);
+/* An argument that is read later, when it is known for what: const struct value *. Cannot be printed. */
+extern const struct arg_type ARG_VALUE;
 /* PIL_BAD_DATA with the place of the record read last. Returns false. */
 bool flow_fail(const struct flow_reader *reader, pil_status *status, const char *what);
 

@@ -44,8 +44,8 @@ static void skip_spaces(struct parser *parser)
 
 static struct value *fail_here(struct parser *parser, const char *what)
 {
-    status_fail(parser->status, PIL_BAD_DATA, "%s:%d:%zu: %s", parser->file, parser->line, parser->at + (size_t)parser->first_column,
-                what);
+    status_fail(parser->status, PIL_BAD_DATA, "%s:%d:%zu: %s", parser->file, parser->line,
+                parser->at + (size_t)parser->first_column, what);
     return NULL;
 }
 
@@ -53,8 +53,9 @@ static struct value *value_new(struct parser *parser, enum value_kind kind)
 {
     struct value *value = arena_alloc(parser->arena, sizeof *value, parser->status);
     if (value)
-        *value = (struct value){ .kind = kind, .file = parser->file, .line = parser->line,
-                                 .column = (int)parser->at + parser->first_column };
+        *value = (struct value){
+            .kind = kind, .file = parser->file, .line = parser->line, .column = (int)parser->at + parser->first_column
+        };
     return value;
 }
 
@@ -166,7 +167,8 @@ static struct value *parse_word(struct parser *parser)
 
 static bool push(struct parser *parser, struct value *value)
 {
-    if (!value || !mem_grow(&parser->stack, &parser->stack_capacity, parser->stack_count + 1, sizeof *parser->stack, parser->status))
+    if (!value ||
+        !mem_grow(&parser->stack, &parser->stack_capacity, parser->stack_count + 1, sizeof *parser->stack, parser->status))
         return false;
     parser->stack[parser->stack_count++] = value;
     return true;
@@ -259,8 +261,12 @@ bool flow_next(struct flow_reader *reader, struct slice *word, struct value **va
     while (size < line.size && line.data[size] != ' ')
         size++;
     *word = slice_of(line.data, size);
-    struct parser parser = { .text = slice_of(line.data + size, line.size - size), .file = reader->file, .line = reader->line,
-                             .first_column = (int)MIN(size, 1000) + 1, .arena = arena, .status = status };
+    struct parser parser = { .text = slice_of(line.data + size, line.size - size),
+                             .file = reader->file,
+                             .line = reader->line,
+                             .first_column = (int)MIN(size, 1000) + 1,
+                             .arena = arena,
+                             .status = status };
     skip_spaces(&parser);
     *value = parse_value(&parser);
     skip_spaces(&parser);
@@ -273,3 +279,13 @@ bool flow_fail(const struct flow_reader *reader, pil_status *status, const char 
 {
     return status_fail(status, PIL_BAD_DATA, "%s:%d: %s", reader->file, reader->line, what);
 }
+
+static bool keep_value(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader,
+                       pil_status *status)
+{
+    (void)arg, (void)reader, (void)status;
+    memcpy(field, &value, sizeof value);
+    return true;
+}
+
+const struct arg_type ARG_VALUE = { .name = "value", .schema = "{}", .parse = keep_value };

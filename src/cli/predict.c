@@ -10,7 +10,8 @@ static bool predict(struct model *model, const struct arguments *arguments, enum
     bool ok = predictions_keep(&predictions, &arguments->keep, model->arena, status);
     struct pil_estimator *estimator = ok ? model_estimator(model, &options, (int)arguments->threads) : NULL;
     ok = estimator &&
-         estimator_predict(estimator, model_eval_input, predictions.keep, predictions.keep_count, predictions_write, &predictions, status) &&
+         estimator_predict(estimator, model_eval_input, predictions.keep, predictions.keep_count, predictions_write, &predictions,
+                           status) &&
          output_flush(status);
     predictions_free(&predictions);
     pil_estimator_free(estimator);
@@ -43,5 +44,10 @@ static const struct option options[] = {
       offsetof(struct arguments, keep) },
     { "threads", "N", "workers; 0: one a processor", OPTION_COUNT, offsetof(struct arguments, threads) },
 };
-const struct command command_predict = { "predict", "MODEL_DIR", "predictions of a trained model or an export, row by row",
-                                         "pilaster predict flights_model --data rows.csv --format table", options, COUNT_OF(options), run };
+const struct command command_predict = { "predict",
+                                         "MODEL_DIR",
+                                         "predictions of a trained model or an export, row by row",
+                                         "pilaster predict flights_model --data rows.csv --format table",
+                                         options,
+                                         COUNT_OF(options),
+                                         run };

@@ -177,7 +177,8 @@ static void write_value(const pil_output *output, int64_t k, bool csv, struct te
 static void write_class(const struct predictions *predictions, const struct classes *classes, int64_t row, struct text *out)
 {
     const char *word = classes->chosen->strings[output_row(classes->chosen, row) * classes->chosen->width];
-    const float *probabilities = classes->probabilities->floats + output_row(classes->probabilities, row) * classes->probabilities->width;
+    const float *probabilities =
+        classes->probabilities->floats + output_row(classes->probabilities, row) * classes->probabilities->width;
     int64_t many = classes->probabilities->width;
     if (predictions->format == FORMAT_CSV) {
         csv_cell(out, slice_text(word));
@@ -191,8 +192,8 @@ static void write_class(const struct predictions *predictions, const struct clas
     int64_t told = 1;
     for (int64_t c = 0; many > 2 && c < many; c++)
         told = c == 0 || probabilities[c] > probabilities[told] ? c : told;
-    text_format(out, " %s%sprobability  %.3f   class %s", predictions->label ? predictions->label : "", predictions->label ? "  " : "",
-                (double)probabilities[told], word);
+    text_format(out, " %s%sprobability  %.3f   class %s", predictions->label ? predictions->label : "",
+                predictions->label ? "  " : "", (double)probabilities[told], word);
 }
 
 /* The row as cells: a class and its probabilities; or all outputs. */
@@ -271,8 +272,10 @@ static bool predict_export(const char *folder, const struct arguments *arguments
 {
     struct predictions predictions = { .format = format };
     bool fine = arguments->checkpoint == NULL ||
-                status_fail(status, PIL_INVALID_ARGUMENT, "%s: an export has one version of its weights; --checkpoint is for a model_dir", folder);
-    pil_predictor *predictor = fine && predictions_keep(&predictions, &arguments->keep, arena, status) ? pil_predictor_open(folder, status) : NULL;
+                status_fail(status, PIL_INVALID_ARGUMENT,
+                            "%s: an export has one version of its weights; --checkpoint is for a model_dir", folder);
+    pil_predictor *predictor =
+        fine && predictions_keep(&predictions, &arguments->keep, arena, status) ? pil_predictor_open(folder, status) : NULL;
     const struct predict_rows rows = { .data = arguments->data ? arguments->data : "-",
                                        .threads = (int)arguments->threads,
                                        .keep = predictions.keep,

@@ -50,7 +50,8 @@ void record_batch_free(struct record_batch *own)
 /* Pads are zero from the start, and nobody writes them. */
 static bool fill_numbers(struct record_batch *own, const struct records *records, pil_status *status)
 {
-    const size_t width = (size_t)own->program->number_width, ld = (size_t)pad_columns((int64_t)width), rows = (size_t)records->rows;
+    const size_t width = (size_t)own->program->number_width, ld = (size_t)pad_columns((int64_t)width),
+                 rows = (size_t)records->rows;
     const size_t stride = program_record_words(own->program);
 
     if (ld > 0 && rows > SIZE_MAX / sizeof(float) / ld)

@@ -5,6 +5,8 @@
 
 #include "column/internal.h"
 
+enum { PROGRAM_VERSION = 1 }; /* of what is saved */
+
 /* Requests. A lane number is -1 until the program is finished. */
 struct feature {
     const struct pil_column *column;

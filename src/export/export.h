@@ -48,7 +48,8 @@ struct export_request {
     int64_t step;
     const char *model_yaml; /* to lie beside, or NULL */
 };
-/* Writes the next version below `base` (made where it is absent) and appends its path. PIL_BUSY: another process exports there. */
+/* Writes the next version below `base` (made where it is absent) and appends its path. PIL_BUSY: another process exports there.
+ */
 bool export_write(const struct export_request *request, const char *base, struct text *path, pil_status *status);
 
 /* ---- folder.c ---- */
@@ -88,7 +89,8 @@ struct outputs *outputs_new(const pil_named_tensor *items, size_t count, pil_sta
 /* The i-th value: a row for each row of the batch, or one for all of them (rows 1). Memory grows to the largest batch seen. */
 bool outputs_set(struct outputs *outputs, size_t i, const struct tensor *value, pil_status *status);
 /* The i-th value is a constant of `width` elements, always the same: it stands in every row. NULL: it is 0, 1, ... */
-bool outputs_repeat(struct outputs *outputs, size_t i, const struct tensor *value, int64_t width, int64_t rows, pil_status *status);
+bool outputs_repeat(struct outputs *outputs, size_t i, const struct tensor *value, int64_t width, int64_t rows,
+                    pil_status *status);
 void outputs_none(struct outputs *outputs, size_t i, int64_t width); /* of no rows */
 const pil_output *outputs_items(const struct outputs *outputs, size_t *count);
 void outputs_free(struct outputs *outputs);

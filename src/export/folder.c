@@ -187,7 +187,8 @@ bool draft_file(struct draft *draft, const char *path, const void *data, size_t 
 {
     const char *full = inside(draft, path, status), *base = full ? path_base(full) : NULL;
     const char *folder = full ? arena_text(draft->arena, full, (size_t)(base - full), status) : NULL;
-    return folder && file_make_folder(folder, status) && file_replace(full, data, bytes, status) && draft_add(draft, path, status);
+    return folder && file_make_folder(folder, status) && file_replace(full, data, bytes, status) &&
+           draft_add(draft, path, status);
 }
 
 static bool write_manifest(struct draft *draft, pil_status *status)
@@ -249,12 +250,16 @@ struct record {
     const char *path;
 };
 #define MEMBER(member) .name = #member, .offset = offsetof(struct record, member), .required = true
-static const struct arg head_members[] = { { MEMBER(version), .type = &ARG_INT }, { MEMBER(files), .type = &ARG_INT, .low = 1, .high = 1e6 } };
+static const struct arg head_members[] = { { MEMBER(version), .type = &ARG_INT },
+                                           { MEMBER(files), .type = &ARG_INT, .low = 1, .high = 1e6 } };
 static const struct arg file_members[] = { { MEMBER(path), .type = &ARG_TEXT },
                                            { MEMBER(bytes), .type = &ARG_INT },
                                            { MEMBER(crc32c), .type = &ARG_INT } };
 static const struct arg end_members[] = { { MEMBER(crc32c), .type = &ARG_INT } };
-#define TABLE(word, table) { .name = word, .args = table, .arg_count = COUNT_OF(table), .size = sizeof(struct record) }
+#define TABLE(word, table)                                                                                                       \
+    {                                                                                                                            \
+        .name = word, .args = table, .arg_count = COUNT_OF(table), .size = sizeof(struct record)                                 \
+    }
 static const struct arg_table head_table = TABLE("manifest", head_members), file_table = TABLE("file", file_members),
                               end_table = TABLE("end", end_members);
 
@@ -284,7 +289,8 @@ static bool is_inside(const char *path)
     }
 }
 
-static bool check_end(const struct flow_reader *reader, const char *start, const char *end, const struct record *record, pil_status *status)
+static bool check_end(const struct flow_reader *reader, const char *start, const char *end, const struct record *record,
+                      pil_status *status)
 {
     if ((int64_t)crc32c(0, start, (size_t)(end - start)) != record->crc32c)
         return status_fail(status, PIL_BAD_DATA, "%s: is damaged: its checksum is wrong", reader->file);
@@ -342,7 +348,8 @@ static bool check_file(const char *folder, const struct manifest_file *file, str
         return fail_file(path, "is not of the size that the manifest says", status);
     if (strcmp(file->path, DATA_PATH) == 0)
         return true;
-    return measure(path, &bytes, &checksum, status) && (checksum == file->crc32c || fail_file(path, "is damaged: its checksum is wrong", status));
+    return measure(path, &bytes, &checksum, status) &&
+           (checksum == file->crc32c || fail_file(path, "is damaged: its checksum is wrong", status));
 }
 
 bool manifest_check(const char *folder, struct arena *arena, struct manifest *out, pil_status *status)

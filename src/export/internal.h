@@ -91,8 +91,8 @@ struct exported {
 bool exported_open(struct exported *exported, const char *folder, pil_status *status);
 void exported_free(struct exported *exported);
 /* predict.graph's text, and where in it the graph begins. */
-bool exported_print(const struct export_request *request, const struct signatures *signatures, const struct program_assets *assets,
-                    struct text *out, size_t *graph, pil_status *status);
+bool exported_print(const struct export_request *request, const struct signatures *signatures,
+                    const struct program_assets *assets, struct text *out, size_t *graph, pil_status *status);
 /* What the model reads must be what requests bring. */
 bool receivers_fit(const struct program *program, const struct receiver *receivers, size_t count, pil_status *status);
 

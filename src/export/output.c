@@ -67,7 +67,9 @@ static void take_row(const struct tensor *from, int64_t row, struct output_memor
     int64_t *ints = memory->integer ? memory->ints + to : NULL;
     for (int64_t c = 0; c < from->cols; c++) {
         double exact = from->dtype == DTYPE_FLOAT64 ? ((const double *)at)[c] : 0;
-        int64_t integer = from->dtype == DTYPE_INT64 ? ((const int64_t *)at)[c] : from->dtype == DTYPE_INT32 ? ((const int32_t *)at)[c] : 0;
+        int64_t integer = from->dtype == DTYPE_INT64   ? ((const int64_t *)at)[c]
+                          : from->dtype == DTYPE_INT32 ? ((const int32_t *)at)[c]
+                                                       : 0;
         bool is_integer = from->dtype == DTYPE_INT64 || from->dtype == DTYPE_INT32;
         floats[c] = from->dtype == DTYPE_FLOAT32 ? ((const float *)at)[c] : is_integer ? (float)integer : (float)exact;
         if (ints)
@@ -117,7 +119,8 @@ bool outputs_set(struct outputs *outputs, size_t i, const struct tensor *value, 
     return true;
 }
 
-bool outputs_repeat(struct outputs *outputs, size_t i, const struct tensor *value, int64_t width, int64_t rows, pil_status *status)
+bool outputs_repeat(struct outputs *outputs, size_t i, const struct tensor *value, int64_t width, int64_t rows,
+                    pil_status *status)
 {
     struct output_memory *memory = &outputs->memory[i];
     if (!reserve(memory, rows, width, status))

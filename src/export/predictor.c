@@ -66,7 +66,8 @@ static bool describe(struct pil_predictor *predictor, pil_status *status)
     if (!inputs || !predictor->signatures)
         return false;
     for (size_t i = 0; i < exported->receiver_count; i++)
-        inputs[i] = (pil_port){ exported->receivers[i].name, receiver_type_names[exported->receivers[i].type], exported->receivers[i].width };
+        inputs[i] = (pil_port){ exported->receivers[i].name, receiver_type_names[exported->receivers[i].type],
+                                exported->receivers[i].width };
     for (size_t s = 0; s < signatures->count; s++) {
         const struct signature *signature = &signatures->items[s];
         pil_port *outputs = arena_alloc(arena, signature->output_count * sizeof *outputs, status);
@@ -75,8 +76,8 @@ static bool describe(struct pil_predictor *predictor, pil_status *status)
         for (size_t o = 0; o < signature->output_count; o++)
             outputs[o] = (pil_port){ signature->outputs[o].name, output_dtype(exported, &signature->outputs[o]),
                                      output_width(exported, &signature->outputs[o]) };
-        predictor->signatures[s] = (pil_signature){ signature->name, methods[signature->kind], inputs, outputs,
-                                                    exported->receiver_count, signature->output_count };
+        predictor->signatures[s] = (pil_signature){ signature->name, methods[signature->kind], inputs,
+                                                    outputs,         exported->receiver_count, signature->output_count };
     }
     return true;
 }
@@ -87,8 +88,8 @@ static bool open_found(struct pil_predictor *predictor, const char *folder, pil_
     const char *found = arena && folder ? export_find(folder, arena, status) : NULL;
     bool done = found && exported_open(&predictor->exported, found, status) && describe(predictor, status);
     if (arena && !found && status_ok(status)) {
-        status_fail(status, PIL_NOT_FOUND, "%s: %s", folder ? folder : "", folder && file_exists(folder) ? "is no export, and has none below it"
-                                                                                                          : "no such folder");
+        status_fail(status, PIL_NOT_FOUND, "%s: %s", folder ? folder : "",
+                    folder && file_exists(folder) ? "is no export, and has none below it" : "no such folder");
         status_hint(status, "an export is a folder with %s in it, named by its time in seconds", MANIFEST_PATH);
     }
     arena_free(arena);
@@ -138,7 +139,9 @@ static bool bind_variables(struct pil_workspace *workspace, const struct exporte
 {
     for (size_t i = 0; i < graph_variable_count(exported->graph); i++) {
         const struct graph_variable *variable = graph_variable_at(exported->graph, i);
-        struct session_variable where = { .value = store_find(exported->store, variable->name)->value, .group = -1, .block_offset = -1 };
+        struct session_variable where = { .value = store_find(exported->store, variable->name)->value,
+                                          .group = -1,
+                                          .block_offset = -1 };
         if (!session_bind(workspace->session, variable, &where, status))
             return false;
     }
@@ -243,19 +246,21 @@ static bool no_such_input(const struct exported *exported, const char *name, pil
     for (size_t i = 0; i < count; i++)
         names[i] = exported->receivers[i].name;
     const char *nearest = nearest_word(name, names, count);
-    return status_fail(status, PIL_INVALID_ARGUMENT, "the model takes no input '%s'%s%s%s", name, nearest ? "; did you mean '" : "",
-                       nearest ? nearest : "", nearest ? "'?" : "");
+    return status_fail(status, PIL_INVALID_ARGUMENT, "the model takes no input '%s'%s%s%s", name,
+                       nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
 }
 
 static bool check_offsets(const pil_request_input *input, int64_t rows, pil_status *status)
 {
     if (!input->offsets)
-        return status_fail(status, PIL_INVALID_ARGUMENT, "the input '%s' takes any number of values a row: its offsets are missing", input->name);
+        return status_fail(status, PIL_INVALID_ARGUMENT,
+                           "the input '%s' takes any number of values a row: its offsets are missing", input->name);
     for (int64_t r = 0; r < rows; r++)
         if (input->offsets[r] > input->offsets[r + 1])
             return status_fail(status, PIL_INVALID_ARGUMENT, "the input '%s': its offsets do not ascend at row %lld", input->name,
                                (long long)r + 1);
-    return input->offsets[0] >= 0 || status_fail(status, PIL_INVALID_ARGUMENT, "the input '%s': its offsets begin below 0", input->name);
+    return input->offsets[0] >= 0 ||
+           status_fail(status, PIL_INVALID_ARGUMENT, "the input '%s': its offsets begin below 0", input->name);
 }
 
 static bool check_input(const struct exported *exported, const pil_request_input *input, int64_t rows, pil_status *status)
@@ -267,13 +272,17 @@ static bool check_input(const struct exported *exported, const pil_request_input
         return no_such_input(exported, input->name, status);
     int arrays = (input->floats != NULL) + (input->ints != NULL) + (input->strings != NULL);
     bool given = receiver->type == PIL_RECEIVE_FLOATS ? input->floats != NULL
-                 : receiver->type == PIL_RECEIVE_INTS ? input->ints != NULL : input->strings != NULL;
+                 : receiver->type == PIL_RECEIVE_INTS ? input->ints != NULL
+                                                      : input->strings != NULL;
     if (arrays > 1)
         return status_fail(status, PIL_INVALID_ARGUMENT, "the input '%s' is given as two types; it is %s", input->name,
                            receiver_type_names[receiver->type]);
     if (arrays == 1 && !given)
         return status_fail(status, PIL_INVALID_ARGUMENT, "the input '%s' is %s, and %s is given", input->name,
-                           receiver_type_names[receiver->type], input->floats ? "float32" : input->ints ? "int64" : "string");
+                           receiver_type_names[receiver->type],
+                           input->floats ? "float32"
+                           : input->ints ? "int64"
+                                         : "string");
     if (receiver->width == 0)
         return check_offsets(input, rows, status) &&
                (given || input->offsets[rows] == input->offsets[0] ||
@@ -287,7 +296,8 @@ static bool check_input(const struct exported *exported, const pil_request_input
 static bool check_request(const struct exported *exported, const pil_request *request, pil_status *status)
 {
     if (request->rows < 0 || request->rows > INT32_MAX)
-        return status_fail(status, PIL_INVALID_ARGUMENT, "a request has %lld rows; it may have 0 to 2147483647", (long long)request->rows);
+        return status_fail(status, PIL_INVALID_ARGUMENT, "a request has %lld rows; it may have 0 to 2147483647",
+                           (long long)request->rows);
     if (request->input_count > 0 && !request->inputs)
         return status_fail(status, PIL_INVALID_ARGUMENT, "a request has %zu inputs, which are missing", request->input_count);
     for (size_t i = 0; i < request->input_count; i++) {
@@ -307,11 +317,14 @@ static bool check_request(const struct exported *exported, const pil_request *re
     return true;
 }
 
-static bool put_field(struct pil_workspace *workspace, size_t field, const pil_request_input *input, int64_t rows, pil_status *status)
+static bool put_field(struct pil_workspace *workspace, size_t field, const pil_request_input *input, int64_t rows,
+                      pil_status *status)
 {
     const struct receiver *receiver = find_receiver(&workspace->predictor->exported, input->name);
     struct field_values values = { .type = receiver_field_type(receiver->type), .rows = rows, .width = receiver->width };
-    values.values = input->floats ? (const void *)input->floats : input->ints ? (const void *)input->ints : (const void *)input->strings;
+    values.values = input->floats ? (const void *)input->floats
+                    : input->ints ? (const void *)input->ints
+                                  : (const void *)input->strings;
     values.splits = receiver->width == 0 ? input->offsets : NULL;
     return fields_put(workspace->fields, field, &values, status);
 }
@@ -331,8 +344,8 @@ static bool put_request(struct pil_workspace *workspace, const pil_request *requ
 
 /* ---- outputs ------------------------------------------------------------------------------------------------- */
 
-static bool make_output(struct pil_workspace *workspace, const struct signature_output *output, struct outputs *outputs, size_t number,
-                        int64_t rows, pil_status *status)
+static bool make_output(struct pil_workspace *workspace, const struct signature_output *output, struct outputs *outputs,
+                        size_t number, int64_t rows, pil_status *status)
 {
     const struct exported *exported = &workspace->predictor->exported;
     const struct pil_tensor *tensor = output->tensor >= 0 ? exported->signatures.tensors[output->tensor] : NULL;
@@ -347,7 +360,8 @@ static bool make_output(struct pil_workspace *workspace, const struct signature_
     return outputs_set(outputs, number, value, status);
 }
 
-static bool run_batch(struct pil_workspace *workspace, const struct signature *signature, const struct batch *batch, pil_status *status)
+static bool run_batch(struct pil_workspace *workspace, const struct signature *signature, const struct batch *batch,
+                      pil_status *status)
 {
     const struct exported *exported = &workspace->predictor->exported;
     struct outputs *outputs = workspace->outputs[signature - exported->signatures.items];
@@ -384,19 +398,21 @@ bool pil_predictor_run(pil_predictor *predictor, const pil_request *request, pil
     *status = (pil_status){ 0 };
     if (result->workspace)
         result->workspace->ran = NULL;
-    const struct signature *signature = find_signature(exported, request->signature ? request->signature : "serving_default", status);
+    const struct signature *signature =
+        find_signature(exported, request->signature ? request->signature : "serving_default", status);
     if (!signature || !check_request(exported, request, status) || !predictor_place(predictor, NULL, result, status))
         return false;
     struct pil_workspace *workspace = result->workspace;
     records_clear(&workspace->records);
-    if (!put_request(workspace, request, status) ||
-        !program_run(exported->program.program, workspace->fields, 0, request->rows, workspace->scratch, &workspace->records, status))
+    if (!put_request(workspace, request, status) || !program_run(exported->program.program, workspace->fields, 0, request->rows,
+                                                                 workspace->scratch, &workspace->records, status))
         return false;
     const struct batch *batch = record_batch_fill(workspace->batch, &workspace->records, status);
     return batch && run_batch(workspace, signature, batch, status);
 }
 
-bool predictor_run_batch(pil_predictor *predictor, const char *name, const struct batch *batch, pil_prediction *result, pil_status *status)
+bool predictor_run_batch(pil_predictor *predictor, const char *name, const struct batch *batch, pil_prediction *result,
+                         pil_status *status)
 {
     const struct exported *exported = &predictor->exported;
     const char *wanted = name ? name : signatures_find(&exported->signatures, "predict") ? "predict" : "serving_default";

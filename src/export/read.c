@@ -18,8 +18,9 @@
 
 enum { VERSION = 1, MOST = 100000 };
 
-static const char *const methods[] = { [PIL_EXPORT_PREDICT] = "predict", [PIL_EXPORT_REGRESS] = "regress", [PIL_EXPORT_CLASSIFY] = "classify",
-                                       NULL };
+static const char *const methods[] = {
+    [PIL_EXPORT_PREDICT] = "predict", [PIL_EXPORT_REGRESS] = "regress", [PIL_EXPORT_CLASSIFY] = "classify", NULL
+};
 
 struct record {
     int64_t version, step, receivers, signatures, width, outputs, tensor;
@@ -29,14 +30,19 @@ struct record {
     struct arg_texts words;
 };
 #define MEMBER(member) .name = #member, .offset = offsetof(struct record, member)
-#define COUNT(member, least) { MEMBER(member), .type = &ARG_INT, .low = (least), .high = MOST, .required = true }
+#define COUNT(member, least)                                                                                                     \
+    {                                                                                                                            \
+        MEMBER(member), .type = &ARG_INT, .low = (least), .high = MOST, .required = true                                         \
+    }
 static const struct arg head_members[] = { { MEMBER(version), .type = &ARG_INT, .required = true },
                                            { MEMBER(step), .type = &ARG_INT, .required = true },
                                            COUNT(receivers, 0),
                                            COUNT(signatures, 1) };
-static const struct arg receiver_members[] = { { MEMBER(name), .type = &ARG_TEXT, .required = true },
-                                               { MEMBER(type), .type = &ARG_CHOICE, .extra = receiver_type_names, .required = true },
-                                               { MEMBER(width), .type = &ARG_INT, .low = 0, .high = INT32_MAX, .required = true } };
+static const struct arg receiver_members[] = {
+    { MEMBER(name), .type = &ARG_TEXT, .required = true },
+    { MEMBER(type), .type = &ARG_CHOICE, .extra = receiver_type_names, .required = true },
+    { MEMBER(width), .type = &ARG_INT, .low = 0, .high = INT32_MAX, .required = true }
+};
 static const struct arg signature_members[] = { { MEMBER(name), .type = &ARG_TEXT, .required = true },
                                                 { MEMBER(method), .type = &ARG_CHOICE, .extra = methods, .required = true },
                                                 COUNT(outputs, 1) };
@@ -44,9 +50,14 @@ static const struct arg output_members[] = { { MEMBER(name), .type = &ARG_TEXT, 
                                              { MEMBER(tensor), .type = &ARG_INT, .low = -1, .high = MOST, .required = true },
                                              { MEMBER(integer), .type = &ARG_BOOL, .required = true },
                                              { MEMBER(words), .type = &ARG_TEXTS } };
-#define TABLE(word, table) { .name = word, .args = table, .arg_count = COUNT_OF(table), .size = sizeof(struct record) }
-static const struct arg_table head_record = TABLE("pilaster", head_members), receiver_record = TABLE("receiver", receiver_members),
-                              signature_record = TABLE("signature", signature_members), output_record = TABLE("output", output_members);
+#define TABLE(word, table)                                                                                                       \
+    {                                                                                                                            \
+        .name = word, .args = table, .arg_count = COUNT_OF(table), .size = sizeof(struct record)                                 \
+    }
+static const struct arg_table head_record = TABLE("pilaster", head_members),
+                              receiver_record = TABLE("receiver", receiver_members),
+                              signature_record = TABLE("signature", signature_members),
+                              output_record = TABLE("output", output_members);
 
 /* ---- writing ------------------------------------------------------------------------------------------------- */
 
@@ -58,17 +69,22 @@ static void put_record(const struct arg_table *table, const struct record *recor
     text_append_text(out, "\n");
 }
 
-bool exported_print(const struct export_request *request, const struct signatures *signatures, const struct program_assets *assets,
-                    struct text *out, size_t *graph, pil_status *status)
+bool exported_print(const struct export_request *request, const struct signatures *signatures,
+                    const struct program_assets *assets, struct text *out, size_t *graph, pil_status *status)
 {
     size_t receivers = request->receivers ? receivers_count(request->receivers) : 0;
     if (receivers > MOST || signatures->count > MOST || signatures->tensor_count > MOST)
         return status_fail(status, PIL_UNSUPPORTED, "an export has at most %d inputs, signatures and outputs", MOST);
-    put_record(&head_record, &(struct record){ .version = VERSION, .step = request->step, .receivers = (int64_t)receivers,
-                                              .signatures = (int64_t)signatures->count }, out);
+    put_record(&head_record,
+               &(struct record){ .version = VERSION,
+                                 .step = request->step,
+                                 .receivers = (int64_t)receivers,
+                                 .signatures = (int64_t)signatures->count },
+               out);
     for (size_t i = 0; i < receivers; i++) {
         const struct receiver *receiver = receivers_at(request->receivers, i);
-        put_record(&receiver_record, &(struct record){ .name = receiver->name, .type = (int)receiver->type, .width = receiver->width }, out);
+        put_record(&receiver_record,
+                   &(struct record){ .name = receiver->name, .type = (int)receiver->type, .width = receiver->width }, out);
     }
     if (!program_save(request->program, assets, out, status))
         return false;
@@ -77,12 +93,16 @@ bool exported_print(const struct export_request *request, const struct signature
         return false;
     for (size_t s = 0; s < signatures->count; s++) {
         const struct signature *signature = &signatures->items[s];
-        put_record(&signature_record, &(struct record){ .name = signature->name, .method = (int)signature->kind,
-                                                       .outputs = (int64_t)signature->output_count }, out);
+        put_record(&signature_record,
+                   &(struct record){
+                       .name = signature->name, .method = (int)signature->kind, .outputs = (int64_t)signature->output_count },
+                   out);
         for (size_t o = 0; o < signature->output_count; o++) {
             const struct signature_output *output = &signature->outputs[o];
-            put_record(&output_record, &(struct record){ .name = output->name, .tensor = output->tensor, .integer = output->integer,
-                                                        .words = output->words }, out);
+            put_record(&output_record,
+                       &(struct record){
+                           .name = output->name, .tensor = output->tensor, .integer = output->integer, .words = output->words },
+                       out);
         }
     }
     return text_ok(out, status);
@@ -159,7 +179,8 @@ static bool read_signatures(struct reading *reading, size_t count)
             return false;
         if (signatures_find(signatures, record.name))
             return flow_fail(&reading->reader, reading->status, "a signature is there twice");
-        *signature = (struct signature){ .name = record.name, .kind = (pil_export_kind)record.method,
+        *signature = (struct signature){ .name = record.name,
+                                         .kind = (pil_export_kind)record.method,
                                          .output_count = (size_t)record.outputs };
         signature->outputs = arena_alloc(arena, signature->output_count * sizeof *signature->outputs, reading->status);
         for (size_t o = 0; o < signature->output_count; o++)
@@ -202,8 +223,9 @@ static bool check_entry(struct bundle *bundle, const struct graph_variable *vari
     if (!entry)
         return status_fail(status, PIL_BAD_DATA, "%s: has no variable '%s'", prefix, variable->name);
     if (entry->dtype != DTYPE_FLOAT32 || !shape_equal(entry->shape, variable->shape))
-        return status_fail(status, PIL_BAD_DATA, "%s: the variable '%s' is %s %s there, float32 %s in the graph", prefix, variable->name,
-                           dtype_name(entry->dtype), shape_text(entry->shape, have), shape_text(variable->shape, want));
+        return status_fail(status, PIL_BAD_DATA, "%s: the variable '%s' is %s %s there, float32 %s in the graph", prefix,
+                           variable->name, dtype_name(entry->dtype), shape_text(entry->shape, have),
+                           shape_text(variable->shape, want));
     return true;
 }
 
@@ -214,8 +236,9 @@ static bool declare_variables(struct exported *out, const char *prefix, pil_stat
     for (size_t i = 0; done && i < graph_variable_count(out->graph); i++) {
         const struct graph_variable *variable = graph_variable_at(out->graph, i);
         bool table = variable->lookup_only && variable->shape.rank == 2 && variable->shape.dims[1] > 0;
-        done = check_entry(bundle, variable, prefix, status) &&
-               store_declare(out->store, variable->name, DTYPE_FLOAT32, variable->shape, table ? STORE_TABLE : STORE_DENSE, status);
+        done =
+            check_entry(bundle, variable, prefix, status) &&
+            store_declare(out->store, variable->name, DTYPE_FLOAT32, variable->shape, table ? STORE_TABLE : STORE_DENSE, status);
     }
     bundle_close(bundle);
     return done;
@@ -239,7 +262,8 @@ bool exported_open(struct exported *out, const char *folder, pil_status *status)
     out->folder = out->arena ? arena_text(out->arena, folder, strlen(folder), status) : NULL;
     bool done = out->folder && manifest_check(folder, out->arena, &reading.manifest, status) &&
                 manifest_load(folder, manifest_find(&reading.manifest, GRAPH_PATH), &data, status);
-    reading.reader = (struct flow_reader){ .rest = slice_of(data.data, data.size), .file = done ? path_join(out->arena, folder, GRAPH_PATH, status) : "" };
+    reading.reader = (struct flow_reader){ .rest = slice_of(data.data, data.size),
+                                           .file = done ? path_join(out->arena, folder, GRAPH_PATH, status) : "" };
     done = done && reading.reader.file && read_graph(&reading) && read_variables(out, status);
     file_unload(&data);
     if (done)

@@ -41,10 +41,11 @@ static bool check_receiver(const struct pil_receivers *receivers, const char *na
     if (!name || !name[0])
         return status_fail(status, PIL_INVALID_ARGUMENT, "pil_receive: a feature has no name");
     if ((int)type < 0 || type > PIL_RECEIVE_STRINGS)
-        return status_fail(status, PIL_INVALID_ARGUMENT, "pil_receive: the feature '%s' has the type number %d, which is none", name,
-                           (int)type);
+        return status_fail(status, PIL_INVALID_ARGUMENT, "pil_receive: the feature '%s' has the type number %d, which is none",
+                           name, (int)type);
     if (width < 0 || width > INT32_MAX)
-        return status_fail(status, PIL_INVALID_ARGUMENT, "pil_receive: the feature '%s' has %lld values a row", name, (long long)width);
+        return status_fail(status, PIL_INVALID_ARGUMENT, "pil_receive: the feature '%s' has %lld values a row", name,
+                           (long long)width);
     for (size_t i = 0; i < receivers->count; i++)
         if (strcmp(receivers->items[i].name, name) == 0)
             return status_fail(status, PIL_INVALID_ARGUMENT, "pil_receive: the feature '%s' is received twice", name);
@@ -104,17 +105,20 @@ bool receivers_fit(const struct program *program, const struct receiver *receive
         if (!found && !fields[f].required)
             continue;
         if (!found) {
-            status_fail(status, PIL_INVALID_ARGUMENT, "the model reads the feature '%s', which requests do not bring", fields[f].name);
-            return status_hint(status, "receive it in the serving input function: pil_receive(receivers, \"%s\", ...)", fields[f].name);
+            status_fail(status, PIL_INVALID_ARGUMENT, "the model reads the feature '%s', which requests do not bring",
+                        fields[f].name);
+            return status_hint(status, "receive it in the serving input function: pil_receive(receivers, \"%s\", ...)",
+                               fields[f].name);
         }
         if (!fields[f].required)
             continue; /* a label: nobody reads it */
         if (!fits_type(fields[f].type, receiver_field_type(found->type)))
-            return status_fail(status, PIL_INVALID_ARGUMENT, "the model reads the feature '%s' as %s, requests bring %s", found->name,
-                               field_type_name(fields[f].type), receiver_type_names[found->type]);
+            return status_fail(status, PIL_INVALID_ARGUMENT, "the model reads the feature '%s' as %s, requests bring %s",
+                               found->name, field_type_name(fields[f].type), receiver_type_names[found->type]);
         if (!fields[f].separator && found->width != 1)
-            return status_fail(status, PIL_INVALID_ARGUMENT, "the model reads one value a row of the feature '%s', requests bring %s",
-                               found->name, found->width ? "several" : "any number of them");
+            return status_fail(status, PIL_INVALID_ARGUMENT,
+                               "the model reads one value a row of the feature '%s', requests bring %s", found->name,
+                               found->width ? "several" : "any number of them");
     }
     return true;
 }
@@ -128,7 +132,8 @@ pil_export_output pil_regression_output(pil_tensor *value)
 
 pil_export_output pil_classification_output(pil_tensor *scores, const char *const *words, size_t word_count)
 {
-    return (pil_export_output){ .kind = PIL_EXPORT_CLASSIFY, .value = scores, .words = words, .word_count = words ? word_count : 0 };
+    return (
+        pil_export_output){ .kind = PIL_EXPORT_CLASSIFY, .value = scores, .words = words, .word_count = words ? word_count : 0 };
 }
 
 pil_export_output pil_predict_output(pil_dict outputs)

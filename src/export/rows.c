@@ -2,7 +2,8 @@
 /* Predictions of an export for the rows of a file: the feed of training and evaluation, with the export's own columns. */
 #include "export/export.h"
 
-static bool each_batch(pil_predictor *predictor, const struct predict_rows *rows, struct feed *feed, pil_prediction *result, pil_status *status)
+static bool each_batch(pil_predictor *predictor, const struct predict_rows *rows, struct feed *feed, pil_prediction *result,
+                       pil_status *status)
 {
     size_t count;
     for (const struct batch *batch; (batch = feed_next(feed, status)) != NULL;) {
@@ -30,7 +31,8 @@ bool predictor_predict(pil_predictor *predictor, const struct predict_rows *rows
                                           .extra = rows->keep,
                                           .extra_count = rows->keep_count };
     struct feed *feed = threads && predictor_place(predictor, threads, &result, status)
-                            ? feed_open(predictor_program(predictor), &options, threads, status) : NULL;
+                            ? feed_open(predictor_program(predictor), &options, threads, status)
+                            : NULL;
     bool done = feed && each_batch(predictor, rows, feed, &result, status);
     feed_close(feed);
     predictor_leave(predictor, &result);

@@ -32,7 +32,8 @@ bool signature_takes(const struct pil_tensor *tensor, const char *name, pil_stat
 {
     char shape[128];
     struct op_type type = tensor->type;
-    bool number = type.dtype == DTYPE_FLOAT32 || type.dtype == DTYPE_FLOAT64 || type.dtype == DTYPE_INT32 || type.dtype == DTYPE_INT64;
+    bool number =
+        type.dtype == DTYPE_FLOAT32 || type.dtype == DTYPE_FLOAT64 || type.dtype == DTYPE_INT32 || type.dtype == DTYPE_INT64;
     if (number && (is_batch(type) || type.extent == EXTENT_FIXED))
         return true;
     if (!number || type.sparse)
@@ -72,23 +73,26 @@ static bool check_words(const char *const *words, size_t count, const char *name
 }
 
 /* A member of a dict. */
-static bool dict_output(struct signatures *out, const pil_named_tensor *item, struct arena *arena, struct signature_output *output,
-                        pil_status *status)
+static bool dict_output(struct signatures *out, const pil_named_tensor *item, struct arena *arena,
+                        struct signature_output *output, pil_status *status)
 {
     if (!item->name || !item->tensor)
         return status_fail(status, PIL_INVALID_ARGUMENT, "an output has no name or no tensor");
     if (!utf8_valid(slice_text(item->name)))
         return status_fail(status, PIL_UNSUPPORTED, "an output's name is not UTF-8");
-    if (!signature_takes(item->tensor, item->name, status) || !check_words(item->words, item->words ? item->word_count : 0, item->name, status))
+    if (!signature_takes(item->tensor, item->name, status) ||
+        !check_words(item->words, item->words ? item->word_count : 0, item->name, status))
         return false;
-    *output = (struct signature_output){ .name = item->name, .integer = item->integer && !item->words,
+    *output = (struct signature_output){ .name = item->name,
+                                         .integer = item->integer && !item->words,
                                          .tensor = fetched(out, item->tensor, arena, status) };
     if (item->words)
         output->words = (struct arg_texts){ item->words, item->word_count, true };
     return output->tensor >= 0;
 }
 
-static bool dict_outputs(struct signatures *out, pil_dict dict, struct arena *arena, struct signature *signature, pil_status *status)
+static bool dict_outputs(struct signatures *out, pil_dict dict, struct arena *arena, struct signature *signature,
+                         pil_status *status)
 {
     if (dict.count == 0)
         return status_fail(status, PIL_INVALID_ARGUMENT, "the signature '%s' has no outputs", signature->name);
@@ -105,12 +109,13 @@ static bool dict_outputs(struct signatures *out, pil_dict dict, struct arena *ar
     return signature->outputs != NULL;
 }
 
-static bool regression_output(struct signatures *out, const pil_export_output *from, struct arena *arena, struct signature *signature,
-                              pil_status *status)
+static bool regression_output(struct signatures *out, const pil_export_output *from, struct arena *arena,
+                              struct signature *signature, pil_status *status)
 {
     char shape[128];
     struct op_type type = from->value->type;
-    if (!is_batch(type) || type.dtype != DTYPE_FLOAT32 || type.shape.rank > 2 || (type.shape.rank == 2 && type.shape.dims[1] != 1)) {
+    if (!is_batch(type) || type.dtype != DTYPE_FLOAT32 || type.shape.rank > 2 ||
+        (type.shape.rank == 2 && type.shape.dims[1] != 1)) {
         status_fail(status, PIL_INVALID_ARGUMENT, "the regression output '%s' (%s) is %s %s; it takes float32 [?] or [?, 1]",
                     signature->name, graph_tensor_name(from->value), dtype_name(type.dtype), shape_text(type.shape, shape));
         return status_hint(status, "a predict output takes any shape");
@@ -136,8 +141,9 @@ static bool classification_output(struct signatures *out, const pil_export_outpu
     struct op_type type = from->value->type;
     int64_t classes = type.shape.rank == 2 ? type.shape.dims[1] : 0;
     if (!is_batch(type) || type.dtype != DTYPE_FLOAT32 || classes < 1)
-        return status_fail(status, PIL_INVALID_ARGUMENT, "the classification output '%s' (%s) is %s %s; it takes float32 [?, classes]",
-                           signature->name, graph_tensor_name(from->value), dtype_name(type.dtype), shape_text(type.shape, shape));
+        return status_fail(status, PIL_INVALID_ARGUMENT,
+                           "the classification output '%s' (%s) is %s %s; it takes float32 [?, classes]", signature->name,
+                           graph_tensor_name(from->value), dtype_name(type.dtype), shape_text(type.shape, shape));
     if (from->words && from->word_count != (size_t)classes)
         return status_fail(status, PIL_INVALID_ARGUMENT, "the classification output '%s' has %lld scores and %zu words",
                            signature->name, (long long)classes, from->word_count);
@@ -146,11 +152,14 @@ static bool classification_output(struct signatures *out, const pil_export_outpu
     if (!words || !signature->outputs || !check_words(words, (size_t)classes, "classes", status))
         return false;
     signature->output_count = 2;
-    signature->outputs[0] = (struct signature_output){ .name = "classes", .tensor = -1, .words = { words, (size_t)classes, true } };
-    return dict_output(out, &(pil_named_tensor){ .name = "scores", .tensor = from->value }, arena, &signature->outputs[1], status);
+    signature->outputs[0] =
+        (struct signature_output){ .name = "classes", .tensor = -1, .words = { words, (size_t)classes, true } };
+    return dict_output(out, &(pil_named_tensor){ .name = "scores", .tensor = from->value }, arena, &signature->outputs[1],
+                       status);
 }
 
-static bool add_export(struct signatures *out, const char *name, const pil_export_output *from, struct arena *arena, pil_status *status)
+static bool add_export(struct signatures *out, const char *name, const pil_export_output *from, struct arena *arena,
+                       pil_status *status)
 {
     struct signature *signature = &out->items[out->count];
     *signature = (struct signature){ .name = name, .kind = from->kind };
@@ -160,10 +169,11 @@ static bool add_export(struct signatures *out, const char *name, const pil_expor
         return status_fail(status, PIL_INVALID_ARGUMENT, "there are two export outputs '%s'", name);
     if (from->kind != PIL_EXPORT_PREDICT && !from->value)
         return status_fail(status, PIL_INVALID_ARGUMENT, "the export output '%s' has no tensor", name);
-    bool done = from->kind == PIL_EXPORT_PREDICT    ? dict_outputs(out, from->outputs, arena, signature, status)
-                : from->kind == PIL_EXPORT_REGRESS  ? regression_output(out, from, arena, signature, status)
-                : from->kind == PIL_EXPORT_CLASSIFY ? classification_output(out, from, arena, signature, status)
-                                                    : status_fail(status, PIL_INVALID_ARGUMENT, "the export output '%s' is of no kind", name);
+    bool done = from->kind == PIL_EXPORT_PREDICT   ? dict_outputs(out, from->outputs, arena, signature, status)
+                : from->kind == PIL_EXPORT_REGRESS ? regression_output(out, from, arena, signature, status)
+                : from->kind == PIL_EXPORT_CLASSIFY
+                    ? classification_output(out, from, arena, signature, status)
+                    : status_fail(status, PIL_INVALID_ARGUMENT, "the export output '%s' is of no kind", name);
     out->count += done;
     return done;
 }

@@ -26,8 +26,9 @@ static bool check_store(const struct export_request *request, const struct graph
     if (!found)
         return status_fail(status, PIL_INTERNAL, "the variable '%s' of the model is not in the store", variable->name);
     if (found->dtype != DTYPE_FLOAT32 || !shape_equal(found->shape, variable->shape))
-        return status_fail(status, PIL_INTERNAL, "the variable '%s' is %s %s in the store, float32 %s in the model", variable->name,
-                           dtype_name(found->dtype), shape_text(found->shape, have), shape_text(variable->shape, want));
+        return status_fail(status, PIL_INTERNAL, "the variable '%s' is %s %s in the store, float32 %s in the model",
+                           variable->name, dtype_name(found->dtype), shape_text(found->shape, have),
+                           shape_text(variable->shape, want));
     return true;
 }
 
@@ -81,7 +82,8 @@ static bool check_request(const struct export_request *request, pil_status *stat
 {
     const struct pil_receivers *receivers = request->receivers;
     const pil_status *failed = !status_ok(graph_status(request->graph)) ? graph_status(request->graph)
-                               : receivers                              ? receivers_status(receivers) : NULL;
+                               : receivers                              ? receivers_status(receivers)
+                                                                        : NULL;
     if (failed && !status_ok(failed)) {
         *status = status_ok(status) ? *failed : *status;
         return false;
@@ -97,8 +99,9 @@ bool export_write(const struct export_request *request, const char *base, struct
 {
     struct writing writing = { .arena = arena_new(status) };
     bool done = writing.arena && check_request(request, status) &&
-                signatures_make(request, writing.arena, &writing.signatures, status) && draft_open(&writing.draft, base, status) &&
-                write_files(&writing, request, status) && draft_finish(&writing.draft, path, status);
+                signatures_make(request, writing.arena, &writing.signatures, status) &&
+                draft_open(&writing.draft, base, status) && write_files(&writing, request, status) &&
+                draft_finish(&writing.draft, path, status);
     draft_close(&writing.draft);
     arena_free(writing.arena);
     return done;

@@ -118,7 +118,8 @@ static void number_needed(const struct pil_graph *graph, int *numbers)
             numbers[i] = next++;
 }
 
-bool graph_save(const struct pil_graph *graph, struct pil_tensor *const *wanted, size_t count, struct text *out, pil_status *status)
+bool graph_save(const struct pil_graph *graph, struct pil_tensor *const *wanted, size_t count, struct text *out,
+                pil_status *status)
 {
     if (!status_ok(&graph->status)) {
         *status = status_ok(status) ? graph->status : *status;
@@ -152,16 +153,6 @@ bool graph_save(const struct pil_graph *graph, struct pil_tensor *const *wanted,
 
 /* ---- records ------------------------------------------------------------------------------------------------- */
 
-/* A value that is read later, when it is known for what. */
-static bool keep_value(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader, pil_status *status)
-{
-    (void)arg, (void)reader, (void)status;
-    memcpy(field, &value, sizeof value);
-    return true;
-}
-
-static const struct arg_type KEPT = { .name = "value", .schema = "{}", .parse = keep_value };
-
 struct record { /* what any of them has */
     int64_t version;
     const char *name, *op, *dtype;
@@ -191,7 +182,7 @@ static const struct arg op_members[] = {
     { .name = "op", .type = &ARG_TEXT, MEMBER(op) },
     { .name = "name", .type = &ARG_TEXT, MEMBER(name) },
     { .name = "inputs", .type = &ARG_TEXTS, MEMBER(tensors) },
-    { .name = "args", .type = &KEPT, MEMBER(args) },
+    { .name = "args", .type = &ARG_VALUE, MEMBER(args) },
 };
 static const struct arg wanted_members[] = { { .name = "tensors", .type = &ARG_TEXTS, MEMBER(tensors) } };
 
@@ -231,8 +222,8 @@ static struct pil_tensor *tensor_of(const struct load *load, const char *text)
     const char *point = strchr(text, '.');
     int64_t number, index = 0;
     bool fits = parse_int64(slice_of(text, point ? (size_t)(point - text) : strlen(text)), &number) &&
-                (!point || parse_int64(slice_text(point + 1), &index)) && number >= 0 && (size_t)number < load->graph->node_count &&
-                index >= 0 && index < load->graph->nodes[number]->output_count;
+                (!point || parse_int64(slice_text(point + 1), &index)) && number >= 0 &&
+                (size_t)number < load->graph->node_count && index >= 0 && index < load->graph->nodes[number]->output_count;
     if (!fits)
         fail(load, "there is no such tensor");
     return fits ? &load->graph->nodes[number]->outputs[index] : NULL;
@@ -251,8 +242,8 @@ static bool load_graph(struct load *load, const struct record *record)
 {
     if (record->version == VERSION)
         return true;
-    status_fail(load->status, PIL_UNSUPPORTED, "%s:%d: a graph of version %lld; this library reads version %d", load->reader->file,
-                load->reader->line, (long long)record->version, VERSION);
+    status_fail(load->status, PIL_UNSUPPORTED, "%s:%d: a graph of version %lld; this library reads version %d",
+                load->reader->file, load->reader->line, (long long)record->version, VERSION);
     return status_hint(load->status, "it was written by a newer version: update the library");
 }
 
@@ -305,7 +296,8 @@ static bool load_op(struct load *load, const struct record *record)
     if (!inputs || !args || record->tensors.count > INT32_MAX || !args_parse(&table, record->args, args, &reader, load->status))
         return false;
     struct pil_tensor *made = graph_op(load->graph, row->name, args, inputs, (int)record->tensors.count, NULL);
-    const char *name = record->name ? arena_text(load->graph->arena, record->name, strlen(record->name), load->status) : row->name;
+    const char *name =
+        record->name ? arena_text(load->graph->arena, record->name, strlen(record->name), load->status) : row->name;
     if (status_ok(&load->graph->status) && name)
         made->node->name = name; /* as it was: random streams follow from it */
     return name != NULL;
@@ -319,16 +311,17 @@ static bool load_wanted(struct load *load, const struct record *record)
     return *load->wanted != NULL;
 }
 
-#define KIND(word, adds)                                                                                                  \
-    {                                                                                                                     \
-        { .name = #word, .args = word##_members, .arg_count = COUNT_OF(word##_members), .size = sizeof(struct record) },  \
-            load_##word, adds                                                                                             \
+#define KIND(word, adds)                                                                                                         \
+    {                                                                                                                            \
+        { .name = #word, .args = word##_members, .arg_count = COUNT_OF(word##_members), .size = sizeof(struct record) },         \
+            load_##word, adds                                                                                                    \
     }
 static const struct kind {
     struct arg_table table;
     bool (*load)(struct load *load, const struct record *record);
     bool adds; /* a node */
-} kinds[] = { KIND(graph, false), KIND(input, true), KIND(variable, true), KIND(constant, true), KIND(op, true), KIND(wanted, false) };
+} kinds[] = { KIND(graph, false),   KIND(input, true), KIND(variable, true),
+              KIND(constant, true), KIND(op, true),    KIND(wanted, false) };
 
 /* The record's node, made by the same functions that made it first. */
 static bool load_record(struct load *load, struct slice word, const struct value *value, bool first)

@@ -65,7 +65,8 @@ static void test_values(void **state)
         { "x 7\n", "7" },
         { "x {a: 1, b: [x, \"y z\"], c: {d: null}}\n", "{a=1 b=[x 'y z'] c={d=null}}" },
         { "x { a : 1 , b : two words }\n", "{a=1 b=two words}" },
-        { "x [\"\", \"a\\\"b\\\\c\\/\\b\\f\\n\\r\\t\", \"\\u0041\\u00e9\\u20AC\"]\n", "['' 'a\"b\\c/\b\f\n\r\t' 'A\xC3\xA9\xE2\x82\xAC']" },
+        { "x [\"\", \"a\\\"b\\\\c\\/\\b\\f\\n\\r\\t\", \"\\u0041\\u00e9\\u20AC\"]\n",
+          "['' 'a\"b\\c/\b\f\n\r\t' 'A\xC3\xA9\xE2\x82\xAC']" },
         { "x {\"odd, name\": -1e-05}\n", "{'odd, name'=-1e-05}" },
     };
     (void)state;
@@ -105,9 +106,10 @@ static void test_places(void **state)
 static void test_damage(void **state)
 {
     static const char *const cases[] = {
-        "x 1", "x\n", "x \n", "x {\n", "x {a\n", "x {a:\n", "x {a: 1\n", "x {a: 1,\n", "x {a: 1,}\n", "x {a: 1]\n", "x [1 \n", "x [,]\n",
-        "x [1,]\n", "x [1][2]\n", "x 1}\n", "x \"a\n", "x \"a\\\n", "x \"\\q\"\n", "x \"\\u12\"\n", "x \"\\ud800\"\n", "x {a: b: c}\n",
-        "x {: 1}\n", "x \"a\\\"\n",
+        "x 1",        "x\n",         "x \n",       "x {\n",       "x {a\n",        "x {a:\n",         "x {a: 1\n",
+        "x {a: 1,\n", "x {a: 1,}\n", "x {a: 1]\n", "x [1 \n",     "x [,]\n",       "x [1,]\n",        "x [1][2]\n",
+        "x 1}\n",     "x \"a\n",     "x \"a\\\n",  "x \"\\q\"\n", "x \"\\u12\"\n", "x \"\\ud800\"\n", "x {a: b: c}\n",
+        "x {: 1}\n",  "x \"a\\\"\n",
     };
     (void)state;
     for (size_t i = 0; i < COUNT_OF(cases); i++) {

@@ -73,6 +73,7 @@ static void test_no_memory(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_remove), cmocka_unit_test(test_rename), cmocka_unit_test(test_no_memory) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_remove), cmocka_unit_test(test_rename),
+                                        cmocka_unit_test(test_no_memory) };
     return cmocka_run_group_tests(tests, scratch_set_up, scratch_tear_down);
 }

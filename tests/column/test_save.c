@@ -44,7 +44,8 @@ static bool load(struct slice text, const struct program_assets *assets, struct 
 }
 
 /* As when predicting: the source has neither labels nor weights. */
-static struct ran run_without_label(struct program *program, const char *const *names, size_t width, const char *const *cells, size_t rows)
+static struct ran run_without_label(struct program *program, const char *const *names, size_t width, const char *const *cells,
+                                    size_t rows)
 {
     struct ran ran = run_rows(program, names, width, cells, rows);
     for (size_t f = 0; f < ran.fields->count; f++)
@@ -56,8 +57,8 @@ static struct ran run_without_label(struct program *program, const char *const *
 }
 
 /* Both programs run over the rows: same words, same lists, same definitions. */
-static void check_same(struct program *first, const struct program *again, const char *const *names, size_t width, const char *const *cells,
-                       size_t rows)
+static void check_same(struct program *first, const struct program *again, const char *const *names, size_t width,
+                       const char *const *cells, size_t rows)
 {
     struct ran a = run_without_label(first, names, width, cells, rows);
     struct ran b = run_rows((struct program *)again, names, width, cells, rows);
@@ -110,8 +111,8 @@ static struct program *every_kind(pil_columns *c)
     pil_column *code = pil_categorical_column_with_vocabulary_list(c, "code", codes, 3, .dtype = "int64");
     pil_column *file = pil_categorical_column_with_vocabulary_file(c, "word/s", scratch_path("words.txt"), .vocabulary_size = 4);
     pil_column *inner = pil_crossed_column(c, ((pil_keys){ (pil_column *[]){ hour, pil_key(c, "carrier") }, 2 }), 100);
-    pil_column *outer = pil_crossed_column(c, ((pil_keys){ (pil_column *[]){ inner, pil_key(c, "day"), bucket, day }, 4 }), 1000,
-                                           .hash_key = -5);
+    pil_column *outer =
+        pil_crossed_column(c, ((pil_keys){ (pil_column *[]){ inner, pil_key(c, "day"), bucket, day }, 4 }), 1000, .hash_key = -5);
     pil_column *weighted = pil_weighted_categorical_column(c, carrier, "weight");
     pil_column *all[] = { outer, day, other_day, x, file, weighted, code, pair, inner, bucket };
     pil_status made = pil_columns_status(c);
@@ -137,10 +138,42 @@ static struct program *every_kind(pil_columns *c)
 
 static const char *const names[] = { "x", "pair", "hour", "carrier", "day", "code", "word/s", "weight", "raw" };
 static const char *const cells[] = {
-    "0.5",  "1|2",  "7",  "AA", "Mon",       "7",  "one\"nine\"two\xFF",            "0.5", "1 2",
-    "-7",   NULL,   "99", "",   "a, \"b\"",  "-5", "three, with a comma",           "2",   "3 4",
-    "1e20", "3|-4", NULL, "BB", "other",     "13", "four\r",                        "1",   "5 6",
-    "nan",  "0|0",  "0",  "CC", "\xC3\xA9t\xC3\xA9\n", NULL, NULL,                  "0",   "-1e-30 1e30",
+    "0.5",
+    "1|2",
+    "7",
+    "AA",
+    "Mon",
+    "7",
+    "one\"nine\"two\xFF",
+    "0.5",
+    "1 2",
+    "-7",
+    NULL,
+    "99",
+    "",
+    "a, \"b\"",
+    "-5",
+    "three, with a comma",
+    "2",
+    "3 4",
+    "1e20",
+    "3|-4",
+    NULL,
+    "BB",
+    "other",
+    "13",
+    "four\r",
+    "1",
+    "5 6",
+    "nan",
+    "0|0",
+    "0",
+    "CC",
+    "\xC3\xA9t\xC3\xA9\n",
+    NULL,
+    NULL,
+    "0",
+    "-1e-30 1e30",
 };
 
 static void test_every_kind(void **state)
@@ -206,7 +239,8 @@ static void test_model_file(void **state)
 
 static void test_no_utf8(void **state)
 {
-    const char *words[] = { "good", "b\xE9" "d" };
+    const char *words[] = { "good", "b\xE9"
+                                    "d" };
     pil_status status = OK_STATUS;
     pil_columns *c = pil_columns_new();
     pil_column *word = pil_categorical_column_with_vocabulary_list(c, "w", words, 2);
@@ -339,7 +373,8 @@ static void test_no_memory(void **state)
         failing_start(n, false);
         bool worked = load(slice_text(small_text), NULL, &file, &status);
         if (worked) {
-            worked = program_save(file.program, &(struct program_assets){ .write = write_asset, .context = &assets }, &text, &status);
+            worked =
+                program_save(file.program, &(struct program_assets){ .write = write_asset, .context = &assets }, &text, &status);
             program_file_free(&file);
         }
         text_free(&text);

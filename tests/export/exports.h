@@ -13,15 +13,15 @@
 #include "export/internal.h"
 #include "format/format.h"
 
-#define assert_ok(status)                     \
-    do {                                      \
-        if (!status_ok(&(status)))            \
-            fail_msg("%s", (status).message); \
+#define assert_ok(status)                                                                                                        \
+    do {                                                                                                                         \
+        if (!status_ok(&(status)))                                                                                               \
+            fail_msg("%s", (status).message);                                                                                    \
     } while (0)
-#define assert_says(status, part)                                      \
-    do {                                                               \
-        if (!strstr((status).message, part))                           \
-            fail_msg("'%s' says nothing of '%s'", (status).message, part); \
+#define assert_says(status, part)                                                                                                \
+    do {                                                                                                                         \
+        if (!strstr((status).message, part))                                                                                     \
+            fail_msg("'%s' says nothing of '%s'", (status).message, part);                                                       \
     } while (0)
 
 struct hand {
@@ -68,8 +68,8 @@ static inline void hand_finish(struct hand *hand, pil_dict predictions, pil_expo
     for (size_t i = 0; i < graph_variable_count(hand->graph); i++) {
         const struct graph_variable *variable = graph_variable_at(hand->graph, i);
         bool table = strstr(variable->name, "embedding") != NULL;
-        struct variable *own =
-            store_declare(hand->store, variable->name, DTYPE_FLOAT32, variable->shape, table ? STORE_TABLE : STORE_DENSE, &hand->status);
+        struct variable *own = store_declare(hand->store, variable->name, DTYPE_FLOAT32, variable->shape,
+                                             table ? STORE_TABLE : STORE_DENSE, &hand->status);
         assert_ok(hand->status);
         own->trainable = true;
         char slot[256];
@@ -85,8 +85,13 @@ static inline void hand_finish(struct hand *hand, pil_dict predictions, pil_expo
                 tensor_floats(value)[r * value->ld + c] = (float)((double)(state >> 33) / (double)(1u << 31) - 0.5);
             }
     }
-    hand->request = (struct export_request){ .graph = hand->graph, .program = hand->program, .predictions = predictions, .outputs = outputs,
-                                             .receivers = hand->receivers, .store = hand->store, .step = 1234 };
+    hand->request = (struct export_request){ .graph = hand->graph,
+                                             .program = hand->program,
+                                             .predictions = predictions,
+                                             .outputs = outputs,
+                                             .receivers = hand->receivers,
+                                             .store = hand->store,
+                                             .step = 1234 };
     assert_ok(hand->status);
 }
 
@@ -134,24 +139,28 @@ static inline struct hand hand_wide_deep(void)
     hand_state_field(&hand, "tags", FIELD_STRING, '|');
     program_target(hand.program, &(struct program_target){ .field = "label", .width = 1, .classes = 3 }, status);
     struct column_inputs inputs = { hand.program, g };
-    struct pil_tensor *x = column_input_layer(&inputs, deep, COUNT_OF(deep), "dnn/input_from_feature_columns/input_layer", status);
+    struct pil_tensor *x =
+        column_input_layer(&inputs, deep, COUNT_OF(deep), "dnn/input_from_feature_columns/input_layer", status);
     int64_t width = x->type.shape.dims[1];
-    struct pil_tensor *hidden = graph_op3(g, "matmul", &(struct op_matmul_args){ .bias = true, .activation = ACTIVATION_RELU }, x,
-                                          graph_variable(g, "dnn/hiddenlayer_0/kernel", SHAPE(width, 18), (pil_initializer){ 0 }, true),
-                                          graph_variable(g, "dnn/hiddenlayer_0/bias", SHAPE(18), (pil_initializer){ 0 }, true));
+    struct pil_tensor *hidden =
+        graph_op3(g, "matmul", &(struct op_matmul_args){ .bias = true, .activation = ACTIVATION_RELU }, x,
+                  graph_variable(g, "dnn/hiddenlayer_0/kernel", SHAPE(width, 18), (pil_initializer){ 0 }, true),
+                  graph_variable(g, "dnn/hiddenlayer_0/bias", SHAPE(18), (pil_initializer){ 0 }, true));
     struct pil_tensor *logits = graph_op3(g, "matmul", &(struct op_matmul_args){ .bias = true }, hidden,
                                           graph_variable(g, "dnn/logits/kernel", SHAPE(18, 3), (pil_initializer){ 0 }, true),
                                           graph_variable(g, "dnn/logits/bias", SHAPE(3), (pil_initializer){ 0 }, true));
-    logits = graph_op2(g, "add", NULL, logits, column_linear_model(&inputs, wide, COUNT_OF(wide), 3, COMBINER_SUM, "linear/linear_model", status));
+    logits = graph_op2(g, "add", NULL, logits,
+                       column_linear_model(&inputs, wide, COUNT_OF(wide), 3, COMBINER_SUM, "linear/linear_model", status));
     struct pil_tensor *probabilities = graph_op1(g, "softmax", NULL, logits), *ids = graph_op1(g, "argmax", NULL, logits);
     graph_variable(g, "unused", SHAPE(4), (pil_initializer){ 0 }, true);
     struct pil_tensor *all = graph_constant(g, SHAPE(3), (const float[]){ 0, 1, 2 });
     assert_ok(*graph_status(g));
     assert_ok(*status);
-    pil_dict predictions = PIL_DICT(g, { .name = "logits", .tensor = logits }, { .name = "probabilities", .tensor = probabilities },
-                                    { .name = "class_ids", .tensor = ids, .integer = true },
-                                    { .name = "classes", .tensor = ids, .words = hand_words, .word_count = 3 },
-                                    { .name = "all_classes", .tensor = all, .words = hand_words, .word_count = 3 });
+    pil_dict predictions =
+        PIL_DICT(g, { .name = "logits", .tensor = logits }, { .name = "probabilities", .tensor = probabilities },
+                 { .name = "class_ids", .tensor = ids, .integer = true },
+                 { .name = "classes", .tensor = ids, .words = hand_words, .word_count = 3 },
+                 { .name = "all_classes", .tensor = all, .words = hand_words, .word_count = 3 });
     pil_exports outputs = PIL_EXPORTS(g, { "serving_default", pil_classification_output(probabilities, hand_words, 3) },
                                       { "scores_only", pil_classification_output(probabilities, NULL, 0) });
     pil_receive(hand.receivers, "carrier", PIL_RECEIVE_STRINGS, 1);
@@ -175,8 +184,8 @@ struct hand_rows {
 
 static inline void hand_fill_rows(struct hand_rows *rows)
 {
-    static const char *const carriers[] = { "AA", "UA", "", "a longer name of a carrier", NULL }, *const days[] = { "Mon", "Wed", "Fri", "" },
-                             *const tags[] = { "red", "blue", "pink", "", "green" };
+    static const char *const carriers[] = { "AA", "UA", "", "a longer name of a carrier", NULL },
+                             *const days[] = { "Mon", "Wed", "Fri", "" }, *const tags[] = { "red", "blue", "pink", "", "green" };
     uint64_t state = 3;
     memset(rows, 0, sizeof *rows);
     for (int64_t r = 0; r < HAND_ROWS; r++) {
@@ -191,13 +200,12 @@ static inline void hand_fill_rows(struct hand_rows *rows)
         for (int64_t e = rows->offsets[r]; e < rows->offsets[r + 1]; e++)
             rows->tags[e] = tags[(state >> (51 + e % 3)) % 5];
     }
-    const pil_request_input inputs[] = { { "carrier", .strings = rows->carrier },
-                                         { "day", .strings = rows->day },
-                                         { "hour", .ints = rows->hour },
-                                         { "delay", .ints = rows->delay },
-                                         { "pair", .floats = rows->pair },
-                                         { "tags", .strings = rows->tags, .offsets = rows->offsets },
-                                         { "ignored", .floats = rows->ignored } };
+    const pil_request_input inputs[] = {
+        { "carrier", .strings = rows->carrier }, { "day", .strings = rows->day },
+        { "hour", .ints = rows->hour },          { "delay", .ints = rows->delay },
+        { "pair", .floats = rows->pair },        { "tags", .strings = rows->tags, .offsets = rows->offsets },
+        { "ignored", .floats = rows->ignored }
+    };
     memcpy(rows->inputs, inputs, sizeof inputs);
 }
 

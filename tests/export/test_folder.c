@@ -26,8 +26,9 @@ static void test_what_lies_where(void **state)
     hand.request.model_yaml = "estimator: mine\n";
     const char *path = hand_export(&hand, "layout");
     char file[600];
-    static const char *const files[] = { "variables/variables.index", "variables/variables.data-00000-of-00001", "assets/tags_vocabulary.txt",
-                                         "assets.extra/pilaster/predict.graph", "assets.extra/pilaster/model.yaml", "assets.extra/pilaster/MANIFEST" };
+    static const char *const files[] = { "variables/variables.index",        "variables/variables.data-00000-of-00001",
+                                         "assets/tags_vocabulary.txt",       "assets.extra/pilaster/predict.graph",
+                                         "assets.extra/pilaster/model.yaml", "assets.extra/pilaster/MANIFEST" };
     for (size_t i = 0; i < COUNT_OF(files); i++) {
         snprintf(file, sizeof file, "%s/%s", path, files[i]);
         if (!file_is_regular(file))
@@ -47,7 +48,8 @@ static void test_what_lies_where(void **state)
     assert_true(bundle_verify(bundle, &status));
     assert_null(bundle_find(bundle, "unused"));
     assert_null(bundle_find(bundle, "dnn/logits/kernel/Adagrad"));
-    const struct bundle_entry *entry = bundle_find(bundle, "dnn/input_from_feature_columns/input_layer/carrier_embedding/embedding_weights");
+    const struct bundle_entry *entry =
+        bundle_find(bundle, "dnn/input_from_feature_columns/input_layer/carrier_embedding/embedding_weights");
     assert_non_null(entry);
     float values[40 * 5];
     assert_true(bundle_read(bundle, entry, values, &status));
@@ -93,9 +95,9 @@ static void test_keep(void **state)
         hand_export(&hand, "keep");
     list_of(scratch_path("keep"), names, 16);
     snprintf(first, sizeof first, "%s", names[1]);
-    file_make_folder(scratch_path("keep/0000000001"), &status);   /* no export of ours */
-    file_make_folder(scratch_path("keep/123"), &status);          /* nor of anybody */
-    file_make_folder(scratch_path("keep/temp-5"), &status);       /* a dead writer's */
+    file_make_folder(scratch_path("keep/0000000001"), &status); /* no export of ours */
+    file_make_folder(scratch_path("keep/123"), &status);        /* nor of anybody */
+    file_make_folder(scratch_path("keep/temp-5"), &status);     /* a dead writer's */
     file_make_folder(scratch_path("keep/temp-7/assets.extra/pilaster"), &status);
     file_make_folder(scratch_path("keep/temp-8/other"), &status); /* somebody else's */
     scratch_write(scratch_path("keep/temp-9"), "x", 1);
@@ -178,7 +180,8 @@ static void test_no_memory(void **state)
         struct text text = { 0 };
         pil_status status = { 0 };
         failing_start(n, false);
-        bool worked = export_write(&hand.request, scratch_path("little"), &text, &status) && export_keep(scratch_path("little"), 1, &status);
+        bool worked = export_write(&hand.request, scratch_path("little"), &text, &status) &&
+                      export_keep(scratch_path("little"), 1, &status);
         text_free(&text);
         long long live = atomic_load(&failing_live);
         bool reached = failing_stop();
@@ -248,9 +251,14 @@ static void test_models_that_cannot_be_exported(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_lies_where),      cmocka_unit_test(test_next_second), cmocka_unit_test(test_keep),
-        cmocka_unit_test(test_one_writer_at_a_time), cmocka_unit_test(test_broken_disk), cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_folders_that_refuse),  cmocka_unit_test(test_models_that_cannot_be_exported),
+        cmocka_unit_test(test_what_lies_where),
+        cmocka_unit_test(test_next_second),
+        cmocka_unit_test(test_keep),
+        cmocka_unit_test(test_one_writer_at_a_time),
+        cmocka_unit_test(test_broken_disk),
+        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_folders_that_refuse),
+        cmocka_unit_test(test_models_that_cannot_be_exported),
     };
     return cmocka_run_group_tests(tests, scratch_set_up, scratch_tear_down);
 }

@@ -48,8 +48,10 @@ static void rows_and_words(void **state)
     const struct tensor *const values[] = { &logits, &ids, &ids, &all };
     for (size_t i = 0; i < 4; i++)
         assert_true(outputs_set(outputs, i, values[i], &status));
-    check_json(outputs, 0, "{\"logits\":[0.5,1.5,2.5],\"class_ids\":[0],\"classes\":[\"on time\"],\"all_classes\":[\"on time\",\"late\"]}");
-    check_json(outputs, 1, "{\"logits\":[-0,-1,-2],\"class_ids\":[1],\"classes\":[\"late\"],\"all_classes\":[\"on time\",\"late\"]}");
+    check_json(outputs, 0,
+               "{\"logits\":[0.5,1.5,2.5],\"class_ids\":[0],\"classes\":[\"on time\"],\"all_classes\":[\"on time\",\"late\"]}");
+    check_json(outputs, 1,
+               "{\"logits\":[-0,-1,-2],\"class_ids\":[1],\"classes\":[\"late\"],\"all_classes\":[\"on time\",\"late\"]}");
     uint64_t before = mem_allocations();
     for (size_t i = 0; i < 4; i++)
         assert_true(outputs_set(outputs, i, values[i], &status));

@@ -31,19 +31,25 @@ static void reference_fields(struct reference *reference, struct hand *hand, con
         reference->fields->fields[f].absent = !specs[f].required;
         for (size_t i = 0; i < request->input_count; i++) {
             const pil_request_input *input = &request->inputs[i];
-            struct field_values values = { .rows = request->rows, .width = strcmp(input->name, "pair") == 0 ? 2 : strcmp(input->name, "rawdata") == 0 ? 9 : 1,
+            struct field_values values = { .rows = request->rows,
+                                           .width = strcmp(input->name, "pair") == 0      ? 2
+                                                    : strcmp(input->name, "rawdata") == 0 ? 9
+                                                                                          : 1,
                                            .splits = input->offsets };
             if (strcmp(input->name, specs[f].name) != 0)
                 continue;
             values.type = input->floats ? FIELD_FLOAT : input->ints ? FIELD_INT64 : FIELD_STRING;
-            values.values = input->floats ? (const void *)input->floats : input->ints ? (const void *)input->ints : (const void *)input->strings;
+            values.values = input->floats ? (const void *)input->floats
+                            : input->ints ? (const void *)input->ints
+                                          : (const void *)input->strings;
             assert_true(fields_put(reference->fields, f, &values, &hand->status));
         }
     }
     assert_true(fields_end_rows(reference->fields, request->rows, 1, &hand->status));
 }
 
-static struct reference reference_run(struct hand *hand, const pil_request *request, struct pil_tensor *const *fetches, size_t count, int threads)
+static struct reference reference_run(struct hand *hand, const pil_request *request, struct pil_tensor *const *fetches,
+                                      size_t count, int threads)
 {
     struct reference reference = { 0 };
     pil_status *status = &hand->status;
@@ -84,7 +90,8 @@ static void same_floats(const pil_output *output, const struct tensor *want)
     assert_int_equal(output->rows, want->rows);
     assert_int_equal(output->width, want->cols);
     for (int64_t r = 0; r < want->rows; r++)
-        assert_memory_equal(output->floats + r * output->width, tensor_floats(want) + r * want->ld, (size_t)want->cols * sizeof(float));
+        assert_memory_equal(output->floats + r * output->width, tensor_floats(want) + r * want->ld,
+                            (size_t)want->cols * sizeof(float));
 }
 
 static void test_same_bits(void **state)
@@ -143,11 +150,13 @@ static void test_recurrent(void **state)
     hand_state_field(&hand, "rawdata", FIELD_FLOAT, '|');
     pil_split(g, column_dense(&(struct column_inputs){ hand.program, g }, "rawdata", STEPS, &hand.status), STEPS, 1, steps);
     pil_static_rnn(g, pil_basic_lstm_cell(g, 3), steps, STEPS, outputs);
-    struct pil_tensor *y = pil_add(g, graph_op2(g, "matmul", &(struct op_matmul_args){ 0 }, outputs[STEPS - 1],
-                                                pil_variable(g, "weight", pil_random_normal(g, PIL_SHAPE(3, 1)))),
+    struct pil_tensor *y = pil_add(g,
+                                   graph_op2(g, "matmul", &(struct op_matmul_args){ 0 }, outputs[STEPS - 1],
+                                             pil_variable(g, "weight", pil_random_normal(g, PIL_SHAPE(3, 1)))),
                                    pil_variable(g, "bias", pil_random_normal(g, PIL_SHAPE(1))));
     pil_receive(hand.receivers, "rawdata", PIL_RECEIVE_FLOATS, STEPS);
-    hand_finish(&hand, PIL_DICT(g, { "predicted", y }), PIL_EXPORTS(g, { "regression_export_outputs", pil_regression_output(y) }));
+    hand_finish(&hand, PIL_DICT(g, { "predicted", y }),
+                PIL_EXPORTS(g, { "regression_export_outputs", pil_regression_output(y) }));
     pil_predictor *predictor = pil_predictor_open(hand_export(&hand, "recurrent"), &status);
     assert_ok(status);
     pil_prediction result = { 0 };
@@ -216,10 +225,10 @@ static const char *const two[] = { "red", "blue" };
 
 static const struct wrong {
     const char *says;
-    int input;              /* of the request's; it becomes */
+    int input; /* of the request's; it becomes */
     pil_request_input with;
-    int64_t rows;           /* 0: two */
-    int drop;               /* 1: the request has one input less */
+    int64_t rows; /* 0: two */
+    int drop;     /* 1: the request has one input less */
 } wrongs[] = {
     { "the model takes no input 'carier'; did you mean 'carrier'?", 0, { "carier", .strings = two }, 0, 0 },
     { "the input 'carrier' is missing", 0, { "ignored", .floats = window }, 0, 1 },
@@ -253,7 +262,9 @@ static void test_wrong_requests(void **state)
         const struct wrong *wrong = &wrongs[i];
         memcpy(own, rows, sizeof *own);
         own->inputs[wrong->input] = wrong->with;
-        pil_request request = { .rows = wrong->rows ? wrong->rows : 2, .inputs = own->inputs, .input_count = 7 - (size_t)wrong->drop };
+        pil_request request = { .rows = wrong->rows ? wrong->rows : 2,
+                                .inputs = own->inputs,
+                                .input_count = 7 - (size_t)wrong->drop };
         if (pil_predictor_run(predictor, &request, &result, &status))
             fail_msg("case %zu ran", i);
         assert_says(status, wrong->says);

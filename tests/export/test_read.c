@@ -167,7 +167,8 @@ static const struct lie {
     { "signatures: 3", "signatures: 4", "ends too early" },
     { "receiver {name: day", "receiver {name: carrier", "an input is there twice" },
     { "receiver {name: day", "receiver {name: other", "the model reads the feature 'day', which requests do not bring" },
-    { "receiver {name: carrier, type: string", "receiver {name: carrier, type: float32", "reads the feature 'carrier' as string, requests bring float32" },
+    { "receiver {name: carrier, type: string", "receiver {name: carrier, type: float32",
+      "reads the feature 'carrier' as string, requests bring float32" },
     { "output {name: scores, tensor: 0", "output {name: scores, tensor: 99", "an output has no value" },
     { "output {name: scores, tensor: 0", "output {name: classes, tensor: 0", "an output is there twice" },
     { "signature {name: scores_only", "signature {name: serving_default", "a signature is there twice" },
@@ -228,8 +229,10 @@ static const struct list {
     { "manifest {version: 1, files: 1}\nfile {path: a/, bytes: 1, crc32c: 1}\n", "lies outside of its folder" },
     { "manifest {version: 1, files: 1}\nfile {path: a/../b, bytes: 1, crc32c: 1}\n", "lies outside of its folder" },
     { "manifest {version: 1, files: 1}\nfile {path: \"a\\u0000b\", bytes: 1, crc32c: 1}\n", "zero byte" },
-    { "manifest {version: 1, files: 2}\nfile {path: a, bytes: 1, crc32c: 1}\nfile {path: a, bytes: 1, crc32c: 1}\n", "stands in the manifest twice" },
-    { "manifest {version: 1, files: 1}\nfile {path: a, bytes: 1, crc32c: 1}\n", "does not name assets.extra/pilaster/predict.graph" },
+    { "manifest {version: 1, files: 2}\nfile {path: a, bytes: 1, crc32c: 1}\nfile {path: a, bytes: 1, crc32c: 1}\n",
+      "stands in the manifest twice" },
+    { "manifest {version: 1, files: 1}\nfile {path: a, bytes: 1, crc32c: 1}\n",
+      "does not name assets.extra/pilaster/predict.graph" },
     { "", "no such record stands here" },
 };
 
@@ -297,8 +300,9 @@ static int set_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_missing), cmocka_unit_test(test_cut_off_and_longer), cmocka_unit_test(test_flipped),
-        cmocka_unit_test(test_flipped_and_signed), cmocka_unit_test(test_lies), cmocka_unit_test(test_manifests),
+        cmocka_unit_test(test_missing),       cmocka_unit_test(test_cut_off_and_longer),
+        cmocka_unit_test(test_flipped),       cmocka_unit_test(test_flipped_and_signed),
+        cmocka_unit_test(test_lies),          cmocka_unit_test(test_manifests),
         cmocka_unit_test(test_other_folders),
     };
     return cmocka_run_group_tests(tests, set_up, scratch_tear_down);

@@ -22,13 +22,17 @@ static bool take(void *context, const pil_output *outputs, size_t count, const s
 }
 
 /* The window model's answers to a file of that text. */
-static bool predict(pil_predictor *predictor, const char *data, const struct field_spec *keep, struct seen *seen, pil_status *status)
+static bool predict(pil_predictor *predictor, const char *data, const struct field_spec *keep, struct seen *seen,
+                    pil_status *status)
 {
     const char *path = scratch_path("rows");
     *seen = (struct seen){ 0 };
     scratch_write(path, data, strlen(data));
-    return predictor_predict(predictor, &(struct predict_rows){ .data = path, .threads = 2, .keep = keep, .keep_count = keep ? 1 : 0,
-                                                                .batch = take, .context = seen }, status);
+    return predictor_predict(
+        predictor,
+        &(struct predict_rows){
+            .data = path, .threads = 2, .keep = keep, .keep_count = keep ? 1 : 0, .batch = take, .context = seen },
+        status);
 }
 
 static void test_files(void **state)
@@ -43,7 +47,8 @@ static void test_files(void **state)
     pil_predictor *predictor = pil_predictor_open(hand_export(&hand, "files"), &status);
     assert_ok(status);
     pil_prediction result = { 0 };
-    assert_true(pil_predictor_run(predictor, &(pil_request){ PIL_INPUTS({ "rawdata", .floats = window }), .rows = 2 }, &result, &status));
+    assert_true(
+        pil_predictor_run(predictor, &(pil_request){ PIL_INPUTS({ "rawdata", .floats = window }), .rows = 2 }, &result, &status));
     const pil_output *outputs = pil_predictor_outputs(&result, NULL, &count);
     for (int64_t row = 0; row < 2; row++) {
         output_json(outputs, count, row, &want);
@@ -54,8 +59,9 @@ static void test_files(void **state)
     assert_string_equal(csv.text.data, want.data);
     assert_false(csv.kept);
     struct field_spec id = { .name = "id", .type = FIELD_STRING, .required = true };
-    assert_true(predict(predictor, "{\"id\":\"a\",\"rawdata\":[0.5,1,2,3,4,5,6,7,8]}\n{\"id\":\"b\",\"rawdata\":[-1,0,1,0,1,0,1,0,0.25]}\n", &id, &lines,
-                        &status));
+    assert_true(predict(predictor,
+                        "{\"id\":\"a\",\"rawdata\":[0.5,1,2,3,4,5,6,7,8]}\n{\"id\":\"b\",\"rawdata\":[-1,0,1,0,1,0,1,0,0.25]}\n",
+                        &id, &lines, &status));
     assert_string_equal(lines.text.data, want.data);
     assert_true(lines.kept);
     assert_non_null(pil_predictor_outputs(&result, "predicted", NULL)); /* other places are left alone */

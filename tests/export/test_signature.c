@@ -27,7 +27,8 @@ static pil_exports own_predict(struct scene *s)
 }
 static pil_exports several(struct scene *s)
 {
-    return PIL_EXPORTS(s->g, { "a", pil_regression_output(s->y) }, { "serving_default", pil_classification_output(s->pair, NULL, 0) },
+    return PIL_EXPORTS(s->g, { "a", pil_regression_output(s->y) },
+                       { "serving_default", pil_classification_output(s->pair, NULL, 0) },
                        { "b", pil_predict_output(PIL_DICT(s->g, { "y", s->y }, { "p", s->pair })) });
 }
 static pil_exports no_default(struct scene *s)
@@ -116,12 +117,15 @@ static void test_cases(void **state)
         s.pair = graph_op2(s.g, "concat", &(struct op_axis_args){ 1 }, s.y, s.y);
         s.scalar = graph_op1(s.g, "cast", &(struct op_cast_args){ DTYPE_FLOAT32 }, graph_op1(s.g, "sum_all", NULL, s.y));
         s.sparse = graph_input(s.g, "ids", DTYPE_INT32, SHAPE(BATCH_DIM), true);
-        struct export_request request = { .graph = s.g, .predictions = PIL_DICT(s.g, { "predicted", s.y }), .outputs = cases[i].exports(&s) };
+        struct export_request request = { .graph = s.g,
+                                          .predictions = PIL_DICT(s.g, { "predicted", s.y }),
+                                          .outputs = cases[i].exports(&s) };
         assert_ok(*graph_status(s.g));
         bool made = signatures_make(&request, arena, &signatures, &status);
         if (made)
             describe(&signatures, text, sizeof text);
-        if (made != (cases[i].want[0] != '!') || (made ? strcmp(text, cases[i].want) != 0 : !strstr(status.message, cases[i].want + 2)))
+        if (made != (cases[i].want[0] != '!') ||
+            (made ? strcmp(text, cases[i].want) != 0 : !strstr(status.message, cases[i].want + 2)))
             fail_msg("case %zu: '%s' and '%s' instead of '%s'", i, text, status.message, cases[i].want);
         arena_free(arena);
         graph_free(s.g);
@@ -137,7 +141,9 @@ static void test_fetched_once(void **state)
     struct signatures signatures;
     (void)state;
     s.y = graph_input(s.g, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, 1), false);
-    struct export_request request = { .graph = s.g, .predictions = PIL_DICT(s.g, { "predicted", s.y }, { "again", s.y }), .outputs = one(&s) };
+    struct export_request request = { .graph = s.g,
+                                      .predictions = PIL_DICT(s.g, { "predicted", s.y }, { "again", s.y }),
+                                      .outputs = one(&s) };
     assert_true(signatures_make(&request, arena, &signatures, &status));
     assert_int_equal(signatures.tensor_count, 1);
     arena_free(arena);
@@ -152,8 +158,8 @@ static const struct receive_case {
     int64_t width;
     const char *says;
 } receive_cases[] = {
-    { "hour", PIL_RECEIVE_INTS, 1, "received twice" },     { NULL, PIL_RECEIVE_INTS, 1, "has no name" },
-    { "", PIL_RECEIVE_INTS, 1, "has no name" },            { "x", (pil_receiver_type)7, 1, "type number 7" },
+    { "hour", PIL_RECEIVE_INTS, 1, "received twice" },    { NULL, PIL_RECEIVE_INTS, 1, "has no name" },
+    { "", PIL_RECEIVE_INTS, 1, "has no name" },           { "x", (pil_receiver_type)7, 1, "type number 7" },
     { "x", PIL_RECEIVE_INTS, -1, "has -1 values a row" },
 };
 
@@ -183,9 +189,13 @@ static void test_receivers_fit(void **state)
         const char *says;
     } list[] = {
         { { { "hour", PIL_RECEIVE_INTS, 1 } }, 1, "the model reads the feature 'delay', which requests do not bring" },
-        { { { "hour", PIL_RECEIVE_STRINGS, 1 }, { "delay", PIL_RECEIVE_FLOATS, 1 } }, 2, "'hour' as int64, requests bring string" },
+        { { { "hour", PIL_RECEIVE_STRINGS, 1 }, { "delay", PIL_RECEIVE_FLOATS, 1 } },
+          2,
+          "'hour' as int64, requests bring string" },
         { { { "hour", PIL_RECEIVE_INTS, 1 }, { "delay", PIL_RECEIVE_FLOATS, 3 } }, 2, "'delay', requests bring several" },
-        { { { "hour", PIL_RECEIVE_INTS, 0 }, { "delay", PIL_RECEIVE_FLOATS, 1 } }, 2, "'hour', requests bring any number of them" },
+        { { { "hour", PIL_RECEIVE_INTS, 0 }, { "delay", PIL_RECEIVE_FLOATS, 1 } },
+          2,
+          "'hour', requests bring any number of them" },
         { { { "hour", PIL_RECEIVE_INTS, 1 }, { "delay", PIL_RECEIVE_INTS, 1 } }, 2, NULL },
     };
     struct hand hand = hand_new();

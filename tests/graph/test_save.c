@@ -88,14 +88,15 @@ static struct pil_tensor *small(struct pil_graph *g)
     return graph_op2(g, "add", NULL, y, graph_constant(g, SHAPE(3), values));
 }
 
-static const char small_text[] = "graph {version: 1}\n"
-                                 "input {name: x, dtype: float32, shape: [-1, 2], sparse: false}\n"
-                                 "variable {name: \"odd, name/w\", shape: [2, 3]}\n"
-                                 "op {op: matmul, name: hidden, inputs: [0, 1], args: {transpose_a: false, gate: false, bias: false, "
-                                 "activation: tanh}}\n"
-                                 "constant {shape: [3], values: [0.1, -1e-30, 16777216]}\n"
-                                 "op {op: add, name: add, inputs: [2, 3], args: {}}\n"
-                                 "wanted {tensors: [4]}\n";
+static const char small_text[] =
+    "graph {version: 1}\n"
+    "input {name: x, dtype: float32, shape: [-1, 2], sparse: false}\n"
+    "variable {name: \"odd, name/w\", shape: [2, 3]}\n"
+    "op {op: matmul, name: hidden, inputs: [0, 1], args: {transpose_a: false, gate: false, bias: false, "
+    "activation: tanh}}\n"
+    "constant {shape: [3], values: [0.1, -1e-30, 16777216]}\n"
+    "op {op: add, name: add, inputs: [2, 3], args: {}}\n"
+    "wanted {tensors: [4]}\n";
 
 static void test_text(void **state)
 {
@@ -165,7 +166,8 @@ static void test_damage(void **state)
         text_append_text(&text, damage->to);
         text_append_text(&text, at + strlen(damage->from));
         assert_null(loaded(slice_of(text.data, text.size), &found, &count, &status));
-        if (!strstr(status.message, damage->says) || status.code != damage->code || strncmp(status.message, "predict.graph:", 14) != 0)
+        if (!strstr(status.message, damage->says) || status.code != damage->code ||
+            strncmp(status.message, "predict.graph:", 14) != 0)
             fail_msg("case %zu: '%s' (%d) says nothing of '%s'", i, status.message, (int)status.code, damage->says);
         text_free(&text);
     }
