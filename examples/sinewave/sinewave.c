@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A custom Estimator from low-level ops: an LSTM reads nine values of a sine wave and says the tenth. The model function is the one
- * of the course "Sequence models for time series" (tf.estimator, TensorFlow 1), line by line.
+ * A custom Estimator from low-level ops: an LSTM reads nine values of a sine wave and says the tenth. The model function is the
+ * one of the course "Sequence models for time series" (tf.estimator, TensorFlow 1), line by line.
  *
  *     cc sinewave.c $(pkg-config --cflags --libs pilaster) -lm -o sinewave
  *     ./sinewave [MODEL_DIR]
@@ -48,19 +48,31 @@ static void make_waves(struct waves *waves, int64_t rows, unsigned seed)
 
 static struct waves train_waves, valid_waves;
 
+/* What a model has to beat: the error of saying the last value again. */
+static double rmse_of_last_value(const struct waves *waves)
+{
+    double sum = 0;
+    for (int64_t r = 0; r < waves->rows; r++) {
+        double error = (double)waves->rawdata[r][N_INPUTS - 1] - (double)waves->next[r][0];
+        sum += error * error;
+    }
+    return sqrt(sum / (double)waves->rows);
+}
+
 static pil_dataset *get_train(void *params)
 {
     (void)params;
-    return pil_dataset_from_arrays(PIL_ARRAYS({ "rawdata", .floats = train_waves.rawdata[0], .rows = train_waves.rows, .shape = { N_INPUTS } }),
-                                   true, .y = { .floats = train_waves.next[0], .rows = train_waves.rows }, .batch_size = BATCH_SIZE,
-                                   .num_epochs = 0);
+    return pil_dataset_from_arrays(
+        PIL_ARRAYS({ "rawdata", .floats = train_waves.rawdata[0], .rows = train_waves.rows, .shape = { N_INPUTS } }), true,
+        .y = { .floats = train_waves.next[0], .rows = train_waves.rows }, .batch_size = BATCH_SIZE, .num_epochs = 0);
 }
 
 static pil_dataset *get_valid(void *params)
 {
     (void)params;
-    return pil_dataset_from_arrays(PIL_ARRAYS({ "rawdata", .floats = valid_waves.rawdata[0], .rows = valid_waves.rows, .shape = { N_INPUTS } }),
-                                   false, .y = { .floats = valid_waves.next[0], .rows = valid_waves.rows }, .batch_size = BATCH_SIZE);
+    return pil_dataset_from_arrays(
+        PIL_ARRAYS({ "rawdata", .floats = valid_waves.rawdata[0], .rows = valid_waves.rows, .shape = { N_INPUTS } }), false,
+        .y = { .floats = valid_waves.next[0], .rows = valid_waves.rows }, .batch_size = BATCH_SIZE);
 }
 
 /* ---- the model ---- */
@@ -83,13 +95,13 @@ static pil_estimator_spec myfunc(pil_graph *g, const pil_features *features, pil
     (void)params;
     pil_tensor *predictions = model_from_research_paper(g, pil_feature(features, "rawdata"));
     pil_estimator_spec spec = {
-        .mode = mode,                                                                                        /* 1 passed through */
-        .predictions = PIL_DICT(g, { "predicted", predictions }),                                            /* 2 what predict gives */
+        .mode = mode,                                             /* 1 passed through */
+        .predictions = PIL_DICT(g, { "predicted", predictions }), /* 2 what predict gives */
         .export_outputs = PIL_EXPORTS(g, { "regression_export_outputs", pil_regression_output(predictions) }), /* 6 */
     };
     if (mode != PIL_PREDICT) {
-        spec.loss = pil_mean_squared_error(g, targets, predictions);                                          /* 3 */
-        spec.train_op = pil_optimize_loss(g, spec.loss, .learning_rate = 0.01f, .optimizer = "SGD");          /* 4 */
+        spec.loss = pil_mean_squared_error(g, targets, predictions);                                             /* 3 */
+        spec.train_op = pil_optimize_loss(g, spec.loss, .learning_rate = 0.01f, .optimizer = "SGD");             /* 4 */
         spec.eval_metric_ops = PIL_METRICS(g, { "rmse", pil_root_mean_squared_error(g, targets, predictions) }); /* 5 */
     }
     return spec;
@@ -129,14 +141,16 @@ int main(int count, char **arguments)
 
     pil_estimator *estimator = pil_estimator_new(&(pil_estimator_config){ .model_fn = myfunc, .model_dir = output_dir });
     pil_train_spec train_spec = { .input_fn = get_train, .max_steps = 1000 };
-    pil_eval_spec eval_spec = { .input_fn = get_valid, .steps = PIL_ALL,
+    pil_eval_spec eval_spec = { .input_fn = get_valid,
+                                .steps = PIL_ALL,
                                 .exporters = { pil_latest_exporter("exporter", serving_input_fn) } };
     pil_status status = pil_train_and_evaluate(estimator, &train_spec, &eval_spec, &result);
 
     if (status.code == PIL_OK && result.metric_count == 0) /* trained before: nothing was left to do */
         status = pil_evaluate(estimator, &eval_spec, &result);
     if (status.code == PIL_OK)
-        printf("step %lld: rmse %.4f\n", (long long)result.global_step, pil_metrics_get(&result, "rmse"));
+        printf("step %lld: rmse %.4f, of the last value again %.4f\n", (long long)result.global_step,
+               pil_metrics_get(&result, "rmse"), rmse_of_last_value(&valid_waves));
     if (status.code == PIL_OK && result.export_count > 0)
         predict(result.exports[0], &status);
     pil_estimator_free(estimator);
