@@ -21,11 +21,12 @@ static int64_t channels(const struct tensor *x)
     return x->shape.dims[x->shape.rank - 1];
 }
 
-/* The type of two sums over the batch, [2, channels of x]. */
+/* The type of two sums over all but the channels, [2, channels of x]. */
 static void sums_of(struct op_infer *infer, const struct op_type *x)
 {
-    infer->outputs[0] = (struct op_type){ .dtype = DTYPE_FLOAT64, .extent = EXTENT_BATCH, .shape = SHAPE(2, x->shape.dims[x->shape.rank - 1]) };
-    infer->behaviour = BEHAVIOUR_REDUCES;
+    infer->outputs[0] = (struct op_type){ .dtype = DTYPE_FLOAT64, .extent = MIN(op_widest(infer), EXTENT_BATCH),
+                                          .shape = SHAPE(2, x->shape.dims[x->shape.rank - 1]) };
+    infer->behaviour = OP_ROWS(*x) ? BEHAVIOUR_REDUCES : BEHAVIOUR_WHOLE;
 }
 
 static bool moments_infer(struct op_infer *infer)
@@ -102,6 +103,8 @@ static bool batch_norm_infer(struct op_infer *infer)
         return false;
     if (infer->inputs[0].shape.rank < (OP_ROWS(infer->inputs[0]) ? 2 : 1))
         return op_fail(infer, "an axis besides the batch is needed");
+    if (infer->inputs[0].shape.dims[infer->inputs[0].shape.rank - 1] == BATCH_DIM)
+        return op_fail(infer, "the batch cannot be the axis of channels");
     return check_vectors(infer, 0, 1, 4) && op_like(infer, 0);
 }
 
@@ -121,13 +124,14 @@ static void batch_norm_run(struct op_run *run)
         }
 }
 
-/* dy and x: rows of one shape. */
+/* dy and x: of one shape, rows where the batch's own moments come in. */
 static bool check_pair(struct op_infer *infer)
 {
+    const struct op_norm_args *args = infer->args;
     const struct op_type *dy = &infer->inputs[0], *x = &infer->inputs[1];
-    if (dy->sparse || x->sparse || !OP_ROWS(*dy) || dy->shape.rank < 2 || !shape_equal(dy->shape, x->shape))
-        return op_fail(infer, "the first two must be rows of one shape, with an axis besides the batch");
-    return true;
+    if (dy->sparse || x->sparse || dy->shape.rank < (OP_ROWS(*x) ? 2 : 1) || !shape_equal(dy->shape, x->shape))
+        return op_fail(infer, "the first two must have one shape, with an axis besides the batch");
+    return OP_ROWS(*x) || !args->training || op_fail(infer, "training needs rows");
 }
 
 /* s1, s2 from dy, x, mean, variance. */

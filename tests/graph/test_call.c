@@ -20,6 +20,11 @@ static pil_tensor *matrix(pil_graph *g, const char *name, int64_t columns)
     return graph_input(g, name, DTYPE_FLOAT32, SHAPE(BATCH_DIM, columns), false);
 }
 
+static pil_tensor *variable(pil_graph *g, const char *name, struct shape shape)
+{
+    return graph_variable(g, name, shape, (pil_initializer){ 0 }, true);
+}
+
 static void elementwise(void **state)
 {
     (void)state;
@@ -85,6 +90,69 @@ static void reductions(void **state)
     rig_free(&rig);
 }
 
+/* Each output has one shape, and there are `count`. */
+static void assert_parts(pil_tensor *const *parts, size_t count, struct shape shape)
+{
+    for (size_t i = 0; i < count; i++)
+        assert_type(parts[i], shape, DTYPE_FLOAT32);
+    assert_int_equal(parts[0]->node->output_count, count);
+}
+
+static void parts_and_shapes(void **state)
+{
+    (void)state;
+    struct rig rig = rig_new();
+    pil_graph *g = rig.graph;
+    pil_tensor *x = graph_input(g, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, 4, 6), false), *row = matrix(g, "row", 6), *parts[6];
+    pil_tensor *first = pil_split(g, row, 3, 1, parts);
+    assert_ptr_equal(first, parts[0]);
+    assert_parts(parts, 3, SHAPE(BATCH_DIM, 2));
+    assert_type(pil_concat(g, parts, 3, -1), SHAPE(BATCH_DIM, 6), DTYPE_FLOAT32);
+    assert_type(pil_stack(g, parts, 3, 1), SHAPE(BATCH_DIM, 3, 2), DTYPE_FLOAT32);
+    assert_type(pil_stack(g, parts, 3, 0), SHAPE(3, BATCH_DIM, 2), DTYPE_FLOAT32);
+    pil_unstack(g, x, 4, 1, parts);
+    assert_parts(parts, 4, SHAPE(BATCH_DIM, 6));
+    pil_split_sizes(g, row, (int64_t[]){ 1, 5 }, 2, 1, parts);
+    assert_type(parts[1], SHAPE(BATCH_DIM, 5), DTYPE_FLOAT32);
+    assert_type(pil_slice(g, x, PIL_SHAPE(0, 1, 2), PIL_SHAPE(-1, 2, -1)), SHAPE(BATCH_DIM, 2, 4), DTYPE_FLOAT32);
+    assert_type(pil_pad(g, row, PIL_SHAPE(0, 1), PIL_SHAPE(0, 2), 0), SHAPE(BATCH_DIM, 9), DTYPE_FLOAT32);
+    assert_type(pil_tile(g, row, PIL_SHAPE(1, 3)), SHAPE(BATCH_DIM, 18), DTYPE_FLOAT32);
+    assert_type(pil_broadcast_to(g, pil_scalar(g, 1), PIL_SHAPE(-1, 3)), SHAPE(BATCH_DIM, 3), DTYPE_FLOAT32);
+    assert_type(pil_reshape(g, x, PIL_SHAPE(-1, 3, -1)), SHAPE(BATCH_DIM, 3, 8), DTYPE_FLOAT32);
+    assert_type(pil_transpose(g, x, PIL_AXES(0, 2, 1)), SHAPE(BATCH_DIM, 6, 4), DTYPE_FLOAT32);
+    assert_type(pil_transpose(g, row, PIL_AXES_ALL), SHAPE(6, BATCH_DIM), DTYPE_FLOAT32);
+    assert_type(pil_squeeze(g, pil_expand_dims(g, row, 1), PIL_AXES(1)), SHAPE(BATCH_DIM, 6), DTYPE_FLOAT32);
+    assert_type(pil_squeeze(g, pil_expand_dims(g, row, -1), PIL_AXES_ALL), SHAPE(BATCH_DIM, 6), DTYPE_FLOAT32);
+    assert_type(pil_zeros_like(g, x), SHAPE(BATCH_DIM, 4, 6), DTYPE_FLOAT32);
+    assert_ok(*graph_status(g));
+    rig_free(&rig);
+}
+
+static void chosen_by_numbers(void **state)
+{
+    (void)state;
+    struct rig rig = rig_new();
+    pil_graph *g = rig.graph;
+    pil_tensor *x = graph_input(g, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, 4, 6), false), *ids = matrix(g, "ids", 2), *table = variable(g, "table", SHAPE(9, 3));
+    pil_tensor *sparse = graph_input(g, "sparse", DTYPE_INT32, SHAPE(BATCH_DIM), true);
+    assert_type(pil_gather(g, table, ids), SHAPE(BATCH_DIM, 2, 3), DTYPE_FLOAT32);
+    assert_type(pil_gather(g, x, ids, .axis = 1, .batch_dims = 1), SHAPE(BATCH_DIM, 2, 6), DTYPE_FLOAT32);
+    assert_type(pil_one_hot(g, ids, 5, .axis = 1), SHAPE(BATCH_DIM, 5, 2), DTYPE_FLOAT32);
+    assert_type(pil_embedding_lookup(g, table, ids), SHAPE(BATCH_DIM, 2, 3), DTYPE_FLOAT32);
+    assert_type(pil_embedding_lookup_sparse(g, table, sparse, .combiner = "sum"), SHAPE(BATCH_DIM, 3), DTYPE_FLOAT32);
+    assert_type(pil_matmul(g, x, pil_transpose(g, x, PIL_AXES(0, 2, 1))), SHAPE(BATCH_DIM, 4, 4), DTYPE_FLOAT32);
+    assert_type(pil_matmul(g, x, x, .transpose_b = true), SHAPE(BATCH_DIM, 4, 4), DTYPE_FLOAT32);
+    assert_type(pil_matmul(g, ids, ids, .transpose_a = true), SHAPE(2, 2), DTYPE_FLOAT32);
+    pil_gather_options gather = pil_gather_options_default();
+    gather.indices = ids;
+    assert_type(pil_gather_make(g, table, &gather), SHAPE(BATCH_DIM, 2, 3), DTYPE_FLOAT32);
+    pil_one_hot_options one_hot = pil_one_hot_options_default();
+    one_hot.depth = 7;
+    assert_type(pil_one_hot_make(g, ids, &one_hot), SHAPE(BATCH_DIM, 2, 7), DTYPE_FLOAT32);
+    assert_ok(*graph_status(g));
+    rig_free(&rig);
+}
+
 static void dropout_is_for_training(void **state)
 {
     (void)state;
@@ -102,11 +170,6 @@ static void dropout_is_for_training(void **state)
 }
 
 /* ---- matmul, add and an activation are what a layer is ---- */
-
-static pil_tensor *variable(pil_graph *g, const char *name, struct shape shape)
-{
-    return graph_variable(g, name, shape, (pil_initializer){ 0 }, true);
-}
 
 static pil_tensor *product(pil_graph *g, pil_tensor *x, const char *name, int64_t units)
 {
@@ -233,7 +296,8 @@ static void mistakes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(elementwise),         cmocka_unit_test(reductions),          cmocka_unit_test(dropout_is_for_training),
+        cmocka_unit_test(elementwise),         cmocka_unit_test(reductions),          cmocka_unit_test(parts_and_shapes),
+        cmocka_unit_test(chosen_by_numbers),   cmocka_unit_test(dropout_is_for_training),
         cmocka_unit_test(a_layer_is_one_step), cmocka_unit_test(other_sums_are_sums), cmocka_unit_test(mistakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -91,13 +91,16 @@ static void given_moments(void **state)
 {
     (void)state;
     static const struct op_norm_args args = { EPSILON, false };
-    for (size_t s = 0; s < COUNT_OF(shapes); s++) {
-        struct shape vector = SHAPE(channels(shapes[s]));
+    static const struct shape all[] = { { 2, { BATCH_DIM, 5 } }, { 2, { BATCH_DIM, 1 } }, { 2, { BATCH_DIM, 35 } }, { 3, { BATCH_DIM, 3, 4 } },
+                                        { 1, { 5 } }, { 2, { 4, 5 } }, { 3, { 2, 3, 17 } } };
+    for (size_t s = 0; s < COUNT_OF(all); s++) {
+        struct shape vector = SHAPE(channels(all[s]));
+        bool rows = has_rows(all[s]);
         struct trial t = { .op = "batch_norm", .args = &args,
-                           .inputs = { { .shape = shapes[s] }, { .shape = vector, .data = true }, { .shape = vector, .low = 0.1, .high = 2, .data = true },
+                           .inputs = { { .shape = all[s] }, { .shape = vector, .data = true }, { .shape = vector, .low = 0.1, .high = 2, .data = true },
                                        { .shape = vector, .low = 0.5, .high = 2 }, { .shape = vector } },
-                           .input_count = 5, .outputs = { shapes[s] }, .extent = EXTENT_ROWS, .behaviour = BEHAVIOUR_ROW_BY_ROW,
-                           .reference = given_reference };
+                           .input_count = 5, .outputs = { all[s] }, .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
+                           .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE, .reference = given_reference };
         try_op(&t);
     }
 }
@@ -163,9 +166,11 @@ static void refusals(void **state)
         { "batch_norm", &inference, "input 4 must have 3 elements", 5, { ROWS_OF(3), DENSE(3), DENSE(3), DENSE(4), DENSE(3) } },
         { "batch_norm", &inference, "input 2 must have 3 elements", 5, { ROWS_OF(3), DENSE(1, 3), DENSE(3), DENSE(3), DENSE(3) } },
         { "batch_norm", &inference, "input 5 is int64", 5, { ROWS_OF(3), DENSE(3), DENSE(3), DENSE(3), INTEGERS(3) } },
-        { "batch_norm_sums", &inference, "rows of one shape", 4, { ROWS_OF(3), ROWS_OF(4), DENSE(4), DENSE(4) } },
+        { "batch_norm_sums", &inference, "must have one shape", 4, { ROWS_OF(3), ROWS_OF(4), DENSE(4), DENSE(4) } },
+        { "batch_norm_sums", &training_args, "training needs rows", 4, { DENSE(2, 3), DENSE(2, 3), DENSE(3), DENSE(3) } },
+        { "batch_norm", &inference, "the batch cannot be the axis of channels", 5, { TURNED(3), DENSE(3), DENSE(3), DENSE(3), DENSE(3) } },
         { "batch_norm_dx", &training_args, "training needs the sums", 5, { ROWS_OF(3), ROWS_OF(3), DENSE(3), DENSE(3), DENSE(3) } },
-        { "batch_norm_dx", &inference, "rows of one shape", 5, { IDS, ROWS_OF(3), DENSE(3), DENSE(3), DENSE(3) } },
+        { "batch_norm_dx", &inference, "must have one shape", 5, { IDS, ROWS_OF(3), DENSE(3), DENSE(3), DENSE(3) } },
     };
     check_refusals(list, COUNT_OF(list));
 }
