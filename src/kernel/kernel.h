@@ -224,6 +224,40 @@ struct gru_step_gradient {
     int64_t dreset_ld;
 };
 
+/* ---- lanes.c: a whole LSTM layer of few units, tanh and sigmoid, a row in each lane; the formulas of struct lstm_step ----
+ * Arrays are [step][number][rows], rows side by side; LANES_SLACK floats behind each but the kernels can be read and written. */
+enum { LANES_MOST_HIDDEN = 7, LANES_SLACK = 16 };
+struct lstm_lanes {
+    int64_t rows, time, features, hidden;
+    bool keras_order, backwards; /* backwards: step 0 takes the last x */
+    bool keep;                   /* gates and shown of every step, else of one after the other */
+    float forget_bias;
+    const float *kernel, *recurrent; /* [features, 4 hidden], [hidden, 4 hidden] */
+    int64_t kernel_ld, recurrent_ld;
+    const float *bias;   /* [4 hidden] or NULL */
+    const float *x;      /* [time][features][rows], in the input's order */
+    float *h, *c;        /* [time + 1][hidden][rows]; the first are the initial state */
+    float *gates;        /* [time][hidden][4][rows]: i, j, f, o after their activations */
+    float *shown;        /* [time][hidden][rows]: tanh(c) */
+};
+/* The way back, over what was kept. */
+struct lstm_lanes_gradient {
+    const struct lstm_lanes *layer;
+    const float *dout; /* [time][hidden][rows]: the loss by the steps' outputs, or NULL */
+    float *dh, *dc;    /* [hidden][rows] in: by the final state; out: by the initial one */
+    float *dgates;     /* [time][hidden][4][rows], the last step first */
+    float *dx;         /* [time][features][rows], in the input's order, or NULL */
+};
+/* out[k, 4 hidden] (+)= the sums over steps and rows of row first + k of [x, h, 1] times dgates: a kernel's gradient, a bias's. */
+struct lstm_lanes_sums {
+    const struct lstm_lanes *layer;
+    const float *dgates;
+    int64_t first, count;
+    float *out;
+    int64_t ld;
+    bool accumulate;
+};
+
 struct kernels {
     const char *level; /* "c", "avx2", "avx512" */
     int lanes;
@@ -265,6 +299,9 @@ struct kernels {
     void (*lstm_step_gradient)(const struct lstm_step_gradient *call);
     void (*gru_step)(const struct gru_step *step);
     void (*gru_step_gradient)(const struct gru_step_gradient *call);
+    void (*lstm_lanes)(const struct lstm_lanes *call);
+    void (*lstm_lanes_gradient)(const struct lstm_lanes_gradient *call);
+    void (*lstm_lanes_sums)(const struct lstm_lanes_sums *call);
 };
 
 /* The best level this processor has, or the one PILASTER_CPU forces; the same pointer ever after. */

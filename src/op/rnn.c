@@ -206,7 +206,8 @@ static bool rnn_infer(struct op_infer *infer)
     if (args->cell == RNN_LSTM)
         infer->outputs[count++] = state;
     if (!args->forward_only)
-        infer->outputs[count++] = rnn_private_rows(rnn_find_blocks(args, &s, true, 1, NULL, &blocks));
+        infer->outputs[count++] = rnn_private_rows(rnn_in_lanes(args) ? rnn_lanes_floats(&s, true)
+                                                                      : rnn_find_blocks(args, &s, true, 1, NULL, &blocks));
     infer->output_count = count;
     infer->behaviour = BEHAVIOUR_ROW_BY_ROW;
     return true;
@@ -219,6 +220,8 @@ static size_t rnn_scratch(const void *options, const struct op_type *inputs, con
     struct rnn_blocks blocks;
     (void)outputs;
     size_t floats = args->forward_only ? (size_t)(rnn_find_blocks(args, &s, false, 1, NULL, &blocks) * tile_rows) : 0;
+    if (args->forward_only && rnn_in_lanes(args))
+        floats = (size_t)(rnn_lanes_floats(&s, false) * tile_rows);
     return rnn_ends_scratch(tile_rows) + 128 + floats * sizeof(float);
 }
 
@@ -422,6 +425,10 @@ static struct rnn_layer rnn_begin(const struct op_run *run, const struct rnn_rol
 static void rnn_run(struct op_run *run)
 {
     const struct op_rnn_args *args = run->args;
+    if (rnn_in_lanes(args)) {
+        rnn_lanes_run(run);
+        return;
+    }
     const struct rnn_roles roles = rnn_roles_of(args);
     const struct tensor *x = &run->inputs[0].tensor, *ends = roles.ends < 0 ? NULL : &run->inputs[roles.ends].tensor;
     const struct tensor *final = &run->outputs[1].tensor;

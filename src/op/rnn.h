@@ -90,6 +90,24 @@ double rnn_products_work(const struct op_rnn_args *args, int64_t time, int64_t f
 
 void rnn_gradient(struct op_gradient *g); /* of the op rnn */
 
+/* ---- rnn_lanes.c: an LSTM of few units ---- */
+
+/* What the way back is given, NULL where there is none, and what it gives. */
+struct rnn_lanes_losses {
+    struct rnn_sizes s;
+    const struct tensor *by_output, *by_h, *by_c;
+    const struct tensor *dx, *dh, *dc;
+};
+
+bool rnn_in_lanes(const struct op_rnn_args *args);
+int64_t rnn_lanes_floats(const struct rnn_sizes *s, bool keep); /* a row's, of what is saved */
+int64_t rnn_lanes_gates(const struct rnn_sizes *s);             /* a row's, of dgates */
+void rnn_lanes_run(struct op_run *run);
+size_t rnn_lanes_gradient_scratch(const struct rnn_sizes *s, int64_t tile_rows);
+void rnn_lanes_gradient_run(struct op_run *run, const struct op_rnn_args *args, const struct rnn_lanes_losses *losses);
+void rnn_lanes_sums_run(const struct op_run *run, const struct op_rnn_args *args, const struct rnn_sizes *s, const struct tensor *saved,
+                        const struct tensor *dgates, int64_t first, int64_t count);
+
 /* ---- arguments: AT(field) is where a field of struct op_rnn_args stands in the op's own ---- */
 
 extern const char *const rnn_cell_words[], *const rnn_ends_words[];

@@ -72,7 +72,7 @@ static bool rnn_gradient_infer(struct op_infer *infer)
     const struct rnn_sizes s = rnn_sizes_of(rnn, args->time, args->features);
     const struct op_type state = { .dtype = DTYPE_FLOAT32, .extent = EXTENT_ROWS, .shape = SHAPE(BATCH_DIM, rnn->hidden) };
     int count = 0;
-    infer->outputs[count++] = rnn_private_rows(gradient_blocks(rnn) * s.time * s.width);
+    infer->outputs[count++] = rnn_private_rows(rnn_in_lanes(rnn) ? rnn_lanes_gates(&s) : gradient_blocks(rnn) * s.time * s.width);
     if (args->wants_x) {
         infer->outputs[count] = state;
         infer->outputs[count++].shape = SHAPE(BATCH_DIM, s.time, s.features);
@@ -102,6 +102,8 @@ static size_t rnn_gradient_scratch(const void *options, const struct op_type *in
     const struct rnn_sizes s = rnn_sizes_of(&args->rnn, args->time, args->features);
     (void)inputs;
     (void)outputs;
+    if (rnn_in_lanes(&args->rnn))
+        return rnn_lanes_gradient_scratch(&s, tile_rows);
     int64_t floats = tile_rows * (2 * pad_columns(s.hidden) + s.hidden) + s.columns * pad_columns(s.hidden);
     if (args->wants_x)
         floats += (s.columns + tile_rows) * pad_columns(s.features);
@@ -251,6 +253,13 @@ static void rnn_gradient_run(struct op_run *run)
     const struct tensor *by_h = args->by_h ? &run->inputs[next++].tensor : NULL,
                         *by_c = args->by_c ? &run->inputs[next++].tensor : NULL;
     const struct tensor *dx = args->wants_x ? &run->outputs[output++].tensor : NULL;
+    if (rnn_in_lanes(rnn)) {
+        struct rnn_lanes_losses losses = { rnn_sizes_of(rnn, args->time, args->features), by_output, by_h, by_c, dx, NULL, NULL };
+        losses.dh = args->wants_state ? &run->outputs[output].tensor : NULL;
+        losses.dc = args->wants_state ? &run->outputs[output + 1].tensor : NULL;
+        rnn_lanes_gradient_run(run, rnn, &losses);
+        return;
+    }
     struct back back = back_begin(run, ends, rnn_scratch_begin(run->scratch));
     const struct rnn_sizes *s = &back.layer.s;
     const int64_t rows = back.layer.rows;
@@ -354,6 +363,10 @@ static void rnn_kernel_gradient_run(struct op_run *run)
     const int64_t rows = saved->rows, joined = s.features + s.hidden, ld = out->ld;
     struct rnn_blocks blocks;
     float *to = tensor_floats(out);
+    if (rnn_in_lanes(&args->rnn)) {
+        rnn_lanes_sums_run(run, &args->rnn, &s, saved, &run->inputs[1].tensor, args->first, args->count);
+        return;
+    }
     rnn_find_blocks(&args->rnn, &s, true, rows, tensor_floats(saved), &blocks);
     const float *from = blocks.data[BLOCK_JOINED];
     if (args->rnn.cell != RNN_GRU) {
@@ -395,6 +408,10 @@ static void rnn_bias_gradient_run(struct op_run *run)
     const struct rnn_sizes s = rnn_sizes_of(&args->rnn, args->time, args->features);
     const struct tensor *dgates = &run->inputs[0].tensor, *out = &run->outputs[0].tensor;
     const int64_t count = s.time * dgates->rows;
+    if (rnn_in_lanes(&args->rnn)) {
+        rnn_lanes_sums_run(run, &args->rnn, &s, NULL, dgates, s.features + s.hidden, 1);
+        return;
+    }
     for (int64_t b = 0; b < gradient_blocks(&args->rnn); b++) {
         float *to = tensor_floats(out) + b * out->ld;
         if (!run->accumulate)
