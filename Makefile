@@ -6,6 +6,7 @@
 #   make test       all tests, of a release build and of one with the address and undefined-behaviour sanitizers
 #   make bench      the workloads of bench/README.md, or BENCH="a kernel_gemm" alone
 #   make install    into /usr/local; PREFIX=/usr and DESTDIR=/somewhere are honoured
+#   make docs       the pages of docs/reference from the public headers
 #   make format     lay out the changed sources by .clang-format
 #   make lint       compile with clang too, and check layout, layers and scripts
 #   make clean      remove the build folders
@@ -18,7 +19,7 @@ MESON_FLAGS =
 
 PROGRAM = $(BUILD)/src/cli/pilaster
 
-.PHONY: all setup demo test bench install format lint clean
+.PHONY: all setup demo test bench install docs format lint clean
 .NOTPARALLEL:
 
 all: setup $(BUILD)/build.ninja
@@ -64,6 +65,9 @@ install: setup $(BUILD)/build.ninja
 	meson configure $(BUILD) -Dprefix=$(PREFIX)
 	meson install -C $(BUILD) --quiet
 	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig || true; fi
+
+docs:
+	tools/reference
 
 format:
 	@tools/setup format

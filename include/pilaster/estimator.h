@@ -52,6 +52,7 @@ typedef struct pil_features pil_features;
 PIL_API pil_tensor *pil_feature(const pil_features *features, const char *name);
 /* The ids of a categorical column, sparse, for pil_embedding_lookup_sparse. */
 PIL_API pil_tensor *pil_categorical_ids(const pil_features *features, const pil_column *column);
+/* The graph that they belong to: the model function's. */
 PIL_API pil_graph *pil_features_graph(const pil_features *features);
 
 typedef struct pil_input_layer_options {
@@ -123,6 +124,7 @@ typedef struct pil_head {
 #define pil_binary_class_head(...) ((pil_head){ PIL_HEAD_DEFAULTS, .kind = PIL_HEAD_BINARY, .weight_column = __VA_ARGS__ })
 /* Softmax cross entropy of n_classes logits; predictions as with two classes, without "logistic". Source: tf.estimator.MultiClassHead. */
 #define pil_multi_class_head(...) ((pil_head){ PIL_HEAD_DEFAULTS, .kind = PIL_HEAD_MULTI_CLASS, .n_classes = __VA_ARGS__ })
+/* A head with the defaults of its kind. */
 PIL_API pil_head pil_head_default(pil_head_kind kind);
 /* Columns of logits that the head takes. */
 PIL_API int64_t pil_head_logits_dimension(const pil_head *head);
@@ -166,6 +168,7 @@ typedef struct pil_estimator_config {
 } pil_estimator_config;
 /* Never NULL; what is wrong with the config is told by the first call that trains, evaluates or predicts. */
 PIL_API pil_estimator *pil_estimator_new(const pil_estimator_config *config);
+/* NULL is fine. What the estimator borrowed may go after it. */
 PIL_API void pil_estimator_free(pil_estimator *estimator);
 
 /* Makes the data of a run. Whoever called it frees the dataset; one that is called for several runs makes a new one each time. */
@@ -213,7 +216,7 @@ typedef struct pil_eval_spec {
 /* Trains, saves a checkpoint now and then and at the end, evaluates after checkpoints, exports after evaluations. result (may be
  * NULL) is the last evaluation; where the model has been trained as far already, nothing is done and it is empty. Goes on from the
  * newest checkpoint of model_dir, with the batch behind the last one that was trained on. Errors, besides what the parts say:
- * PIL_DIVERGED, a loss that is not a number; PIL_BUSY, another program trains in the folder; PIL_CANCELLED after pil_stop.
+ * PIL_DIVERGED, a loss that is not a number; PIL_BUSY, another program trains in the folder; PIL_CANCELLED after pil_estimator_stop.
  * Source: tf.estimator.train_and_evaluate. */
 PIL_API PIL_WARN_UNUSED pil_status pil_train_and_evaluate(pil_estimator *estimator, const pil_train_spec *train_spec,
                                                           const pil_eval_spec *eval_spec, pil_result *result);
@@ -236,6 +239,7 @@ PIL_API bool pil_predictions_next(pil_predictions *predictions);
 PIL_API const float *pil_predictions_get(const pil_predictions *predictions, const char *name, size_t *count);
 /* The word of a prediction that has words ("classes"); NULL: it has none. */
 PIL_API const char *pil_predictions_word(const pil_predictions *predictions, const char *name);
+/* Frees them, at any row; returns the first error, or PIL_OK. */
 PIL_API PIL_WARN_UNUSED pil_status pil_predictions_close(pil_predictions *predictions);
 
 /* Writes an export of the newest checkpoint to base/<seconds>/; its path goes to `path`. Source: Estimator.export_saved_model. */

@@ -151,6 +151,7 @@ PIL_API bool pil_predictor_run(pil_predictor *predictor, const pil_request *requ
 /* An output of the last run by its name, or all of them (name NULL; *count of them). NULL: there is none of that name, or the
  * last run failed. */
 PIL_API const pil_output *pil_predictor_outputs(const pil_prediction *result, const char *name, size_t *count);
+/* Frees it with all its pil_predictions; none of them may be running. NULL is fine. */
 PIL_API void pil_predictor_close(pil_predictor *predictor);
 
 #ifdef __cplusplus

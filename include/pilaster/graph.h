@@ -50,6 +50,7 @@ typedef struct pil_shape {
 PIL_API PIL_WARN_UNUSED pil_status pil_graph_status(const pil_graph *graph);
 /* Makes an error of the model's own the graph's error, unless it has one; returns the error tensor. */
 PIL_API pil_tensor *pil_graph_fail(pil_graph *graph, const char *message);
+/* Rank 0 for the error tensor. */
 PIL_API pil_shape pil_tensor_shape(const pil_tensor *tensor);
 /* The name of the op, variable or input that makes it. */
 PIL_API const char *pil_tensor_name(const pil_tensor *tensor);
@@ -157,6 +158,7 @@ PIL_API pil_tensor *pil_get_variable_make(pil_graph *graph, const char *name, co
 
 /* A constant: `values` holds as many floats as the shape has elements, row by row, and is copied. Source: tf.constant. */
 PIL_API pil_tensor *pil_constant(pil_graph *graph, const float *values, pil_shape shape);
+/* The same of one number, without axes. */
 PIL_API pil_tensor *pil_scalar(pil_graph *graph, float value);
 
 /* ---- named tensors ------------------------------------------------------------------------------------------- */
