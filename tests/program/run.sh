@@ -116,7 +116,7 @@ for case in "$@"; do
     here=$work/here
     parts=$work/parts
     mkdir "$here" "$parts"
-    cp "$root"/tests/program/common/* "$here"
+    cp -R "$root"/tests/program/common/* "$here"
     cut_case "$case" "$parts"
     for name in skip setup command stdout stderr code after; do
         [ -f "$parts/$name" ] || : >"$parts/$name"
