@@ -14,6 +14,8 @@
 #ifndef PILASTER_PUBLIC_OPTIONS_H
 #define PILASTER_PUBLIC_OPTIONS_H
 
+#include <stddef.h> /* a translation unit must declare something */
+
 #if defined(__clang__)
 #pragma clang diagnostic ignored "-Winitializer-overrides"
 #elif defined(__GNUC__) && !defined(__cplusplus)
