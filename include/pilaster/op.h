@@ -223,16 +223,11 @@ static inline pil_gather_options pil_gather_options_default(void)
 }
 /* Positions of an axis of params: params [n, d] by indices [?, k] give [?, k, d]; along axis 1 of params [?, n, d] by indices [k],
  * [?, k, d]; with batch_dims = 1 by indices [?, k], [?, k, d] too. The gradient goes to params, added up where an index stands more
- * than once. Errors: an index out of [0, n). Source: tf.gather. */
+ * than once; of the rows of a variable only those chosen get one, as with pil_embedding_lookup. Errors: an index out of [0, n).
+ * Source: tf.gather. */
 #define pil_gather(graph, params, ...)                                                                                           \
     pil_gather_make((graph), (params), &(pil_gather_options){ PIL_GATHER_DEFAULTS, .indices = __VA_ARGS__ })
-static inline pil_tensor *pil_gather_make(pil_graph *graph, pil_tensor *params, const pil_gather_options *options)
-{
-    pil_gather_options arguments = *options;
-    pil_tensor *inputs[2] = { params, options->indices };
-    arguments.indices = NULL;
-    return pil_op(graph, "gather", &arguments, sizeof arguments, inputs, 2, NULL);
-}
+PIL_API pil_tensor *pil_gather_make(pil_graph *graph, pil_tensor *params, const pil_gather_options *options);
 
 typedef struct pil_one_hot_options {
     int64_t depth;

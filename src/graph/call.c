@@ -103,6 +103,24 @@ pil_tensor *pil_matmul_make(pil_graph *graph, pil_tensor *a, const pil_matmul_op
     return graph_op(graph, "matmul", &(struct op_matmul_args){ .transpose_a = transpose_a }, factors, 2, NULL);
 }
 
+/* A record is a variable's, whose rows are chosen. */
+static bool gives_record(const pil_tensor *params)
+{
+    return params->node->kind == NODE_VARIABLE && params->type.shape.rank == 2;
+}
+
+pil_tensor *pil_gather_make(pil_graph *graph, pil_tensor *params, const pil_gather_options *options)
+{
+    pil_tensor *inputs[2] = { params, options->indices };
+    pil_gather_options args = *options;
+    args.indices = NULL;
+    if (!check_call(graph, op_find("gather"), "gather", &args, sizeof args, inputs, 2))
+        return graph_error_tensor(graph);
+    if (gives_record(params) && (args.axis == 0 || args.axis == -2) && args.batch_dims == 0 && !options->indices->type.sparse)
+        return graph_op2(graph, "embedding_lookup", NULL, options->indices, params);
+    return graph_op(graph, "gather", &args, inputs, 2, NULL);
+}
+
 pil_tensor *pil_embedding_lookup(pil_graph *graph, pil_tensor *params, pil_tensor *ids)
 {
     pil_tensor *inputs[2] = { ids, params };
@@ -113,7 +131,7 @@ pil_tensor *pil_embedding_lookup(pil_graph *graph, pil_tensor *params, pil_tenso
         status_hint(&graph->status, "look them up with pil_embedding_lookup_sparse");
         return graph_error_tensor(graph);
     }
-    if (params->node->kind == NODE_OP && params->type.shape.rank == 2 && !OP_ROWS(params->type)) /* a record is a variable's */
+    if (!gives_record(params) && params->type.shape.rank == 2 && !OP_ROWS(params->type))
         return graph_op2(graph, "gather", &(pil_gather_options){ 0 }, params, ids);
     return graph_op2(graph, "embedding_lookup", NULL, ids, params);
 }

@@ -4,15 +4,22 @@
  * row's gradient says. What reaches a variable stays a list: dense parts (reductions that can share one buffer) and records of
  * lookups, which never become a tensor of the table's size.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "graph/internal.h"
 
+/* What has flowed back to a tensor so far: a sum, and parts of its axes, which may turn out to lie side by side. */
+struct flow {
+    struct pil_tensor *sum;
+    struct pil_tensor **parts; /* made by pad_zeros */
+    int count, capacity;
+};
 struct walk {
     struct pil_graph *graph;
-    size_t node_count;            /* before gradients were added */
-    struct pil_tensor ***parts;   /* [node][output]: what has flowed back so far */
-    bool *needed;                 /* node: some trainable variable lies below */
+    size_t node_count;     /* before gradients were added */
+    struct flow **flows;   /* [node][output] */
+    bool *needed;          /* node: some trainable variable lies below */
 };
 
 static struct pil_tensor *emit(void *context, const char *op, const void *args, struct pil_tensor *const *inputs, int input_count,
@@ -55,6 +62,22 @@ static bool add_to_variable(struct pil_graph *graph, struct pil_tensor *variable
     return append(graph, &entry->gradient.dense, &entry->gradient.dense_count, part);
 }
 
+static bool add_slice(struct pil_graph *graph, struct flow *flow, struct pil_tensor *part)
+{
+    if (flow->count == flow->capacity) {
+        int capacity = MAX(2 * flow->capacity, 4);
+        struct pil_tensor **parts = arena_alloc(graph->arena, (size_t)capacity * sizeof *parts, &graph->status);
+        if (!parts)
+            return false;
+        if (flow->count)
+            memcpy(parts, flow->parts, (size_t)flow->count * sizeof *parts);
+        flow->parts = parts;
+        flow->capacity = capacity;
+    }
+    flow->parts[flow->count++] = part;
+    return true;
+}
+
 static bool add_part(struct walk *walk, struct pil_tensor *tensor, struct pil_tensor *part)
 {
     if (tensor->node->kind == NODE_VARIABLE)
@@ -66,9 +89,83 @@ static bool add_part(struct walk *walk, struct pil_tensor *tensor, struct pil_te
         status_hint(&walk->graph->status, "look up in a variable, or put stop_gradient before the lookup");
         return false;
     }
-    struct pil_tensor **slot = &walk->parts[tensor->node->number][tensor->index];
-    *slot = *slot ? graph_op2(walk->graph, "add", NULL, *slot, part) : part;
+    struct flow *flow = &walk->flows[tensor->node->number][tensor->index];
+    if (part->node->row && strcmp(part->node->row->name, "pad_zeros") == 0)
+        return add_slice(walk->graph, flow, part);
+    flow->sum = flow->sum ? graph_op2(walk->graph, "add", NULL, flow->sum, part) : part;
     return status_ok(&walk->graph->status);
+}
+
+/* ---- slices ---- */
+
+static const struct op_pad_args *place_of(const struct pil_tensor *part)
+{
+    return part->node->args;
+}
+
+static int64_t size_of(const struct pil_tensor *part)
+{
+    return part->node->inputs[0]->type.shape.dims[place_of(part)->axis];
+}
+
+static int by_place(const void *left, const void *right)
+{
+    struct pil_tensor *const *a = left, *const *b = right;
+    const struct op_pad_args *x = place_of(*a), *y = place_of(*b);
+    if (x->axis != y->axis)
+        return x->axis < y->axis ? -1 : 1;
+    if (x->first != y->first)
+        return x->first < y->first ? -1 : 1;
+    return (*a)->node->number < (*b)->node->number ? -1 : (*a)->node->number > (*b)->node->number;
+}
+
+/* `count` parts, each of which begins where the one before ends: joined, and zeros around all of them at once. */
+static struct pil_tensor *join(struct walk *walk, struct pil_tensor *const *parts, int count)
+{
+    struct pil_graph *graph = walk->graph;
+    if (count == 1)
+        return parts[0];
+    struct op_pad_args place = *place_of(parts[0]);
+    struct pil_tensor **inputs = arena_alloc(graph->arena, (size_t)count * sizeof *inputs, &graph->status);
+    int64_t size = 0;
+    if (!inputs)
+        return &graph->error_tensor;
+    for (int i = 0; i < count; i++) {
+        inputs[i] = parts[i]->node->inputs[0];
+        size += size_of(parts[i]);
+    }
+    struct pil_tensor *joined = graph_op(graph, "concat", &(struct op_axis_args){ place.axis }, inputs, count, NULL);
+    return size == place.total ? joined : graph_op1(graph, "pad_zeros", &place, joined);
+}
+
+/* The gradient of a tensor that all its readers have been asked for. Slices of it that lie side by side, as the steps of a sequence
+ * do, are joined: n of them cost the whole's width once, and not n times. Of overlapping ones each goes to the first run that ends
+ * where it begins. */
+static struct pil_tensor *settle(struct walk *walk, struct flow *flow)
+{
+    struct pil_tensor **run = arena_alloc(walk->graph->arena, (size_t)flow->count * sizeof *run + 1, &walk->graph->status);
+    if (!run)
+        return &walk->graph->error_tensor;
+    if (flow->count > 1)
+        qsort(flow->parts, (size_t)flow->count, sizeof *flow->parts, by_place);
+    for (int i = 0; i < flow->count; i++) {
+        int count = 0;
+        int64_t end = 0;
+        for (int k = i; k < flow->count && flow->parts[i]; k++) {
+            struct pil_tensor *part = flow->parts[k];
+            if (k > i && (!part || place_of(part)->axis != place_of(run[0])->axis || place_of(part)->first != end))
+                continue;
+            end = place_of(part)->first + size_of(part);
+            run[count++] = part;
+            if (k > i)
+                flow->parts[k] = NULL;
+        }
+        struct pil_tensor *joined = count ? join(walk, run, count) : NULL;
+        if (joined)
+            flow->sum = flow->sum ? graph_op2(walk->graph, "add", NULL, flow->sum, joined) : joined;
+    }
+    flow->count = 0;
+    return flow->sum;
 }
 
 /* Which nodes lie between the trainable variables and the rest. */
@@ -86,24 +183,27 @@ static void mark_needed(struct walk *walk)
 static bool visit(struct walk *walk, struct node *node)
 {
     struct pil_graph *graph = walk->graph;
-    struct pil_tensor **parts = walk->parts[node->number];
+    struct flow *flows = walk->flows[node->number];
     bool reached = false;
     for (int i = 0; i < node->output_count; i++)
-        reached |= parts[i] != NULL;
+        reached |= flows[i].sum || flows[i].count;
     if (!reached || !walk->needed[node->number] || !node->row->gradient)
         return true;
+    struct pil_tensor **gradients = arena_alloc(graph->arena, (size_t)node->output_count * sizeof *gradients, &graph->status);
     struct pil_tensor **inputs = arena_alloc(graph->arena, (size_t)node->input_count * sizeof *inputs, &graph->status);
     struct pil_tensor **outputs = arena_alloc(graph->arena, (size_t)node->output_count * sizeof *outputs, &graph->status);
     bool *wanted = arena_alloc(graph->arena, (size_t)node->input_count * sizeof *wanted, &graph->status);
-    if (!inputs || !outputs || !wanted)
+    if (!gradients || !inputs || !outputs || !wanted)
         return false;
-    for (int i = 0; i < node->output_count; i++)
+    for (int i = 0; i < node->output_count; i++) {
         outputs[i] = &node->outputs[i];
+        gradients[i] = settle(walk, &flows[i]);
+    }
     for (int i = 0; i < node->input_count; i++)
         wanted[i] = walk->needed[node->inputs[i]->node->number];
     struct op_gradient gradient = { .args = node->args, .name = node->name, .input_count = node->input_count,
                                     .output_count = node->output_count, .inputs = node->inputs, .outputs = outputs,
-                                    .output_gradients = parts, .input_gradients = inputs, .wanted = wanted, .emit = emit,
+                                    .output_gradients = gradients, .input_gradients = inputs, .wanted = wanted, .emit = emit,
                                     .type = type_of, .context = graph };
     node->row->gradient(&gradient);
     for (int i = 0; i < node->input_count && status_ok(&graph->status); i++)
@@ -141,10 +241,10 @@ bool graph_gradients(struct pil_graph *graph, struct pil_tensor *loss)
     if (graph->forward_only)
         return true;
     struct walk walk = { .graph = graph, .node_count = graph->node_count };
-    walk.parts = arena_alloc(graph->arena, walk.node_count * sizeof *walk.parts, &graph->status);
+    walk.flows = arena_alloc(graph->arena, walk.node_count * sizeof *walk.flows, &graph->status);
     walk.needed = arena_alloc(graph->arena, walk.node_count * sizeof *walk.needed, &graph->status);
     for (size_t i = 0; i < walk.node_count && status_ok(&graph->status); i++)
-        walk.parts[i] = arena_alloc(graph->arena, (size_t)MAX(graph->nodes[i]->output_count, 1) * sizeof **walk.parts, &graph->status);
+        walk.flows[i] = arena_alloc(graph->arena, (size_t)MAX(graph->nodes[i]->output_count, 1) * sizeof **walk.flows, &graph->status);
     if (!status_ok(&graph->status))
         return false;
     mark_needed(&walk);

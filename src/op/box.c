@@ -218,9 +218,18 @@ static void slice_box_gradient(struct op_gradient *g)
     const pil_slice_options *args = g->args;
     struct shape in = g->type(g->context, g->inputs[0]).shape, out = g->type(g->context, g->outputs[0]).shape;
     pil_pad_options around = { .before = args->begin, .after = { .rank = in.rank } };
-    for (int i = 0; i < in.rank; i++)
+    int cut = 0, axis = 0;
+    for (int i = 0; i < in.rank; i++) {
         around.after.dims[i] = in.dims[i] == BATCH_DIM ? 0 : in.dims[i] - args->begin.dims[i] - out.dims[i];
-    g->input_gradients[0] = op_emit1(g, "pad", &around, g->output_gradients[0]);
+        if (out.dims[i] != in.dims[i]) {
+            axis = i;
+            cut++;
+        }
+    }
+    if (cut == 1) /* a slice, which others may be joined with */
+        g->input_gradients[0] = op_emit1(g, "pad_zeros", &(struct op_pad_args){ axis, args->begin.dims[axis], in.dims[axis] }, g->output_gradients[0]);
+    else
+        g->input_gradients[0] = op_emit1(g, "pad", &around, g->output_gradients[0]);
 }
 
 /* ---- pad ---- */

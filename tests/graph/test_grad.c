@@ -4,6 +4,7 @@
  * read in several ways, phases that need each other's sums. Then what a walk must refuse or leave out.
  */
 #include "op/harness.h"
+#include "pilaster/op.h"
 
 /* ---- compositions: ops on the left, doubles on the right ---- */
 
@@ -95,6 +96,29 @@ DOUBLES(parts)
     int64_t width_in = t->inputs[0].shape.dims[1];
     for (int64_t n = 0; n < rows * (int64_t)COUNT_OF(columns); n++)
         y[0][n] = 1 / (1 + exp(-x[0][n / (int64_t)COUNT_OF(columns) * width_in + columns[n % (int64_t)COUNT_OF(columns)]]));
+}
+
+/* All of x by slices that lie side by side, overlap, or leave gaps, of both kinds, each squared. */
+COMPOSE(slices)
+{
+    static const int64_t firsts[] = { 2, 0, 4, 1, 4, 3 }, counts[] = { 2, 1, 1, 1, 1, 2 };
+    struct pil_tensor *list[COUNT_OF(firsts)];
+    (void)t;
+    for (size_t i = 0; i < COUNT_OF(firsts); i++) {
+        struct op_slice_args part = { i % 2 ? -1 : 1, firsts[i], counts[i] };
+        pil_slice_options box = { { 2, { 0, firsts[i] } }, { 2, { -1, counts[i] } } };
+        list[i] = graph_op1(g, "square", NULL, i < 3 ? graph_op1(g, "slice", &part, x[0]) : graph_op1(g, "slice_box", &box, x[0]));
+    }
+    y[0] = graph_op(g, "concat", &(struct op_axis_args){ 1 }, list, COUNT_OF(firsts), NULL);
+}
+DOUBLES(slices)
+{
+    static const int columns[] = { 2, 3, 0, 4, 1, 4, 3, 4 };
+    int64_t width_in = t->inputs[0].shape.dims[1];
+    for (int64_t n = 0; n < rows * (int64_t)COUNT_OF(columns); n++) {
+        double in = x[0][n / (int64_t)COUNT_OF(columns) * width_in + columns[n % (int64_t)COUNT_OF(columns)]];
+        y[0][n] = in * in;
+    }
 }
 
 /* Softmax over the batch, weighted by rows, and the columns' sums of that: three phases. */
@@ -231,6 +255,7 @@ static void compositions(void **state)
         CASE(one_gradient_for_many, BY_ROWS, .inputs = { { .shape = ROW_MATRIX(3) }, { .shape = { 2, { 3, 7 } } }, { .shape = { 2, { 3, 7 } } } },
              .input_count = 3, .outputs = { ROW_MATRIX(7) }),
         CASE(parts, BY_ROWS, .inputs = { { .shape = ROW_MATRIX(6) } }, .input_count = 1, .outputs = { ROW_MATRIX(12) }),
+        CASE(slices, BY_ROWS, .inputs = { { .shape = ROW_MATRIX(6) } }, .input_count = 1, .outputs = { ROW_MATRIX(8) }),
         CASE(softmax_over_rows, BY_ROWS, .inputs = { { .shape = ROW_MATRIX(5) }, { .shape = ROW_MATRIX(1) } }, .input_count = 2, .output_count = 2,
              .outputs = { ROW_MATRIX(5), { 1, { 5 } } }),
         CASE(clip_by_norm, BY_ROWS, .inputs = { { .shape = ROW_MATRIX(5) } }, .input_count = 1, .outputs = { ROW_MATRIX(5) }),

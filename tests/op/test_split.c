@@ -281,6 +281,39 @@ static void one_gradient(void **state)
     graph_free(g);
 }
 
+/* Slices that the model makes one by one are joined too, where they lie side by side. */
+static void joined_slices(void **state)
+{
+    (void)state;
+    enum { PARTS = 20, WIDTH = 2 * PARTS + 3 };
+    for (int form = 0; form < 3; form++) {
+        pil_status status = { 0 };
+        struct pil_graph *g = graph_new(&status);
+        struct pil_tensor *x = graph_input(g, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, WIDTH), false), *sum = NULL;
+        struct pil_tensor *product = graph_op2(g, "mul", NULL, x, graph_variable(g, "w", SHAPE(WIDTH), (pil_initializer){ 0 }, true));
+        for (int i = 0; i < PARTS * (form == 2 ? 2 : 1); i++) {
+            int64_t first = 1 + 2 * ((i * 7) % PARTS); /* in any order; form 2: each twice */
+            struct pil_tensor *part = form == 1 ? pil_slice(g, product, PIL_SHAPE(0, first), PIL_SHAPE(-1, 2))
+                                                : graph_op1(g, "slice", &(struct op_slice_args){ 1, first, 2 }, product);
+            part = graph_op1(g, "square", NULL, part);
+            sum = sum ? graph_op2(g, "add", NULL, sum, part) : part;
+        }
+        graph_gradients(g, graph_op1(g, "cast", &(struct op_cast_args){ DTYPE_FLOAT32 }, graph_op1(g, "sum_all", NULL, sum)));
+        assert_ok(*graph_status(g));
+        struct pil_tensor *dense = g->variables[0]->gradient.dense[0];
+        struct plan *plan = plan_compile(g, &dense, 1, &status);
+        assert_ok(status);
+        int joins = 0, pads = 0;
+        for (int s = 0; s < plan->step_count; s++) {
+            joins += strcmp(plan->steps[s].row->name, "concat") == 0;
+            pads += strcmp(plan->steps[s].row->name, "pad_zeros") == 0;
+        }
+        assert_true(joins == (form == 2 ? 2 : 1) && pads == joins);
+        plan_free(plan);
+        graph_free(g);
+    }
+}
+
 /* After an error every output is the error tensor, also where the number of parts is what is wrong. */
 static void outputs_after_an_error(void **state)
 {
@@ -394,7 +427,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(concat),          cmocka_unit_test(stack),        cmocka_unit_test(in_front_of_the_batch),
         cmocka_unit_test(split),           cmocka_unit_test(split_sizes),  cmocka_unit_test(a_part_beside_the_whole),
-        cmocka_unit_test(parts_are_views), cmocka_unit_test(one_gradient), cmocka_unit_test(outputs_after_an_error),
+        cmocka_unit_test(parts_are_views), cmocka_unit_test(one_gradient), cmocka_unit_test(joined_slices),
+        cmocka_unit_test(outputs_after_an_error),
         cmocka_unit_test(refusals),        cmocka_unit_test(onnx),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
