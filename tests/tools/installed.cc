@@ -32,10 +32,10 @@ pil_dataset *points(void *)
 
 pil_estimator_spec line(pil_graph *g, const pil_features *features, pil_tensor *targets, pil_mode mode, void *)
 {
-    pil_dense_options dense = pil_dense_options_default();
+    pil_layers_dense_options dense = pil_layers_dense_options_default();
     dense.units = 1;
     dense.name = "line";
-    pil_tensor *y = pil_dense_make(g, pil_feature(features, "x"), &dense);
+    pil_tensor *y = pil_layers_dense_make(g, pil_feature(features, "x"), &dense);
     pil_named_tensor predicted = {};
     predicted.name = "predicted";
     predicted.tensor = y;
