@@ -44,9 +44,9 @@ INLINE void add_products_of(vf sum[GATES][VECTORS], const float *a, int64_t rows
         }
 }
 
-/* One unit's step for one block. */
-INLINE void forward_unit(const struct lstm_lanes *s, const struct columns *columns, int64_t u, const float *x, int64_t state,
-                         float *gates, float *shown, const int vectors)
+/* One unit's gates and c for one block. */
+INLINE void unit_gates(const struct lstm_lanes *s, const struct columns *columns, int64_t u, const float *x, int64_t state, float *gates,
+                       const int vectors)
 {
     const int64_t rows = s->rows, next = state + s->hidden * rows;
     vf sum[GATES][VECTORS];
@@ -57,32 +57,35 @@ INLINE void forward_unit(const struct lstm_lanes *s, const struct columns *colum
     add_products_of(sum, s->h + state, rows, s->recurrent + u, s->recurrent_ld, s->hidden, columns, vectors);
     UNROLL for (int v = 0; v < vectors; v++) {
         const int64_t at = u * rows + v * VL;
-        const vf i = vsigmoid(sum[GATE_I][v]), j = vtanh(sum[GATE_J][v]), o = vsigmoid(sum[GATE_O][v]);
-        const vf f = vsigmoid(sum[GATE_F][v] + vset(s->forget_bias));
-        const vf c = vfma(i, j, f * vload(s->c + state + at)), c_shown = vtanh(c);
-        sum[GATE_I][v] = i;
-        sum[GATE_J][v] = j;
-        sum[GATE_F][v] = f;
-        sum[GATE_O][v] = o;
-        vstore(s->c + next + at, c);
-        vstore(shown + at, c_shown);
-        vstore(s->h + next + at, o * c_shown);
+        sum[GATE_I][v] = vsigmoid(sum[GATE_I][v]);
+        sum[GATE_J][v] = vtanh(sum[GATE_J][v]);
+        sum[GATE_F][v] = vsigmoid(sum[GATE_F][v] + vset(s->forget_bias));
+        sum[GATE_O][v] = vsigmoid(sum[GATE_O][v]);
+        vstore(s->c + next + at, vfma(sum[GATE_I][v], sum[GATE_J][v], sum[GATE_F][v] * vload(s->c + state + at)));
     }
     UNROLL for (int g = 0; g < GATES; g++)
         UNROLL for (int v = 0; v < vectors; v++)
             vstore(gates + (GATES * u + g) * rows + v * VL, sum[g][v]);
 }
 
+/* A step in two goes: what shows c waits for it, and a processor looks ahead no further than one unit's gates. */
 INLINE void forward_block(const struct lstm_lanes *s, int64_t first, const int vectors)
 {
     const struct columns columns = columns_of(s);
     const int64_t n = s->hidden, rows = s->rows;
     for (int64_t t = 0; t < s->time; t++) {
         const float *x = s->x + (s->backwards ? s->time - 1 - t : t) * s->features * rows + first;
-        const int64_t slot = s->keep ? t : 0;
+        const int64_t slot = s->keep ? t : 0, state = t * n * rows + first, next = state + n * rows;
+        float *gates = s->gates + slot * GATES * n * rows + first, *shown = s->shown + slot * n * rows + first;
         for (int64_t u = 0; u < n; u++)
-            forward_unit(s, &columns, u, x, t * n * rows + first, s->gates + slot * GATES * n * rows + first,
-                         s->shown + slot * n * rows + first, vectors);
+            unit_gates(s, &columns, u, x, state, gates, vectors);
+        for (int64_t u = 0; u < n; u++)
+            UNROLL for (int v = 0; v < vectors; v++) {
+                const int64_t at = u * rows + v * VL;
+                const vf c_shown = vtanh(vload(s->c + next + at));
+                vstore(shown + at, c_shown);
+                vstore(s->h + next + at, vload(gates + (GATES * u + GATE_O) * rows + v * VL) * c_shown);
+            }
     }
 }
 

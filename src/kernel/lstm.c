@@ -86,6 +86,7 @@ static struct lstm_columns lstm_columns(const struct lstm_step *s)
     return s->keras_order ? (struct lstm_columns){ 0, 2 * n, n, 3 * n } : (struct lstm_columns){ 0, n, 2 * n, 3 * n };
 }
 
+/* In two goes: what shows c waits for it, and a processor looks ahead no further than one vector's gates. */
 INLINE void lstm_rows(const struct lstm_step *s, const struct pair pair)
 {
     const struct lstm_columns at = lstm_columns(s);
@@ -98,25 +99,29 @@ INLINE void lstm_rows(const struct lstm_step *s, const struct pair pair)
             copy_row(s->h_before + r * s->h_before_ld, h, s->hidden);
             continue;
         }
-#define UNITS(u, lanes)                                                                                 \
+#define GATES(u, lanes)                                                                                 \
     do {                                                                                                \
         vf i = apply(pair.known, pair.recurrent, take(gates + at.i + (u), lanes));                      \
         vf j = apply(pair.known, pair.activation, take(gates + at.j + (u), lanes));                     \
         vf f = take(gates + at.f + (u), lanes) + vset(s->forget_bias);                                  \
         vf o = apply(pair.known, pair.recurrent, take(gates + at.o + (u), lanes));                      \
         f = apply(pair.known, pair.recurrent, f);                                                       \
-        vf next = vfma(i, j, f * take(c_before + (u), lanes));                                          \
-        vf shown = apply(pair.known, pair.activation, next);                                            \
         put(gates + at.i + (u), i, lanes);                                                              \
         put(gates + at.j + (u), j, lanes);                                                              \
         put(gates + at.f + (u), f, lanes);                                                              \
         put(gates + at.o + (u), o, lanes);                                                              \
-        put(c + (u), next, lanes);                                                                      \
-        put(c_activated + (u), shown, lanes);                                                           \
-        put(h + (u), o * shown, lanes);                                                                 \
+        put(c + (u), vfma(i, j, f * take(c_before + (u), lanes)), lanes);                               \
     } while (0)
-        EACH_UNIT(s->hidden, UNITS);
-#undef UNITS
+#define SHOWN(u, lanes)                                                                                 \
+    do {                                                                                                \
+        vf shown = apply(pair.known, pair.activation, take(c + (u), lanes));                            \
+        put(c_activated + (u), shown, lanes);                                                           \
+        put(h + (u), take(gates + at.o + (u), lanes) * shown, lanes);                                   \
+    } while (0)
+        EACH_UNIT(s->hidden, GATES);
+        EACH_UNIT(s->hidden, SHOWN);
+#undef GATES
+#undef SHOWN
     }
 }
 
