@@ -25,37 +25,37 @@ extern "C" {
 #endif
 
 /* Any op by its name; what the functions below call, and what other languages bind. `options` is the op's struct or NULL, and is
- * copied; `inputs` are `count` tensors. Returns the first output; all of them go to `outputs` where it is not NULL. A sum over the
- * batch, which is made in float64, comes back as float32. Errors: no such op, too few or too many inputs, a NULL among them,
+ * copied; `inputs` are `count` tensors. Returns the first output; all of them go to `outputs` where it is not NULL. A sum over
+ * the batch, which is made in float64, comes back as float32. Errors: no such op, too few or too many inputs, a NULL among them,
  * options of another size, and whatever the op's shape rule refuses. */
 PIL_API pil_tensor *pil_op(pil_graph *graph, const char *op, const void *options, size_t options_size, pil_tensor *const *inputs,
                            size_t count, pil_tensor **outputs);
 
-#define PIL_OP_1(name)                                                     \
-    static inline pil_tensor *pil_##name(pil_graph *graph, pil_tensor *x)  \
-    {                                                                      \
-        return pil_op(graph, #name, NULL, 0, &x, 1, NULL);                 \
+#define PIL_OP_1(name)                                                                                                           \
+    static inline pil_tensor *pil_##name(pil_graph *graph, pil_tensor *x)                                                        \
+    {                                                                                                                            \
+        return pil_op(graph, #name, NULL, 0, &x, 1, NULL);                                                                       \
     }
-#define PIL_OP_2(name)                                                                   \
-    static inline pil_tensor *pil_##name(pil_graph *graph, pil_tensor *a, pil_tensor *b) \
-    {                                                                                    \
-        pil_tensor *inputs[2] = { a, b };                                                \
-        return pil_op(graph, #name, NULL, 0, inputs, 2, NULL);                           \
+#define PIL_OP_2(name)                                                                                                           \
+    static inline pil_tensor *pil_##name(pil_graph *graph, pil_tensor *a, pil_tensor *b)                                         \
+    {                                                                                                                            \
+        pil_tensor *inputs[2] = { a, b };                                                                                        \
+        return pil_op(graph, #name, NULL, 0, inputs, 2, NULL);                                                                   \
     }
-#define PIL_OP_3(name, a, b, c)                                                                      \
-    static inline pil_tensor *pil_##name(pil_graph *graph, pil_tensor *a, pil_tensor *b, pil_tensor *c) \
-    {                                                                                                \
-        pil_tensor *inputs[3] = { a, b, c };                                                         \
-        return pil_op(graph, #name, NULL, 0, inputs, 3, NULL);                                       \
+#define PIL_OP_3(name, a, b, c)                                                                                                  \
+    static inline pil_tensor *pil_##name(pil_graph *graph, pil_tensor *a, pil_tensor *b, pil_tensor *c)                          \
+    {                                                                                                                            \
+        pil_tensor *inputs[3] = { a, b, c };                                                                                     \
+        return pil_op(graph, #name, NULL, 0, inputs, 3, NULL);                                                                   \
     }
 /* The input is a field of the options so that a macro's dots may begin with it; among the op's arguments it stays NULL. */
-#define PIL_OP_OPTIONS(name, type)                                                           \
-    static inline pil_tensor *pil_##name##_make(pil_graph *graph, const type *options)       \
-    {                                                                                        \
-        type arguments = *options;                                                           \
-        pil_tensor *x = arguments.x;                                                         \
-        arguments.x = NULL;                                                                  \
-        return pil_op(graph, #name, &arguments, sizeof arguments, &x, 1, NULL);              \
+#define PIL_OP_OPTIONS(name, type)                                                                                               \
+    static inline pil_tensor *pil_##name##_make(pil_graph *graph, const type *options)                                           \
+    {                                                                                                                            \
+        type arguments = *options;                                                                                               \
+        pil_tensor *x = arguments.x;                                                                                             \
+        arguments.x = NULL;                                                                                                      \
+        return pil_op(graph, #name, &arguments, sizeof arguments, &x, 1, NULL);                                                  \
     }
 
 /* Axes, from the end where below 0: PIL_AXES(1, -1). */
@@ -75,15 +75,15 @@ typedef struct pil_axes {
 typedef struct pil_axis_options {
     int axis;
 } pil_axis_options;
-/* Tensors one behind the other along an axis, in which alone they may differ: [?, 2] and [?, 3] along 1 give [?, 5]. Errors: another
- * rank or type, a difference elsewhere, the batch axis. Source: tf.concat. */
+/* Tensors one behind the other along an axis, in which alone they may differ: [?, 2] and [?, 3] along 1 give [?, 5]. Errors:
+ * another rank or type, a difference elsewhere, the batch axis. Source: tf.concat. */
 static inline pil_tensor *pil_concat(pil_graph *graph, pil_tensor *const *values, size_t count, int axis)
 {
     pil_axis_options options = { axis };
     return pil_op(graph, "concat", &options, sizeof options, values, count, NULL);
 }
-/* Tensors of one shape side by side along a new axis: n of [?, 3] give [?, n, 3] along 1, and along 0, where the batch becomes the
- * second axis, [n, ?, 3]. Errors: another shape or type. Source: tf.stack. */
+/* Tensors of one shape side by side along a new axis: n of [?, 3] give [?, n, 3] along 1, and along 0, where the batch becomes
+ * the second axis, [n, ?, 3]. Errors: another shape or type. Source: tf.stack. */
 static inline pil_tensor *pil_stack(pil_graph *graph, pil_tensor *const *values, size_t count, int axis)
 {
     pil_axis_options options = { axis };
@@ -170,22 +170,22 @@ static inline pil_tensor *pil_tile(pil_graph *graph, pil_tensor *x, pil_shape mu
 typedef struct pil_shape_options {
     pil_shape shape;
 } pil_shape_options;
-/* x repeated to a shape, by the rules of broadcasting; float32. Where the shape begins with -1, every row of the batch is x: that is
- * how a variable becomes rows. Source: tf.broadcast_to. */
+/* x repeated to a shape, by the rules of broadcasting; float32. Where the shape begins with -1, every row of the batch is x: that
+ * is how a variable becomes rows. Source: tf.broadcast_to. */
 static inline pil_tensor *pil_broadcast_to(pil_graph *graph, pil_tensor *x, pil_shape shape)
 {
     pil_shape_options options = { shape };
     return pil_op(graph, "broadcast_to", &options, sizeof options, &x, 1, NULL);
 }
-/* The same elements, row by row, in another shape. Of rows the batch stays the first axis (-1), and one more size may be -1: what is
- * left. Errors: another number of elements, the batch elsewhere. Source: tf.reshape. */
+/* The same elements, row by row, in another shape. Of rows the batch stays the first axis (-1), and one more size may be -1: what
+ * is left. Errors: another number of elements, the batch elsewhere. Source: tf.reshape. */
 static inline pil_tensor *pil_reshape(pil_graph *graph, pil_tensor *x, pil_shape shape)
 {
     pil_shape_options options = { shape };
     return pil_op(graph, "reshape", &options, sizeof options, &x, 1, NULL);
 }
-/* x with its axes in the order of `perm`, or reversed where that is PIL_AXES_ALL. Rows stay rows where perm begins with 0; else the
- * batch becomes another axis. Source: tf.transpose. */
+/* x with its axes in the order of `perm`, or reversed where that is PIL_AXES_ALL. Rows stay rows where perm begins with 0; else
+ * the batch becomes another axis. Source: tf.transpose. */
 static inline pil_tensor *pil_transpose(pil_graph *graph, pil_tensor *x, pil_axes perm)
 {
     return pil_op(graph, "transpose", &perm, sizeof perm, &x, 1, NULL);
@@ -196,7 +196,8 @@ static inline pil_tensor *pil_squeeze(pil_graph *graph, pil_tensor *x, pil_axes 
 {
     return pil_op(graph, "squeeze", &axis, sizeof axis, &x, 1, NULL);
 }
-/* x with an axis of size 1 more, which is the result's axis `axis`: [?, 3] along 1 or -2 gives [?, 1, 3]. Source: tf.expand_dims. */
+/* x with an axis of size 1 more, which is the result's axis `axis`: [?, 3] along 1 or -2 gives [?, 1, 3]. Source: tf.expand_dims.
+ */
 static inline pil_tensor *pil_expand_dims(pil_graph *graph, pil_tensor *x, int axis)
 {
     pil_axis_options options = { axis };
@@ -207,8 +208,8 @@ PIL_OP_1(zeros_like)
 
 /* ---- what whole numbers choose (op/gather.c, op/embed.c) --------------------------------------------------------------
  *
- * Indices are float32, int32 or int64 that hold whole numbers. One that is no whole number, or out of range where that is an error,
- * ends the step: the error names the op, the row and the number. */
+ * Indices are float32, int32 or int64 that hold whole numbers. One that is no whole number, or out of range where that is an
+ * error, ends the step: the error names the op, the row and the number. */
 
 typedef struct pil_gather_options {
     pil_tensor *indices;
@@ -221,10 +222,11 @@ static inline pil_gather_options pil_gather_options_default(void)
     pil_gather_options options = { NULL, 0, 0 };
     return options;
 }
-/* Positions of an axis of params: params [n, d] by indices [?, k] give [?, k, d]; along axis 1 of params [?, n, d] by indices [k],
- * [?, k, d]; with batch_dims = 1 by indices [?, k], [?, k, d] too. The gradient goes to params, added up where an index stands more
- * than once; of the rows of a variable only those chosen get one, as with pil_embedding_lookup. Errors: an index out of [0, n).
- * Source: tf.gather. */
+/* Positions of an axis of params: params [n, d] by indices [?, k] give [?, k, d]; along axis 1 of params [?, n, d] by indices
+ * [k],
+ * [?, k, d]; with batch_dims = 1 by indices [?, k], [?, k, d] too. The gradient goes to params, added up where an index stands
+ * more than once; of the rows of a variable only those chosen get one, as with pil_embedding_lookup. Errors: an index out of [0,
+ * n). Source: tf.gather. */
 #define pil_gather(graph, params, ...)                                                                                           \
     pil_gather_make((graph), (params), &(pil_gather_options){ PIL_GATHER_DEFAULTS, .indices = __VA_ARGS__ })
 PIL_API pil_tensor *pil_gather_make(pil_graph *graph, pil_tensor *params, const pil_gather_options *options);
@@ -240,8 +242,8 @@ static inline pil_one_hot_options pil_one_hot_options_default(void)
     pil_one_hot_options options = { 0, 1.0f, 0.0f, -1 };
     return options;
 }
-/* Indices [?, k] as vectors [?, k, depth] with on_value where the index says and off_value elsewhere, everywhere for an index out of
- * [0, depth). No gradient flows. Source: tf.one_hot. */
+/* Indices [?, k] as vectors [?, k, depth] with on_value where the index says and off_value elsewhere, everywhere for an index out
+ * of [0, depth). No gradient flows. Source: tf.one_hot. */
 #define pil_one_hot(graph, indices, ...)                                                                                         \
     pil_one_hot_make((graph), (indices), &(pil_one_hot_options){ PIL_ONE_HOT_DEFAULTS, .depth = __VA_ARGS__ })
 static inline pil_tensor *pil_one_hot_make(pil_graph *graph, pil_tensor *indices, const pil_one_hot_options *options)
@@ -249,8 +251,8 @@ static inline pil_tensor *pil_one_hot_make(pil_graph *graph, pil_tensor *indices
     return pil_op(graph, "one_hot", options, sizeof *options, &indices, 1, NULL);
 }
 
-/* Rows of a table by id: ids [?] give [?, dim], ids [?, k] give [?, k, dim]. Of params that are a variable only the rows looked up
- * get a gradient and are touched by an optimizer. Errors: params that are no matrix, sparse ids, an id out of range. Source:
+/* Rows of a table by id: ids [?] give [?, dim], ids [?, k] give [?, k, dim]. Of params that are a variable only the rows looked
+ * up get a gradient and are touched by an optimizer. Errors: params that are no matrix, sparse ids, an id out of range. Source:
  * tf.nn.embedding_lookup. */
 PIL_API pil_tensor *pil_embedding_lookup(pil_graph *graph, pil_tensor *params, pil_tensor *ids);
 
@@ -263,11 +265,14 @@ typedef struct pil_embedding_lookup_sparse_options {
 PIL_API pil_embedding_lookup_sparse_options pil_embedding_lookup_sparse_options_default(void);
 /* Rows of a table by the ids of a sparse tensor (a categorical column's), weighted where it has weights and combined row by row:
  * [?, dim]. An id below 0 is none, a row without ids gives zeros. Only the rows looked up get a gradient. Errors: as
- * pil_embedding_lookup's, dense ids, params that are no variable, an unknown combiner. Source: tf.nn.safe_embedding_lookup_sparse. */
+ * pil_embedding_lookup's, dense ids, params that are no variable, an unknown combiner. Source:
+ * tf.nn.safe_embedding_lookup_sparse. */
 #define pil_embedding_lookup_sparse(graph, params, ...)                                                                          \
     pil_embedding_lookup_sparse_make(                                                                                            \
-        (graph), (params), &(pil_embedding_lookup_sparse_options){ PIL_EMBEDDING_LOOKUP_SPARSE_DEFAULTS, .sp_ids = __VA_ARGS__ })
-PIL_API pil_tensor *pil_embedding_lookup_sparse_make(pil_graph *graph, pil_tensor *params, const pil_embedding_lookup_sparse_options *options);
+        (graph), (params),                                                                                                       \
+        &(pil_embedding_lookup_sparse_options){ PIL_EMBEDDING_LOOKUP_SPARSE_DEFAULTS, .sp_ids = __VA_ARGS__ })
+PIL_API pil_tensor *pil_embedding_lookup_sparse_make(pil_graph *graph, pil_tensor *params,
+                                                     const pil_embedding_lookup_sparse_options *options);
 
 /* ---- products (op/matmul.c, op/product.c) ---------------------------------------------------------------------------- */
 
@@ -277,7 +282,8 @@ typedef struct pil_matmul_options {
 } pil_matmul_options;
 #define PIL_MATMUL_DEFAULTS .transpose_a = false, .transpose_b = false
 PIL_API pil_matmul_options pil_matmul_options_default(void);
-/* The product of the last two axes, [..., m, k] and [..., k, n], those in front broadcast: pil_matmul(g, a, b, .transpose_b = true).
+/* The product of the last two axes, [..., m, k] and [..., k, n], those in front broadcast: pil_matmul(g, a, b, .transpose_b =
+ * true).
  * [?, k] times [k, n] is the fast case, with a vector [n] added even faster. Two matrices of rows are multiplied over the batch,
  * transpose_a, and give [m, n]. Errors: inner sizes that differ, a factor with less than two axes. Source: tf.matmul. */
 #define pil_matmul(graph, a, ...) pil_matmul_make((graph), (a), &(pil_matmul_options){ PIL_MATMUL_DEFAULTS, .b = __VA_ARGS__ })
@@ -434,10 +440,10 @@ static inline pil_tensor *pil_activate(pil_graph *graph, pil_tensor *x, pil_acti
     pil_activation_options options = { activation };
     return pil_op(graph, "activation", &options, sizeof options, &x, 1, NULL);
 }
-#define PIL_OP_ACTIVATION(name, activation)                               \
-    static inline pil_tensor *pil_##name(pil_graph *graph, pil_tensor *x) \
-    {                                                                     \
-        return pil_activate(graph, x, activation);                        \
+#define PIL_OP_ACTIVATION(name, activation)                                                                                      \
+    static inline pil_tensor *pil_##name(pil_graph *graph, pil_tensor *x)                                                        \
+    {                                                                                                                            \
+        return pil_activate(graph, x, activation);                                                                               \
     }
 
 /* max(x, 0). Source: tf.nn.relu. */
@@ -511,7 +517,8 @@ static inline pil_nn_dropout_options pil_nn_dropout_options_default(void)
 }
 /* x with elements set to 0 at random, the others divided by 1 - rate: pil_nn_dropout(g, x, .rate = 0.2f, .training = mode ==
  * PIL_TRAIN). The numbers follow from the seed, the op's name (pil_name), the step and the row. Source: tf.layers.dropout. */
-#define pil_nn_dropout(graph, ...) pil_nn_dropout_make((graph), &(pil_nn_dropout_options){ PIL_NN_DROPOUT_DEFAULTS, .x = __VA_ARGS__ })
+#define pil_nn_dropout(graph, ...)                                                                                               \
+    pil_nn_dropout_make((graph), &(pil_nn_dropout_options){ PIL_NN_DROPOUT_DEFAULTS, .x = __VA_ARGS__ })
 static inline pil_tensor *pil_nn_dropout_make(pil_graph *graph, const pil_nn_dropout_options *options)
 {
     struct {

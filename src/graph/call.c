@@ -95,7 +95,8 @@ pil_tensor *pil_matmul_make(pil_graph *graph, pil_tensor *a, const pil_matmul_op
         return graph_error_tensor(graph);
     const struct op_type *left = &a->type, *right = &options->b->type;
     bool one = right->shape.rank == 2 && !has_batch(&right->shape) && !transpose_a;
-    bool over_batch = left->shape.rank == 2 && right->shape.rank == 2 && OP_ROWS(*left) && OP_ROWS(*right) && transpose_a && !transpose_b;
+    bool over_batch =
+        left->shape.rank == 2 && right->shape.rank == 2 && OP_ROWS(*left) && OP_ROWS(*right) && transpose_a && !transpose_b;
     if (!one && !over_batch)
         return graph_op(graph, "batch_matmul", &(struct op_transposes_args){ transpose_a, transpose_b }, factors, 2, NULL);
     if (one && transpose_b)
@@ -141,7 +142,8 @@ pil_embedding_lookup_sparse_options pil_embedding_lookup_sparse_options_default(
     return (pil_embedding_lookup_sparse_options){ PIL_EMBEDDING_LOOKUP_SPARSE_DEFAULTS };
 }
 
-pil_tensor *pil_embedding_lookup_sparse_make(pil_graph *graph, pil_tensor *params, const pil_embedding_lookup_sparse_options *options)
+pil_tensor *pil_embedding_lookup_sparse_make(pil_graph *graph, pil_tensor *params,
+                                             const pil_embedding_lookup_sparse_options *options)
 {
     static const char name[] = "embedding_lookup_sparse";
     pil_tensor *inputs[2] = { options->sp_ids, params };

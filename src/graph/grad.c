@@ -17,9 +17,9 @@ struct flow {
 };
 struct walk {
     struct pil_graph *graph;
-    size_t node_count;     /* before gradients were added */
-    struct flow **flows;   /* [node][output] */
-    bool *needed;          /* node: some trainable variable lies below */
+    size_t node_count;   /* before gradients were added */
+    struct flow **flows; /* [node][output] */
+    bool *needed;        /* node: some trainable variable lies below */
 };
 
 static struct pil_tensor *emit(void *context, const char *op, const void *args, struct pil_tensor *const *inputs, int input_count,
@@ -138,9 +138,9 @@ static struct pil_tensor *join(struct walk *walk, struct pil_tensor *const *part
     return size == place.total ? joined : graph_op1(graph, "pad_zeros", &place, joined);
 }
 
-/* The gradient of a tensor that all its readers have been asked for. Slices of it that lie side by side, as the steps of a sequence
- * do, are joined: n of them cost the whole's width once, and not n times. Of overlapping ones each goes to the first run that ends
- * where it begins. */
+/* The gradient of a tensor that all its readers have been asked for. Slices of it that lie side by side, as the steps of a
+ * sequence do, are joined: n of them cost the whole's width once, and not n times. Of overlapping ones each goes to the first run
+ * that ends where it begins. */
 static struct pil_tensor *settle(struct walk *walk, struct flow *flow)
 {
     struct pil_tensor **run = arena_alloc(walk->graph->arena, (size_t)flow->count * sizeof *run + 1, &walk->graph->status);
@@ -201,10 +201,18 @@ static bool visit(struct walk *walk, struct node *node)
     }
     for (int i = 0; i < node->input_count; i++)
         wanted[i] = walk->needed[node->inputs[i]->node->number];
-    struct op_gradient gradient = { .args = node->args, .name = node->name, .input_count = node->input_count,
-                                    .output_count = node->output_count, .inputs = node->inputs, .outputs = outputs,
-                                    .output_gradients = gradients, .input_gradients = inputs, .wanted = wanted, .emit = emit,
-                                    .type = type_of, .context = graph };
+    struct op_gradient gradient = { .args = node->args,
+                                    .name = node->name,
+                                    .input_count = node->input_count,
+                                    .output_count = node->output_count,
+                                    .inputs = node->inputs,
+                                    .outputs = outputs,
+                                    .output_gradients = gradients,
+                                    .input_gradients = inputs,
+                                    .wanted = wanted,
+                                    .emit = emit,
+                                    .type = type_of,
+                                    .context = graph };
     node->row->gradient(&gradient);
     for (int i = 0; i < node->input_count && status_ok(&graph->status); i++)
         if (inputs[i] && wanted[i] && !add_part(walk, node->inputs[i], inputs[i]))
@@ -244,7 +252,8 @@ bool graph_gradients(struct pil_graph *graph, struct pil_tensor *loss)
     walk.flows = arena_alloc(graph->arena, walk.node_count * sizeof *walk.flows, &graph->status);
     walk.needed = arena_alloc(graph->arena, walk.node_count * sizeof *walk.needed, &graph->status);
     for (size_t i = 0; i < walk.node_count && status_ok(&graph->status); i++)
-        walk.flows[i] = arena_alloc(graph->arena, (size_t)MAX(graph->nodes[i]->output_count, 1) * sizeof **walk.flows, &graph->status);
+        walk.flows[i] =
+            arena_alloc(graph->arena, (size_t)MAX(graph->nodes[i]->output_count, 1) * sizeof **walk.flows, &graph->status);
     if (!status_ok(&graph->status))
         return false;
     mark_needed(&walk);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an optimizer is told of tables after a run: for each lookup its ids and the gradient of what it gave, row by row. Ids that were
- * dense become one a row here; then a gradient of several rows of the table side by side is laid one below the other.
+ * What an optimizer is told of tables after a run: for each lookup its ids and the gradient of what it gave, row by row. Ids that
+ * were dense become one a row here; then a gradient of several rows of the table side by side is laid one below the other.
  */
 #include <string.h>
 
@@ -30,9 +30,12 @@ static bool take_ids(const struct tensor *ids, struct record_memory *memory, str
 }
 
 /* [batch, n, dim] as [batch n, dim]. */
-static bool take_gradient(const struct tensor *dy, int64_t rows, int64_t dim, struct record_memory *memory, struct tensor *out, pil_status *status)
+static bool take_gradient(const struct tensor *dy, int64_t rows, int64_t dim, struct record_memory *memory, struct tensor *out,
+                          pil_status *status)
 {
-    *out = (struct tensor){ .data = dy->data, .dtype = DTYPE_FLOAT32, .shape = SHAPE(rows, dim), .rows = rows, .cols = dim, .ld = dy->ld };
+    *out = (struct tensor){
+        .data = dy->data, .dtype = DTYPE_FLOAT32, .shape = SHAPE(rows, dim), .rows = rows, .cols = dim, .ld = dy->ld
+    };
     if (dy->cols == dim)
         return true;
     out->ld = dim;
@@ -58,7 +61,11 @@ bool record_collect(struct session *session, pil_status *status)
         const struct plan_tensor *ids = &plan->tensors[step->inputs[0]];
         const struct graph_variable *variable = graph_variable_at(plan->graph, (size_t)plan->tensors[step->inputs[2]].variable);
         struct tensor dy = session_whole(session, step->inputs[1]).tensor;
-        *record = (struct session_record){ .variable = variable, .ids = &session->record_ids[n], .gradient = dy, .combiner = COMBINER_SUM, .by_entry = !ids->tensor->type.sparse };
+        *record = (struct session_record){ .variable = variable,
+                                           .ids = &session->record_ids[n],
+                                           .gradient = dy,
+                                           .combiner = COMBINER_SUM,
+                                           .by_entry = !ids->tensor->type.sparse };
         if (ids->tensor->type.sparse) {
             const struct op_lookup_args *args = step->args;
             session->record_ids[n] = session->inputs[ids->input].sparse;
@@ -68,7 +75,8 @@ bool record_collect(struct session *session, pil_status *status)
         }
         struct tensor list = session_whole(session, step->inputs[0]).tensor;
         if (!take_ids(&list, &session->record_memory[n], &session->record_ids[n], status) ||
-            !take_gradient(&dy, session->record_ids[n].rows, variable->shape.dims[1], &session->record_memory[n], &record->gradient, status))
+            !take_gradient(&dy, session->record_ids[n].rows, variable->shape.dims[1], &session->record_memory[n],
+                           &record->gradient, status))
             return false;
     }
     return true;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Boxes: parts of a tensor along all its axes, and repeated ones. Everything that moves values is a box copied between two sets of
- * strides (a permutation permutes them, a repetition has a stride of 0), so there is one loop for all of them.
+ * Boxes: parts of a tensor along all its axes, and repeated ones. Everything that moves values is a box copied between two sets
+ * of strides (a permutation permutes them, a repetition has a stride of 0), so there is one loop for all of them.
  *
- *   slice_box     the box that begins at `begin`                pad           constants around a box: its gradient and its opposite
- *   tile          the whole again and again                     tile_gradient the copies added up
- *   broadcast_to  repeated to a shape
+ *   slice_box     the box that begins at `begin`                pad           constants around a box: its gradient and its
+ * opposite tile          the whole again and again                     tile_gradient the copies added up broadcast_to  repeated
+ * to a shape
  */
 #include <string.h>
 
@@ -101,7 +101,8 @@ void op_copy_box(size_t element, int rank, const int64_t *size, const void *from
     walk(element, rank, size, from, from_strides, to, to_strides, copy_line);
 }
 
-void op_add_box(int rank, const int64_t *size, const float *from, const int64_t *from_strides, float *to, const int64_t *to_strides)
+void op_add_box(int rank, const int64_t *size, const float *from, const int64_t *from_strides, float *to,
+                const int64_t *to_strides)
 {
     walk(sizeof(float), rank, size, from, from_strides, to, to_strides, add_line);
 }
@@ -174,8 +175,8 @@ static bool slice_box_infer(struct op_infer *infer)
         if (all == BATCH_DIM)
             continue;
         if (begin < 0 || begin > all || size < -1 || (size >= 0 && size > all - begin))
-            return op_fail(infer, "%lld positions from %lld on do not lie in axis %d of size %lld", (long long)size, (long long)begin, i,
-                           (long long)all);
+            return op_fail(infer, "%lld positions from %lld on do not lie in axis %d of size %lld", (long long)size,
+                           (long long)begin, i, (long long)all);
         out->shape.dims[i] = size < 0 ? all - begin : size;
     }
     op_by_shape(infer, OP_ROWS(infer->inputs[0]));
@@ -209,8 +210,8 @@ static void slice_box_run(struct op_run *run)
     op_strides(out, b);
     for (int i = 0; i < in->shape.rank; i++)
         first += args->begin.dims[i] * a[i];
-    op_copy_box(dtype_size(in->dtype), out->shape.rank, out->shape.dims, (const char *)in->data + first * (int64_t)dtype_size(in->dtype), a,
-                out->data, b);
+    op_copy_box(dtype_size(in->dtype), out->shape.rank, out->shape.dims,
+                (const char *)in->data + first * (int64_t)dtype_size(in->dtype), a, out->data, b);
 }
 
 static void slice_box_gradient(struct op_gradient *g)
@@ -227,7 +228,8 @@ static void slice_box_gradient(struct op_gradient *g)
         }
     }
     if (cut == 1) /* a slice, which others may be joined with */
-        g->input_gradients[0] = op_emit1(g, "pad_zeros", &(struct op_pad_args){ axis, args->begin.dims[axis], in.dims[axis] }, g->output_gradients[0]);
+        g->input_gradients[0] = op_emit1(g, "pad_zeros", &(struct op_pad_args){ axis, args->begin.dims[axis], in.dims[axis] },
+                                         g->output_gradients[0]);
     else
         g->input_gradients[0] = op_emit1(g, "pad", &around, g->output_gradients[0]);
 }
@@ -300,7 +302,8 @@ static bool tile_infer(struct op_infer *infer)
 }
 
 /* The axes of copies and of what is copied, in turn: `whole` is repeated, `part` is what it repeats. */
-static int tile_axes(const struct tensor *whole, const struct tensor *part, int64_t *size, int64_t *whole_strides, int64_t *part_strides)
+static int tile_axes(const struct tensor *whole, const struct tensor *part, int64_t *size, int64_t *whole_strides,
+                     int64_t *part_strides)
 {
     int64_t a[SHAPE_MAX_RANK], b[SHAPE_MAX_RANK];
     op_strides(whole, a);
@@ -400,21 +403,55 @@ static const struct arg pad_arguments[] = {
     OP_SHAPE_ARGUMENT("after", pil_pad_options, after, "positions behind each axis"),
     { "constant_value", &ARG_FLOAT, offsetof(pil_pad_options, constant_value), "what stands there" },
 };
-static const struct arg tile_arguments[] = { OP_SHAPE_ARGUMENT("multiples", pil_tile_options, multiples, "how often along each axis") };
-static const struct arg broadcast_to_arguments[] = { OP_SHAPE_ARGUMENT("shape", struct op_reshape_args, shape, "the result's; -1 is the batch") };
+static const struct arg tile_arguments[] = { OP_SHAPE_ARGUMENT("multiples", pil_tile_options, multiples,
+                                                               "how often along each axis") };
+static const struct arg broadcast_to_arguments[] = { OP_SHAPE_ARGUMENT("shape", struct op_reshape_args, shape,
+                                                                       "the result's; -1 is the batch") };
 
 static const struct op_row rows[] = {
-    { .name = "slice_box", .help = "a box out of a tensor", OP_ARGUMENTS(pil_slice_options, slice_box_arguments), .min_inputs = 1,
-      .max_inputs = 1, .flags = OP_TAKES_VIEWS, .infer = slice_box_infer, .run = slice_box_run, .gradient = slice_box_gradient,
+    { .name = "slice_box",
+      .help = "a box out of a tensor",
+      OP_ARGUMENTS(pil_slice_options, slice_box_arguments),
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS,
+      .infer = slice_box_infer,
+      .run = slice_box_run,
+      .gradient = slice_box_gradient,
       .view = slice_box_view },
-    { .name = "pad", .help = "constants around a tensor", OP_ARGUMENTS(pil_pad_options, pad_arguments), .min_inputs = 1, .max_inputs = 1,
-      .flags = OP_TAKES_VIEWS, .infer = pad_infer, .run = pad_run, .gradient = pad_gradient },
-    { .name = "tile", .help = "a tensor again and again", OP_ARGUMENTS(pil_tile_options, tile_arguments), .min_inputs = 1,
-      .max_inputs = 1, .flags = OP_TAKES_VIEWS, .infer = tile_infer, .run = tile_run, .gradient = tile_gradient },
-    { .name = "tile_gradient", .help = "the copies of a tile added up", .min_inputs = 2, .max_inputs = 2, .flags = OP_TAKES_VIEWS,
-      .infer = tile_gradient_infer, .run = tile_gradient_run },
-    { .name = "broadcast_to", .help = "a tensor repeated to a shape", OP_ARGUMENTS(struct op_reshape_args, broadcast_to_arguments),
-      .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS, .infer = broadcast_to_infer, .run = broadcast_to_run,
+    { .name = "pad",
+      .help = "constants around a tensor",
+      OP_ARGUMENTS(pil_pad_options, pad_arguments),
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS,
+      .infer = pad_infer,
+      .run = pad_run,
+      .gradient = pad_gradient },
+    { .name = "tile",
+      .help = "a tensor again and again",
+      OP_ARGUMENTS(pil_tile_options, tile_arguments),
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS,
+      .infer = tile_infer,
+      .run = tile_run,
+      .gradient = tile_gradient },
+    { .name = "tile_gradient",
+      .help = "the copies of a tile added up",
+      .min_inputs = 2,
+      .max_inputs = 2,
+      .flags = OP_TAKES_VIEWS,
+      .infer = tile_gradient_infer,
+      .run = tile_gradient_run },
+    { .name = "broadcast_to",
+      .help = "a tensor repeated to a shape",
+      OP_ARGUMENTS(struct op_reshape_args, broadcast_to_arguments),
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS,
+      .infer = broadcast_to_infer,
+      .run = broadcast_to_run,
       .gradient = broadcast_to_gradient },
 };
 OP_ROWS_OF(box);

@@ -16,7 +16,8 @@ static bool lookup_infer(struct op_infer *infer)
 {
     const struct op_lookup_args *args = infer->args;
     if (infer->input_count != 2 * args->pairs)
-        return op_fail(infer, "%d pairs of ids and table need %d inputs, got %d", args->pairs, 2 * args->pairs, infer->input_count);
+        return op_fail(infer, "%d pairs of ids and table need %d inputs, got %d", args->pairs, 2 * args->pairs,
+                       infer->input_count);
     int64_t dim = 0;
     if (args->combiner < COMBINER_SUM || args->combiner > COMBINER_SQRTN || !(args->max_norm >= 0))
         return op_fail(infer, "unknown combiner, or a max_norm below 0");
@@ -42,7 +43,8 @@ static bool check_ids(struct op_run *run, const struct sparse *ids, int64_t tabl
         int64_t first = ids->offsets ? ids->offsets[r] : r, last = ids->offsets ? ids->offsets[r + 1] : r + 1;
         for (int64_t e = first; e < last; e++)
             if (ids->ids[e] >= table_rows)
-                return status_fail(run->status, PIL_BAD_DATA, "%s: id %d of row %lld of the batch is not below the table's %lld rows", run->name,
+                return status_fail(run->status, PIL_BAD_DATA,
+                                   "%s: id %d of row %lld of the batch is not below the table's %lld rows", run->name,
                                    (int)ids->ids[e], (long long)(run->first_row + r), (long long)table_rows);
     }
     return true;
@@ -57,10 +59,16 @@ static void lookup_run(struct op_run *run)
             return;
     for (int i = 0; i < args->pairs; i++) {
         const struct tensor *table = &run->inputs[2 * i + 1].tensor;
-        run->kernels->lookup(&(struct lookup){
-            .table = tensor_floats(table), .stride = table->ld, .dim = table->cols, .table_rows = table->rows,
-            .ids = &run->inputs[2 * i].sparse, .combiner = args->combiner, .max_norm = args->max_norm, .accumulate = i > 0,
-            .out = tensor_floats(out), .ld = out->ld });
+        run->kernels->lookup(&(struct lookup){ .table = tensor_floats(table),
+                                               .stride = table->ld,
+                                               .dim = table->cols,
+                                               .table_rows = table->rows,
+                                               .ids = &run->inputs[2 * i].sparse,
+                                               .combiner = args->combiner,
+                                               .max_norm = args->max_norm,
+                                               .accumulate = i > 0,
+                                               .out = tensor_floats(out),
+                                               .ld = out->ld });
     }
 }
 
@@ -69,8 +77,8 @@ static void lookup_gradient(struct op_gradient *g)
     const struct op_lookup_args *args = g->args;
     for (int i = 0; i < args->pairs; i++)
         if (g->wanted[2 * i + 1])
-            g->input_gradients[2 * i + 1] = op_emit3(g, "lookup_gradient", args, g->inputs[2 * i], g->output_gradients[0],
-                                                     g->inputs[2 * i + 1]);
+            g->input_gradients[2 * i + 1] =
+                op_emit3(g, "lookup_gradient", args, g->inputs[2 * i], g->output_gradients[0], g->inputs[2 * i + 1]);
 }
 
 static double lookup_work(const void *arguments, const struct op_type *inputs, const struct op_type *outputs)
@@ -99,7 +107,8 @@ static bool embedding_lookup_infer(struct op_infer *infer)
     struct op_type *out = &infer->outputs[0];
     if (!op_check_indices(infer, 0))
         return false;
-    if (table->sparse || table->shape.rank != 2 || OP_ROWS(*table) || table->dtype != DTYPE_FLOAT32 || table->shape.dims[1] == BATCH_DIM)
+    if (table->sparse || table->shape.rank != 2 || OP_ROWS(*table) || table->dtype != DTYPE_FLOAT32 ||
+        table->shape.dims[1] == BATCH_DIM)
         return op_fail(infer, "input 2 must be a float32 table [rows, dimension]");
     if (ids->shape.rank == SHAPE_MAX_RANK)
         return op_fail(infer, "%d axes are the most there can be", SHAPE_MAX_RANK);
@@ -126,7 +135,8 @@ static void embedding_lookup_run(struct op_run *run)
 static void embedding_lookup_gradient(struct op_gradient *g)
 {
     if (g->wanted[1])
-        g->input_gradients[1] = op_emit3(g, "embedding_lookup_gradient", NULL, g->inputs[0], g->output_gradients[0], g->inputs[1]);
+        g->input_gradients[1] =
+            op_emit3(g, "embedding_lookup_gradient", NULL, g->inputs[0], g->output_gradients[0], g->inputs[1]);
 }
 
 /* The record: dense ids, dy, table. Its type is the table's. */
@@ -170,27 +180,57 @@ static void indicator_run(struct op_run *run)
 }
 
 static const struct arg lookup_arguments[] = {
-    { "combiner", &ARG_CHOICE, offsetof(struct op_lookup_args, combiner), "how a row's ids are put together", .extra = op_combiner_words },
-    { "max_norm", &ARG_FLOAT, offsetof(struct op_lookup_args, max_norm), "longer rows of the table are scaled down; 0: no limit" },
+    { "combiner", &ARG_CHOICE, offsetof(struct op_lookup_args, combiner), "how a row's ids are put together",
+      .extra = op_combiner_words },
+    { "max_norm", &ARG_FLOAT, offsetof(struct op_lookup_args, max_norm),
+      "longer rows of the table are scaled down; 0: no limit" },
     { "pairs", &OP_ARG_INT, offsetof(struct op_lookup_args, pairs), "of ids and a table" },
-    { "foreign", &ARG_BOOL, offsetof(struct op_lookup_args, foreign), "the ids were not made for these tables: they are checked" },
+    { "foreign", &ARG_BOOL, offsetof(struct op_lookup_args, foreign),
+      "the ids were not made for these tables: they are checked" },
 };
 static const struct arg indicator_arguments[] = {
     { "depth", &ARG_INT, offsetof(struct op_indicator_args, depth), "number of ids" },
 };
 
 static const struct op_row rows[] = {
-    { .name = "lookup", .help = "rows of tables by id, combined per row, pairs added", OP_ARGUMENTS(struct op_lookup_args, lookup_arguments),
-      .min_inputs = 2, .max_inputs = -1, .flags = OP_WRITES_STRIDED | OP_READS_TABLES, .infer = lookup_infer, .run = lookup_run,
-      .gradient = lookup_gradient, .work = lookup_work },
-    { .name = "lookup_gradient", .help = "a table's gradient as a record", OP_ARGUMENTS(struct op_lookup_args, lookup_arguments), .min_inputs = 3,
-      .max_inputs = 3, .flags = OP_RECORD | OP_TAKES_VIEWS | OP_READS_TABLES, .infer = record_infer },
-    { .name = "embedding_lookup", .help = "rows of a table by dense ids", .min_inputs = 2, .max_inputs = 2,
-      .flags = OP_READS_TABLES | OP_TAKES_VIEWS, .infer = embedding_lookup_infer, .run = embedding_lookup_run,
+    { .name = "lookup",
+      .help = "rows of tables by id, combined per row, pairs added",
+      OP_ARGUMENTS(struct op_lookup_args, lookup_arguments),
+      .min_inputs = 2,
+      .max_inputs = -1,
+      .flags = OP_WRITES_STRIDED | OP_READS_TABLES,
+      .infer = lookup_infer,
+      .run = lookup_run,
+      .gradient = lookup_gradient,
+      .work = lookup_work },
+    { .name = "lookup_gradient",
+      .help = "a table's gradient as a record",
+      OP_ARGUMENTS(struct op_lookup_args, lookup_arguments),
+      .min_inputs = 3,
+      .max_inputs = 3,
+      .flags = OP_RECORD | OP_TAKES_VIEWS | OP_READS_TABLES,
+      .infer = record_infer },
+    { .name = "embedding_lookup",
+      .help = "rows of a table by dense ids",
+      .min_inputs = 2,
+      .max_inputs = 2,
+      .flags = OP_READS_TABLES | OP_TAKES_VIEWS,
+      .infer = embedding_lookup_infer,
+      .run = embedding_lookup_run,
       .gradient = embedding_lookup_gradient },
-    { .name = "embedding_lookup_gradient", .help = "its table's gradient as a record", .min_inputs = 3, .max_inputs = 3,
-      .flags = OP_RECORD | OP_TAKES_VIEWS | OP_READS_TABLES, .infer = dense_record_infer },
-    { .name = "indicator", .help = "counts of ids per row", OP_ARGUMENTS(struct op_indicator_args, indicator_arguments), .min_inputs = 1,
-      .max_inputs = 1, .flags = OP_WRITES_STRIDED, .infer = indicator_infer, .run = indicator_run },
+    { .name = "embedding_lookup_gradient",
+      .help = "its table's gradient as a record",
+      .min_inputs = 3,
+      .max_inputs = 3,
+      .flags = OP_RECORD | OP_TAKES_VIEWS | OP_READS_TABLES,
+      .infer = dense_record_infer },
+    { .name = "indicator",
+      .help = "counts of ids per row",
+      OP_ARGUMENTS(struct op_indicator_args, indicator_arguments),
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .flags = OP_WRITES_STRIDED,
+      .infer = indicator_infer,
+      .run = indicator_run },
 };
 OP_ROWS_OF(embed);

@@ -6,8 +6,8 @@
  *   gather_gradient  dy added up where it came from, index by index in their order
  *   one_hot          on_value at the index's position of a new axis, off_value elsewhere
  *
- * Gathering row by row: from params without a batch along their first axis by indices of each row, or along another axis of each row
- * by the same indices (batch_dims 0) or its own (batch_dims 1). Anything else needs whole tensors.
+ * Gathering row by row: from params without a batch along their first axis by indices of each row, or along another axis of each
+ * row by the same indices (batch_dims 0) or its own (batch_dims 1). Anything else needs whole tensors.
  */
 #include <math.h>
 
@@ -31,7 +31,8 @@ double op_index_at(const struct tensor *indices, int64_t at)
 bool op_check_indices(struct op_infer *infer, int i)
 {
     const struct op_type *type = &infer->inputs[i];
-    return (!type->sparse && is_index_type(type->dtype)) || op_fail(infer, "input %d must be whole numbers, in float32, int32 or int64", i + 1);
+    return (!type->sparse && is_index_type(type->dtype)) ||
+           op_fail(infer, "input %d must be whole numbers, in float32, int32 or int64", i + 1);
 }
 
 int64_t op_index_in(struct op_run *run, const struct tensor *indices, int64_t at, int64_t number, int64_t limit, const char *what)
@@ -42,8 +43,8 @@ int64_t op_index_in(struct op_run *run, const struct tensor *indices, int64_t at
     bool by_rows = indices->shape.rank > 0 && indices->shape.dims[0] == run->rows;
     int64_t in_row = by_rows && run->rows > 0 ? shape_elements(indices->shape) / run->rows : 1;
     int64_t row = by_rows ? run->first_row + number / MAX(in_row, 1) : number;
-    status_fail(run->status, PIL_BAD_DATA, "%s: %s %.17g %s %lld%s is not one of 0 .. %lld", run->name, what, value, by_rows ? "of row" : "at position",
-                (long long)row, by_rows ? " of the batch" : "", (long long)(limit - 1));
+    status_fail(run->status, PIL_BAD_DATA, "%s: %s %.17g %s %lld%s is not one of 0 .. %lld", run->name, what, value,
+                by_rows ? "of row" : "at position", (long long)row, by_rows ? " of the batch" : "", (long long)(limit - 1));
     return -1;
 }
 
@@ -70,7 +71,8 @@ static bool gather_shape(struct op_infer *infer, const pil_gather_options *args,
         out->dims[at++] = indices->dims[i];
     for (int i = axis + 1; i < params->rank; i++)
         out->dims[at++] = params->dims[i];
-    return batch_axes(out) <= 1 || op_fail(infer, "the batch axis would stand in the result twice (batch_dims = 1 gathers within each row)");
+    return batch_axes(out) <= 1 ||
+           op_fail(infer, "the batch axis would stand in the result twice (batch_dims = 1 gathers within each row)");
 }
 
 static bool gather_infer(struct op_infer *infer)
@@ -90,7 +92,9 @@ static bool gather_infer(struct op_infer *infer)
     out->dtype = params->dtype;
     if (!gather_shape(infer, args, axis, &out->shape))
         return false;
-    bool rows = args->batch_dims ? OP_ROWS(*params) : OP_ROWS(*params) ? axis > 0 : axis == 0 && OP_ROWS(*indices) && !batch_axes(&params->shape);
+    bool rows = args->batch_dims   ? OP_ROWS(*params)
+                : OP_ROWS(*params) ? axis > 0
+                                   : axis == 0 && OP_ROWS(*indices) && !batch_axes(&params->shape);
     op_by_shape(infer, rows && (OP_ROWS(*params) || OP_ROWS(*indices)));
     return true;
 }
@@ -99,11 +103,12 @@ static bool gather_infer(struct op_infer *infer)
 struct gather_box {
     int rank;
     int64_t size[SHAPE_MAX_RANK], params[SHAPE_MAX_RANK], out[SHAPE_MAX_RANK];
-    int64_t along;                                                  /* params' axis */
+    int64_t along;                                                   /* params' axis */
     int64_t index_params[SHAPE_MAX_RANK], index_out[SHAPE_MAX_RANK]; /* by the indices' axes */
 };
 
-static struct gather_box gather_box(const struct tensor *params, const struct tensor *indices, const struct tensor *out, int axis, int lead)
+static struct gather_box gather_box(const struct tensor *params, const struct tensor *indices, const struct tensor *out, int axis,
+                                    int lead)
 {
     struct gather_box box = { 0 };
     int64_t from[SHAPE_MAX_RANK], to[SHAPE_MAX_RANK];
@@ -125,11 +130,12 @@ static struct gather_box gather_box(const struct tensor *params, const struct te
 }
 
 /* Copies, or adds back, one box for each index. */
-static void each_index(struct op_run *run, const struct tensor *params, const struct tensor *indices, const struct tensor *out, int axis, int lead,
-                       bool back)
+static void each_index(struct op_run *run, const struct tensor *params, const struct tensor *indices, const struct tensor *out,
+                       int axis, int lead, bool back)
 {
     struct gather_box box = gather_box(params, indices, out, axis, lead);
-    int64_t strides[SHAPE_MAX_RANK], index[SHAPE_MAX_RANK] = { 0 }, count = shape_elements(indices->shape), limit = params->shape.dims[axis];
+    int64_t strides[SHAPE_MAX_RANK], index[SHAPE_MAX_RANK] = { 0 }, count = shape_elements(indices->shape),
+                                     limit = params->shape.dims[axis];
     size_t element = dtype_size(params->dtype);
     op_strides(indices, strides);
     for (int64_t n = 0; n < count; n++) {
@@ -142,7 +148,8 @@ static void each_index(struct op_run *run, const struct tensor *params, const st
         int64_t position = op_index_in(run, indices, at, n, limit, "index");
         if (position < 0)
             return;
-        char *there = (char *)params->data + (from + position * box.along) * (int64_t)element, *here = (char *)out->data + to * (int64_t)element;
+        char *there = (char *)params->data + (from + position * box.along) * (int64_t)element,
+             *here = (char *)out->data + to * (int64_t)element;
         if (back)
             op_add_box(box.rank, box.size, (const float *)(void *)here, box.out, (float *)(void *)there, box.params);
         else
@@ -182,7 +189,8 @@ static bool gather_gradient_infer(struct op_infer *infer)
     if (args->axis < 0 || args->axis >= rank || lead < 0 || lead > 1 || dy->shape.rank != rank - 1 + indices->shape.rank - lead)
         return op_fail(infer, "the gradient does not come from these indices");
     infer->outputs[0] = (struct op_type){ .dtype = DTYPE_FLOAT32, .shape = args->shape };
-    bool rows = args->shape.dims[0] == BATCH_DIM && args->axis > 0, reduces = batch_axes(&args->shape) == 0 && OP_ROWS(*dy) && OP_ROWS(*indices);
+    bool rows = args->shape.dims[0] == BATCH_DIM && args->axis > 0,
+         reduces = batch_axes(&args->shape) == 0 && OP_ROWS(*dy) && OP_ROWS(*indices);
     op_by_shape(infer, rows);
     infer->behaviour = reduces ? BEHAVIOUR_REDUCES : infer->behaviour;
     return true;
@@ -267,11 +275,30 @@ static const struct arg one_hot_arguments[] = {
 };
 
 static const struct op_row rows[] = {
-    { .name = "gather", .help = "positions of an axis by their numbers", OP_ARGUMENTS(pil_gather_options, gather_arguments), .min_inputs = 2,
-      .max_inputs = 2, .flags = OP_TAKES_VIEWS, .infer = gather_infer, .run = gather_run, .gradient = gather_gradient },
-    { .name = "gather_gradient", .help = "a gradient added up where it was gathered", OP_ARGUMENTS(struct op_gather_back_args, back_arguments),
-      .min_inputs = 2, .max_inputs = 2, .flags = OP_TAKES_VIEWS, .infer = gather_gradient_infer, .run = gather_gradient_run },
-    { .name = "one_hot", .help = "numbers as vectors with one position on", OP_ARGUMENTS(pil_one_hot_options, one_hot_arguments),
-      .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS, .infer = one_hot_infer, .run = one_hot_run },
+    { .name = "gather",
+      .help = "positions of an axis by their numbers",
+      OP_ARGUMENTS(pil_gather_options, gather_arguments),
+      .min_inputs = 2,
+      .max_inputs = 2,
+      .flags = OP_TAKES_VIEWS,
+      .infer = gather_infer,
+      .run = gather_run,
+      .gradient = gather_gradient },
+    { .name = "gather_gradient",
+      .help = "a gradient added up where it was gathered",
+      OP_ARGUMENTS(struct op_gather_back_args, back_arguments),
+      .min_inputs = 2,
+      .max_inputs = 2,
+      .flags = OP_TAKES_VIEWS,
+      .infer = gather_gradient_infer,
+      .run = gather_gradient_run },
+    { .name = "one_hot",
+      .help = "numbers as vectors with one position on",
+      OP_ARGUMENTS(pil_one_hot_options, one_hot_arguments),
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS,
+      .infer = one_hot_infer,
+      .run = one_hot_run },
 };
 OP_ROWS_OF(gather);

@@ -10,8 +10,8 @@ struct op_rows {
     size_t count;
 };
 /* At the foot of a family: OP_ROWS_OF(math) over its static array `rows`. */
-#define OP_ROWS_OF(word)                                      \
-    extern const struct op_rows op_##word##_rows;             \
+#define OP_ROWS_OF(word)                                                                                                         \
+    extern const struct op_rows op_##word##_rows;                                                                                \
     const struct op_rows op_##word##_rows = { rows, COUNT_OF(rows) }
 
 /* ---- arguments ----
@@ -31,9 +31,13 @@ struct op_list {
 };
 /* A row of a table. Lists: of a field that is a struct shape, and of one that is a pil_axes. */
 #define OP_LIST_ARGUMENT(name, type, items, count, of_wide, help)                                                                \
-    { (name), &OP_ARG_LIST, offsetof(type, items), (help),                                                                       \
-      .extra = &(const struct op_list){ (ptrdiff_t)offsetof(type, count) - (ptrdiff_t)offsetof(type, items),                     \
-                                        (int)(sizeof(((type *)NULL)->items) / ((of_wide) ? sizeof(int64_t) : sizeof(int))), (of_wide) } }
+    {                                                                                                                            \
+        (name), &OP_ARG_LIST, offsetof(type, items), (help), .extra = &(const struct op_list)                                    \
+        {                                                                                                                        \
+            (ptrdiff_t) offsetof(type, count) - (ptrdiff_t)offsetof(type, items),                                                \
+                (int)(sizeof(((type *)NULL)->items) / ((of_wide) ? sizeof(int64_t) : sizeof(int))), (of_wide)                    \
+        }                                                                                                                        \
+    }
 #define OP_SHAPE_ARGUMENT(name, type, field, help) OP_LIST_ARGUMENT(name, type, field.dims, field.rank, true, help)
 #define OP_AXES_ARGUMENT(name, type, field, help) OP_LIST_ARGUMENT(name, type, field.items, field.count, false, help)
 
@@ -69,11 +73,13 @@ static inline bool op_same_cut(const struct tensor *a, const struct tensor *b)
 /* ---- box.c: parts of tensors ---- */
 /* How far a view's elements are apart along each axis, in elements. */
 void op_strides(const struct tensor *tensor, int64_t *strides);
-/* Copies a box of `size` elements of `element` bytes along each axis, at most 2 SHAPE_MAX_RANK axes, between two sets of strides. */
+/* Copies a box of `size` elements of `element` bytes along each axis, at most 2 SHAPE_MAX_RANK axes, between two sets of strides.
+ */
 void op_copy_box(size_t element, int rank, const int64_t *size, const void *from, const int64_t *from_strides, void *to,
                  const int64_t *to_strides);
 /* Adds a box of floats: to += from. */
-void op_add_box(int rank, const int64_t *size, const float *from, const int64_t *from_strides, float *to, const int64_t *to_strides);
+void op_add_box(int rank, const int64_t *size, const float *from, const int64_t *from_strides, float *to,
+                const int64_t *to_strides);
 /* Copies `count` positions of an axis from position `first` of one tensor to position `at` of another. */
 void op_copy_part(const struct tensor *from, int64_t first, const struct tensor *to, int64_t at, int64_t count, int axis);
 /* An axis that may count from the end, as one of 0 .. rank - 1. */
@@ -87,6 +93,7 @@ int64_t op_part_column(const struct shape *shape, int axis, int64_t first);
 bool op_check_indices(struct op_infer *infer, int i);
 double op_index_at(const struct tensor *indices, int64_t at);
 /* Index number `number` of the indices, which stands `at` elements into them, within [0, limit); else -1 and an error. */
-int64_t op_index_in(struct op_run *run, const struct tensor *indices, int64_t at, int64_t number, int64_t limit, const char *what);
+int64_t op_index_in(struct op_run *run, const struct tensor *indices, int64_t at, int64_t number, int64_t limit,
+                    const char *what);
 
 #endif

@@ -95,7 +95,8 @@ static bool layer_norm_dx_infer(struct op_infer *infer)
     int axis;
     if (!check_axis(infer, x, args->axis, &axis) || !check_parameter(infer, &x->shape, axis, 2))
         return false;
-    return shape_equal(infer->inputs[0].shape, x->shape) ? op_like(infer, 1) : op_fail(infer, "the first two must have one shape");
+    return shape_equal(infer->inputs[0].shape, x->shape) ? op_like(infer, 1)
+                                                         : op_fail(infer, "the first two must have one shape");
 }
 
 /* dy, x -> [2, elements of gamma] float64: dbeta, dgamma */
@@ -111,7 +112,8 @@ static bool layer_norm_sums_infer(struct op_infer *infer)
         return op_fail(infer, "the first two must have one shape");
     for (int i = axis; i < x->shape.rank; i++)
         elements *= x->shape.dims[i];
-    infer->outputs[0] = (struct op_type){ .dtype = DTYPE_FLOAT64, .extent = MIN(op_widest(infer), EXTENT_BATCH), .shape = SHAPE(2, elements) };
+    infer->outputs[0] =
+        (struct op_type){ .dtype = DTYPE_FLOAT64, .extent = MIN(op_widest(infer), EXTENT_BATCH), .shape = SHAPE(2, elements) };
     infer->behaviour = op_widest(infer) == EXTENT_ROWS ? BEHAVIOUR_REDUCES : BEHAVIOUR_WHOLE;
     return true;
 }
@@ -127,7 +129,8 @@ static void layer_norm_run(struct op_run *run)
         struct moments moments = moments_of(x, &groups, g, args->epsilon);
         for (int64_t k = 0; k < groups.runs; k++) {
             const float *in = run_of(x, groups.length, g * groups.runs + k);
-            const float *gamma = run_of(&run->inputs[1].tensor, groups.length, k), *beta = run_of(&run->inputs[2].tensor, groups.length, k);
+            const float *gamma = run_of(&run->inputs[1].tensor, groups.length, k),
+                        *beta = run_of(&run->inputs[2].tensor, groups.length, k);
             float *out = run_of(y, groups.length, g * groups.runs + k);
             for (int64_t i = 0; i < groups.length; i++)
                 out[i] = (float)(((double)in[i] - moments.mean) * moments.inverse * (double)gamma[i] + (double)beta[i]);
@@ -209,12 +212,30 @@ static const struct arg layer_norm_arguments[] = {
 };
 
 static const struct op_row rows[] = {
-    { .name = "layer_norm", .help = "rows by their own mean and variance, times gamma plus beta",
-      OP_ARGUMENTS(struct op_layer_norm_args, layer_norm_arguments), .min_inputs = 3, .max_inputs = 3, .flags = OP_TAKES_VIEWS,
-      .infer = layer_norm_infer, .run = layer_norm_run, .gradient = layer_norm_gradient },
-    { .name = "layer_norm_dx", .help = "layer_norm's gradient for x", OP_ARGUMENTS(struct op_layer_norm_args, layer_norm_arguments),
-      .min_inputs = 3, .max_inputs = 3, .flags = OP_TAKES_VIEWS, .infer = layer_norm_dx_infer, .run = layer_norm_dx_run },
-    { .name = "layer_norm_sums", .help = "sum dy and sum dy xhat", OP_ARGUMENTS(struct op_layer_norm_args, layer_norm_arguments),
-      .min_inputs = 2, .max_inputs = 2, .flags = OP_TAKES_VIEWS, .infer = layer_norm_sums_infer, .run = layer_norm_sums_run },
+    { .name = "layer_norm",
+      .help = "rows by their own mean and variance, times gamma plus beta",
+      OP_ARGUMENTS(struct op_layer_norm_args, layer_norm_arguments),
+      .min_inputs = 3,
+      .max_inputs = 3,
+      .flags = OP_TAKES_VIEWS,
+      .infer = layer_norm_infer,
+      .run = layer_norm_run,
+      .gradient = layer_norm_gradient },
+    { .name = "layer_norm_dx",
+      .help = "layer_norm's gradient for x",
+      OP_ARGUMENTS(struct op_layer_norm_args, layer_norm_arguments),
+      .min_inputs = 3,
+      .max_inputs = 3,
+      .flags = OP_TAKES_VIEWS,
+      .infer = layer_norm_dx_infer,
+      .run = layer_norm_dx_run },
+    { .name = "layer_norm_sums",
+      .help = "sum dy and sum dy xhat",
+      OP_ARGUMENTS(struct op_layer_norm_args, layer_norm_arguments),
+      .min_inputs = 2,
+      .max_inputs = 2,
+      .flags = OP_TAKES_VIEWS,
+      .infer = layer_norm_sums_infer,
+      .run = layer_norm_sums_run },
 };
 OP_ROWS_OF(layer_norm);

@@ -24,7 +24,8 @@ static int64_t channels(const struct tensor *x)
 /* The type of two sums over all but the channels, [2, channels of x]. */
 static void sums_of(struct op_infer *infer, const struct op_type *x)
 {
-    infer->outputs[0] = (struct op_type){ .dtype = DTYPE_FLOAT64, .extent = MIN(op_widest(infer), EXTENT_BATCH),
+    infer->outputs[0] = (struct op_type){ .dtype = DTYPE_FLOAT64,
+                                          .extent = MIN(op_widest(infer), EXTENT_BATCH),
                                           .shape = SHAPE(2, x->shape.dims[x->shape.rank - 1]) };
     infer->behaviour = OP_ROWS(*x) ? BEHAVIOUR_REDUCES : BEHAVIOUR_WHOLE;
 }
@@ -203,10 +204,12 @@ static void batch_norm_gradient(struct op_gradient *g)
     const struct op_norm_args *args = g->args;
     struct pil_tensor *dy = g->output_gradients[0], *x = g->inputs[0], *mean = g->inputs[1], *variance = g->inputs[2];
     struct shape shape = g->type(g->context, x).shape;
-    struct pil_tensor *sums = g->emit(g->context, "batch_norm_sums", args, (struct pil_tensor *[]){ dy, x, mean, variance }, 4, NULL);
+    struct pil_tensor *sums =
+        g->emit(g->context, "batch_norm_sums", args, (struct pil_tensor *[]){ dy, x, mean, variance }, 4, NULL);
     if (g->wanted[0])
-        g->input_gradients[0] = g->emit(g->context, "batch_norm_dx", args,
-                                        (struct pil_tensor *[]){ dy, x, mean, variance, g->inputs[3], sums }, args->training ? 6 : 5, NULL);
+        g->input_gradients[0] =
+            g->emit(g->context, "batch_norm_dx", args, (struct pil_tensor *[]){ dy, x, mean, variance, g->inputs[3], sums },
+                    args->training ? 6 : 5, NULL);
     if (g->wanted[3])
         g->input_gradients[3] = sums_row(g, sums, 1, shape.dims[shape.rank - 1]);
     if (g->wanted[4])
@@ -222,16 +225,45 @@ static const struct arg norm_arguments[] = {
 };
 
 static const struct op_row rows[] = {
-    { .name = "moments", .help = "sums and sums of squares over the batch", .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS,
-      .infer = moments_infer, .run = moments_run },
-    { .name = "moments_mean", .help = "mean and biased variance from the sums", OP_ARGUMENTS(struct op_count_args, count_arguments), .min_inputs = 1,
-      .max_inputs = 1, .outputs = 2, .infer = moments_mean_infer, .run = moments_mean_run },
-    { .name = "batch_norm", .help = "gamma (x - mean) / sqrt(variance + epsilon) + beta", OP_ARGUMENTS(struct op_norm_args, norm_arguments),
-      .min_inputs = 5, .max_inputs = 5, .flags = OP_TAKES_VIEWS, .infer = batch_norm_infer, .run = batch_norm_run,
+    { .name = "moments",
+      .help = "sums and sums of squares over the batch",
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS,
+      .infer = moments_infer,
+      .run = moments_run },
+    { .name = "moments_mean",
+      .help = "mean and biased variance from the sums",
+      OP_ARGUMENTS(struct op_count_args, count_arguments),
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .outputs = 2,
+      .infer = moments_mean_infer,
+      .run = moments_mean_run },
+    { .name = "batch_norm",
+      .help = "gamma (x - mean) / sqrt(variance + epsilon) + beta",
+      OP_ARGUMENTS(struct op_norm_args, norm_arguments),
+      .min_inputs = 5,
+      .max_inputs = 5,
+      .flags = OP_TAKES_VIEWS,
+      .infer = batch_norm_infer,
+      .run = batch_norm_run,
       .gradient = batch_norm_gradient },
-    { .name = "batch_norm_sums", .help = "sum dy and sum dy xhat", OP_ARGUMENTS(struct op_norm_args, norm_arguments), .min_inputs = 4,
-      .max_inputs = 4, .flags = OP_TAKES_VIEWS, .infer = batch_norm_sums_infer, .run = batch_norm_sums_run },
-    { .name = "batch_norm_dx", .help = "batch_norm's gradient for x", OP_ARGUMENTS(struct op_norm_args, norm_arguments), .min_inputs = 5,
-      .max_inputs = 6, .flags = OP_TAKES_VIEWS, .infer = batch_norm_dx_infer, .run = batch_norm_dx_run },
+    { .name = "batch_norm_sums",
+      .help = "sum dy and sum dy xhat",
+      OP_ARGUMENTS(struct op_norm_args, norm_arguments),
+      .min_inputs = 4,
+      .max_inputs = 4,
+      .flags = OP_TAKES_VIEWS,
+      .infer = batch_norm_sums_infer,
+      .run = batch_norm_sums_run },
+    { .name = "batch_norm_dx",
+      .help = "batch_norm's gradient for x",
+      OP_ARGUMENTS(struct op_norm_args, norm_arguments),
+      .min_inputs = 5,
+      .max_inputs = 6,
+      .flags = OP_TAKES_VIEWS,
+      .infer = batch_norm_dx_infer,
+      .run = batch_norm_dx_run },
 };
 OP_ROWS_OF(norm);

@@ -27,7 +27,8 @@ static int64_t axis_from_end(const struct shape *shape, int back)
 
 static struct sizes sizes_of(const struct op_transposes_args *args, const struct shape *a, const struct shape *b)
 {
-    return (struct sizes){ .m = axis_from_end(a, args->transpose_a ? 1 : 2), .k = axis_from_end(a, args->transpose_a ? 2 : 1),
+    return (struct sizes){ .m = axis_from_end(a, args->transpose_a ? 1 : 2),
+                           .k = axis_from_end(a, args->transpose_a ? 2 : 1),
                            .n = axis_from_end(b, args->transpose_b ? 2 : 1) };
 }
 
@@ -79,7 +80,8 @@ static bool batch_matmul_infer(struct op_infer *infer)
 }
 
 /* Room for one matrix b [k, n] with pads. Where the batch is one of its axes it lies with pads already, and none is needed. */
-static size_t batch_matmul_scratch(const void *args, const struct op_type *inputs, const struct op_type *outputs, int64_t tile_rows)
+static size_t batch_matmul_scratch(const void *args, const struct op_type *inputs, const struct op_type *outputs,
+                                   int64_t tile_rows)
 {
     struct sizes sizes = sizes_of(args, &inputs[0].shape, &inputs[1].shape);
     (void)outputs;
@@ -142,9 +144,16 @@ static void batch_matmul_run(struct op_run *run)
         if (!padded && packed != now[1].data) /* one b for several a: broadcast */
             pack(run->kernels, &now[1], &sizes, run->scratch);
         packed = now[1].data;
-        run->kernels->gemm(&(struct gemm){ .m = sizes.m, .n = sizes.n, .k = sizes.k, .a = now[0].data, .a_row = now[0].row,
-                                           .a_column = now[0].column, .b = padded ? now[1].data : run->scratch,
-                                           .ldb = pad_columns(sizes.n), .c = now[2].data, .ldc = now[2].row });
+        run->kernels->gemm(&(struct gemm){ .m = sizes.m,
+                                           .n = sizes.n,
+                                           .k = sizes.k,
+                                           .a = now[0].data,
+                                           .a_row = now[0].row,
+                                           .a_column = now[0].column,
+                                           .b = padded ? now[1].data : run->scratch,
+                                           .ldb = pad_columns(sizes.n),
+                                           .c = now[2].data,
+                                           .ldc = now[2].row });
         for (int i = shape->rank - 3; i >= 0 && ++index[i] == shape->dims[i]; i--)
             index[i] = 0;
     }
@@ -160,7 +169,8 @@ static double batch_matmul_work(const void *args, const struct op_type *inputs, 
 }
 
 /* A product of a gradient, summed to the shape of input i. */
-static void give_product(struct op_gradient *g, int i, struct pil_tensor *a, bool transpose_a, struct pil_tensor *b, bool transpose_b)
+static void give_product(struct op_gradient *g, int i, struct pil_tensor *a, bool transpose_a, struct pil_tensor *b,
+                         bool transpose_b)
 {
     struct shape shape = g->type(g->context, b).shape;
     if (transpose_b && (axis_from_end(&shape, 1) == BATCH_DIM || axis_from_end(&shape, 2) == BATCH_DIM)) {
@@ -188,13 +198,21 @@ static void batch_matmul_gradient(struct op_gradient *g)
 }
 
 static const struct arg transposes_arguments[] = {
-    { "transpose_a", &ARG_BOOL, offsetof(struct op_transposes_args, transpose_a), "the left factor's matrices are transposed first" },
+    { "transpose_a", &ARG_BOOL, offsetof(struct op_transposes_args, transpose_a),
+      "the left factor's matrices are transposed first" },
     { "transpose_b", &ARG_BOOL, offsetof(struct op_transposes_args, transpose_b), "the right factor's" },
 };
 
 static const struct op_row rows[] = {
-    { .name = "batch_matmul", .help = "products of many matrices", OP_ARGUMENTS(struct op_transposes_args, transposes_arguments),
-      .min_inputs = 2, .max_inputs = 2, .infer = batch_matmul_infer, .run = batch_matmul_run, .gradient = batch_matmul_gradient,
-      .scratch = batch_matmul_scratch, .work = batch_matmul_work },
+    { .name = "batch_matmul",
+      .help = "products of many matrices",
+      OP_ARGUMENTS(struct op_transposes_args, transposes_arguments),
+      .min_inputs = 2,
+      .max_inputs = 2,
+      .infer = batch_matmul_infer,
+      .run = batch_matmul_run,
+      .gradient = batch_matmul_gradient,
+      .scratch = batch_matmul_scratch,
+      .work = batch_matmul_work },
 };
 OP_ROWS_OF(product);

@@ -50,7 +50,8 @@ static void slice_gradient(struct op_gradient *g)
     const struct op_slice_args *args = g->args;
     struct shape shape = g->type(g->context, g->inputs[0]).shape;
     int axis = args->axis < 0 ? args->axis + shape.rank : args->axis;
-    g->input_gradients[0] = op_emit1(g, "pad_zeros", &(struct op_pad_args){ axis, args->first, shape.dims[axis] }, g->output_gradients[0]);
+    g->input_gradients[0] =
+        op_emit1(g, "pad_zeros", &(struct op_pad_args){ axis, args->first, shape.dims[axis] }, g->output_gradients[0]);
 }
 
 static bool pad_zeros_infer(struct op_infer *infer)
@@ -65,8 +66,8 @@ static bool pad_zeros_infer(struct op_infer *infer)
     if (out.shape.dims[axis] == BATCH_DIM)
         return op_fail(infer, "the batch axis cannot be padded");
     if (args->first < 0 || args->first > args->total - out.shape.dims[axis])
-        return op_fail(infer, "%lld positions from %lld on do not lie in %lld", (long long)out.shape.dims[axis], (long long)args->first,
-                       (long long)args->total);
+        return op_fail(infer, "%lld positions from %lld on do not lie in %lld", (long long)out.shape.dims[axis],
+                       (long long)args->first, (long long)args->total);
     out.shape.dims[axis] = args->total;
     infer->outputs[0] = out;
     op_by_rows(infer);
@@ -94,7 +95,8 @@ static void pad_zeros_gradient(struct op_gradient *g)
     const struct op_pad_args *args = g->args;
     struct shape shape = g->type(g->context, g->inputs[0]).shape;
     int axis = args->axis < 0 ? args->axis + shape.rank : args->axis;
-    g->input_gradients[0] = op_emit1(g, "slice", &(struct op_slice_args){ axis, args->first, shape.dims[axis] }, g->output_gradients[0]);
+    g->input_gradients[0] =
+        op_emit1(g, "slice", &(struct op_slice_args){ axis, args->first, shape.dims[axis] }, g->output_gradients[0]);
 }
 
 /* Zeros of the input's type: what a gradient has where nothing flows back. */
@@ -168,7 +170,8 @@ static void swap_matrices(const struct op_run *run, const int64_t *a, const int6
             from += index[i] * a[i];
             to += index[i] * b[i];
         }
-        run->kernels->transpose(tensor_floats(in) + from, shape->dims[lead], shape->dims[lead + 1], a[lead], tensor_floats(out) + to, b[lead]);
+        run->kernels->transpose(tensor_floats(in) + from, shape->dims[lead], shape->dims[lead + 1], a[lead],
+                                tensor_floats(out) + to, b[lead]);
         for (int i = lead - 1; i >= 0 && ++index[i] == shape->dims[i]; i--)
             index[i] = 0;
     }
@@ -260,7 +263,8 @@ static int64_t whole_view(const void *args, const struct op_type *input, int out
     return 0;
 }
 
-/* ---- expand_dims and squeeze: axes of size 1 more or less. In front of the batch they make it another axis, so they run whole. ---- */
+/* ---- expand_dims and squeeze: axes of size 1 more or less. In front of the batch they make it another axis, so they run whole.
+ * ---- */
 
 static bool expand_dims_infer(struct op_infer *infer)
 {
@@ -286,7 +290,8 @@ static void expand_dims_gradient(struct op_gradient *g)
 {
     const struct op_axis_args *args = g->args;
     int rank = g->type(g->context, g->outputs[0]).shape.rank;
-    g->input_gradients[0] = op_emit1(g, "squeeze", &(pil_axes){ 1, { args->axis < 0 ? args->axis + rank : args->axis } }, g->output_gradients[0]);
+    g->input_gradients[0] =
+        op_emit1(g, "squeeze", &(pil_axes){ 1, { args->axis < 0 ? args->axis + rank : args->axis } }, g->output_gradients[0]);
 }
 
 /* Which axes go, as bits: those named, or all of size 1. */
@@ -363,21 +368,70 @@ static const struct arg squeeze_arguments[] = {
 };
 
 static const struct op_row rows[] = {
-    { .name = "slice", .help = "some positions of an axis", OP_ARGUMENTS(struct op_slice_args, slice_arguments), .min_inputs = 1,
-      .max_inputs = 1, .flags = OP_TAKES_VIEWS, .infer = slice_infer, .run = slice_run, .gradient = slice_gradient, .view = slice_view },
-    { .name = "pad_zeros", .help = "a slice put back among zeros", OP_ARGUMENTS(struct op_pad_args, pad_zeros_arguments), .min_inputs = 1,
-      .max_inputs = 1, .flags = OP_TAKES_VIEWS, .infer = pad_zeros_infer, .run = pad_zeros_run, .gradient = pad_zeros_gradient },
-    { .name = "zeros_like", .help = "zeros of a tensor's type", .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS,
-      .infer = zeros_like_infer, .run = zeros_like_run },
-    { .name = "transpose", .help = "axes in another order", OP_ARGUMENTS(pil_axes, transpose_arguments), .min_inputs = 1, .max_inputs = 1,
-      .flags = OP_TAKES_VIEWS, .infer = transpose_infer, .run = transpose_run, .gradient = transpose_gradient },
-    { .name = "reshape", .help = "the same elements in another shape", OP_ARGUMENTS(struct op_reshape_args, reshape_arguments),
-      .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS, .infer = reshape_infer, .run = reshape_run,
-      .gradient = reshape_gradient, .view = whole_view },
-    { .name = "expand_dims", .help = "an axis of size 1 more", OP_ARGUMENTS(struct op_axis_args, expand_dims_arguments), .min_inputs = 1,
-      .max_inputs = 1, .flags = OP_TAKES_VIEWS, .infer = expand_dims_infer, .run = reshape_run, .gradient = expand_dims_gradient,
+    { .name = "slice",
+      .help = "some positions of an axis",
+      OP_ARGUMENTS(struct op_slice_args, slice_arguments),
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS,
+      .infer = slice_infer,
+      .run = slice_run,
+      .gradient = slice_gradient,
+      .view = slice_view },
+    { .name = "pad_zeros",
+      .help = "a slice put back among zeros",
+      OP_ARGUMENTS(struct op_pad_args, pad_zeros_arguments),
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS,
+      .infer = pad_zeros_infer,
+      .run = pad_zeros_run,
+      .gradient = pad_zeros_gradient },
+    { .name = "zeros_like",
+      .help = "zeros of a tensor's type",
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS,
+      .infer = zeros_like_infer,
+      .run = zeros_like_run },
+    { .name = "transpose",
+      .help = "axes in another order",
+      OP_ARGUMENTS(pil_axes, transpose_arguments),
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS,
+      .infer = transpose_infer,
+      .run = transpose_run,
+      .gradient = transpose_gradient },
+    { .name = "reshape",
+      .help = "the same elements in another shape",
+      OP_ARGUMENTS(struct op_reshape_args, reshape_arguments),
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS,
+      .infer = reshape_infer,
+      .run = reshape_run,
+      .gradient = reshape_gradient,
       .view = whole_view },
-    { .name = "squeeze", .help = "axes of size 1 less", OP_ARGUMENTS(pil_axes, squeeze_arguments), .min_inputs = 1, .max_inputs = 1,
-      .flags = OP_TAKES_VIEWS, .infer = squeeze_infer, .run = reshape_run, .gradient = squeeze_gradient, .view = whole_view },
+    { .name = "expand_dims",
+      .help = "an axis of size 1 more",
+      OP_ARGUMENTS(struct op_axis_args, expand_dims_arguments),
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS,
+      .infer = expand_dims_infer,
+      .run = reshape_run,
+      .gradient = expand_dims_gradient,
+      .view = whole_view },
+    { .name = "squeeze",
+      .help = "axes of size 1 less",
+      OP_ARGUMENTS(pil_axes, squeeze_arguments),
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS,
+      .infer = squeeze_infer,
+      .run = reshape_run,
+      .gradient = squeeze_gradient,
+      .view = whole_view },
 };
 OP_ROWS_OF(shape);

@@ -71,7 +71,8 @@ static void concat_gradient(struct op_gradient *g)
         struct shape shape = g->type(g->context, g->inputs[i]).shape;
         int axis = args->axis < 0 ? args->axis + shape.rank : args->axis;
         if (g->wanted[i])
-            g->input_gradients[i] = op_emit1(g, "slice", &(struct op_slice_args){ axis, at, shape.dims[axis] }, g->output_gradients[0]);
+            g->input_gradients[i] =
+                op_emit1(g, "slice", &(struct op_slice_args){ axis, at, shape.dims[axis] }, g->output_gradients[0]);
         at += shape.dims[axis];
     }
 }
@@ -128,8 +129,8 @@ static bool split_sizes_infer(struct op_infer *infer)
         return op_fail(infer, "%d sizes: there can be %d", args->count, PIL_MAX_SPLIT_SIZES);
     for (int i = 0; i < args->count; i++) {
         if (args->sizes[i] < 0 || args->sizes[i] > all - sum)
-            return op_fail(infer, "%lld positions from %lld on do not lie in axis %d of size %lld", (long long)args->sizes[i], (long long)sum,
-                           axis, (long long)all);
+            return op_fail(infer, "%lld positions from %lld on do not lie in axis %d of size %lld", (long long)args->sizes[i],
+                           (long long)sum, axis, (long long)all);
         sum += args->sizes[i];
         infer->outputs[i] = x;
         infer->outputs[i].shape.dims[axis] = args->sizes[i];
@@ -211,7 +212,8 @@ static void parts_gradient(struct op_gradient *g, int axis)
         first += g->type(g->context, g->outputs[i]).shape.dims[axis];
     }
     if (flowing == 1 && g->output_count > 1) {
-        g->input_gradients[0] = op_emit1(g, "pad_zeros", &(struct op_pad_args){ axis, at, whole.dims[axis] }, g->output_gradients[alone]);
+        g->input_gradients[0] =
+            op_emit1(g, "pad_zeros", &(struct op_pad_args){ axis, at, whole.dims[axis] }, g->output_gradients[alone]);
         return;
     }
     all_gradients(g, list);
@@ -356,17 +358,53 @@ static const struct arg split_sizes_arguments[] = {
 };
 
 static const struct op_row rows[] = {
-    { .name = "concat", .help = "joins tensors along an axis", OP_ARGUMENTS(struct op_axis_args, axis_arguments), .min_inputs = 1,
-      .max_inputs = -1, .flags = OP_TAKES_VIEWS, .infer = concat_infer, .run = concat_run, .gradient = concat_gradient },
-    { .name = "split", .help = "equal parts along an axis", OP_ARGUMENTS(pil_split_options, split_arguments), .min_inputs = 1,
-      .max_inputs = 1, .flags = OP_TAKES_VIEWS, .infer = split_infer, .run = split_run, .gradient = split_gradient, .view = split_view },
-    { .name = "split_sizes", .help = "parts of given sizes along an axis", OP_ARGUMENTS(pil_split_sizes_options, split_sizes_arguments),
-      .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS, .infer = split_sizes_infer, .run = split_sizes_run,
-      .gradient = split_sizes_gradient, .view = split_sizes_view },
-    { .name = "stack", .help = "joins tensors along a new axis", OP_ARGUMENTS(struct op_axis_args, axis_arguments), .min_inputs = 1,
-      .max_inputs = -1, .flags = OP_TAKES_VIEWS, .infer = stack_infer, .run = stack_run, .gradient = stack_gradient },
-    { .name = "unstack", .help = "the positions of an axis, each by itself", OP_ARGUMENTS(pil_split_options, split_arguments),
-      .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS, .infer = unstack_infer, .run = unstack_run,
-      .gradient = unstack_gradient, .view = split_view },
+    { .name = "concat",
+      .help = "joins tensors along an axis",
+      OP_ARGUMENTS(struct op_axis_args, axis_arguments),
+      .min_inputs = 1,
+      .max_inputs = -1,
+      .flags = OP_TAKES_VIEWS,
+      .infer = concat_infer,
+      .run = concat_run,
+      .gradient = concat_gradient },
+    { .name = "split",
+      .help = "equal parts along an axis",
+      OP_ARGUMENTS(pil_split_options, split_arguments),
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS,
+      .infer = split_infer,
+      .run = split_run,
+      .gradient = split_gradient,
+      .view = split_view },
+    { .name = "split_sizes",
+      .help = "parts of given sizes along an axis",
+      OP_ARGUMENTS(pil_split_sizes_options, split_sizes_arguments),
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS,
+      .infer = split_sizes_infer,
+      .run = split_sizes_run,
+      .gradient = split_sizes_gradient,
+      .view = split_sizes_view },
+    { .name = "stack",
+      .help = "joins tensors along a new axis",
+      OP_ARGUMENTS(struct op_axis_args, axis_arguments),
+      .min_inputs = 1,
+      .max_inputs = -1,
+      .flags = OP_TAKES_VIEWS,
+      .infer = stack_infer,
+      .run = stack_run,
+      .gradient = stack_gradient },
+    { .name = "unstack",
+      .help = "the positions of an axis, each by itself",
+      OP_ARGUMENTS(pil_split_options, split_arguments),
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS,
+      .infer = unstack_infer,
+      .run = unstack_run,
+      .gradient = unstack_gradient,
+      .view = split_view },
 };
 OP_ROWS_OF(split);

@@ -133,7 +133,8 @@ static void chosen_by_numbers(void **state)
     (void)state;
     struct rig rig = rig_new();
     pil_graph *g = rig.graph;
-    pil_tensor *x = graph_input(g, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, 4, 6), false), *ids = matrix(g, "ids", 2), *table = variable(g, "table", SHAPE(9, 3));
+    pil_tensor *x = graph_input(g, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, 4, 6), false), *ids = matrix(g, "ids", 2),
+               *table = variable(g, "table", SHAPE(9, 3));
     pil_tensor *sparse = graph_input(g, "sparse", DTYPE_INT32, SHAPE(BATCH_DIM), true);
     assert_type(pil_gather(g, table, ids), SHAPE(BATCH_DIM, 2, 3), DTYPE_FLOAT32);
     assert_type(pil_gather(g, x, ids, .axis = 1, .batch_dims = 1), SHAPE(BATCH_DIM, 2, 6), DTYPE_FLOAT32);
@@ -296,9 +297,14 @@ static void mistakes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(elementwise),         cmocka_unit_test(reductions),          cmocka_unit_test(parts_and_shapes),
-        cmocka_unit_test(chosen_by_numbers),   cmocka_unit_test(dropout_is_for_training),
-        cmocka_unit_test(a_layer_is_one_step), cmocka_unit_test(other_sums_are_sums), cmocka_unit_test(mistakes),
+        cmocka_unit_test(elementwise),
+        cmocka_unit_test(reductions),
+        cmocka_unit_test(parts_and_shapes),
+        cmocka_unit_test(chosen_by_numbers),
+        cmocka_unit_test(dropout_is_for_training),
+        cmocka_unit_test(a_layer_is_one_step),
+        cmocka_unit_test(other_sums_are_sums),
+        cmocka_unit_test(mistakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

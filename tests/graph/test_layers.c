@@ -8,7 +8,8 @@ static struct pil_tensor *matrix(struct pil_graph *g, const char *name, int64_t 
     return graph_input(g, name, DTYPE_FLOAT32, SHAPE(BATCH_DIM, columns), false);
 }
 
-static void assert_variable(const struct pil_graph *g, size_t i, const char *name, struct shape shape, pil_initializer_kind kind, bool trainable)
+static void assert_variable(const struct pil_graph *g, size_t i, const char *name, struct shape shape, pil_initializer_kind kind,
+                            bool trainable)
 {
     assert_true(i < graph_variable_count(g));
     const struct graph_variable *variable = graph_variable_at(g, i);
@@ -28,13 +29,15 @@ static void dense_variables(void **state)
     assert_string_equal(h->node->row->name, "matmul");
     assert_string_equal(h->node->name, "dense/matmul");
     assert_true(args->bias && args->activation == ACTIVATION_RELU && shape_equal(h->type.shape, SHAPE(BATCH_DIM, 4)));
-    assert_string_equal(pil_layers_dense(g, h, 5, .activation = PIL_ACTIVATION_GELU)->node->row->name, "activation"); /* not fused: it needs its input */
+    assert_string_equal(pil_layers_dense(g, h, 5, .activation = PIL_ACTIVATION_GELU)->node->row->name,
+                        "activation"); /* not fused: it needs its input */
     pil_push_scope(g, "tower");
     args = pil_layers_dense(g, h, 2, .use_bias = false)->node->args;
     assert_false(args->bias);
     pil_pop_scope(g);
-    pil_layers_dense(g, graph_input(g, "sequence", DTYPE_FLOAT32, SHAPE(BATCH_DIM, 7, 3), false), 6, .name = "own", .trainable = false,
-              .kernel_initializer = pil_he_normal_initializer(), .bias_initializer = pil_ones_initializer());
+    pil_layers_dense(g, graph_input(g, "sequence", DTYPE_FLOAT32, SHAPE(BATCH_DIM, 7, 3), false), 6, .name = "own",
+                     .trainable = false, .kernel_initializer = pil_he_normal_initializer(),
+                     .bias_initializer = pil_ones_initializer());
     assert_ok(*graph_status(g));
     assert_int_equal(graph_variable_count(g), 7);
     assert_variable(g, 0, "dense/kernel", SHAPE(3, 4), PIL_INITIALIZER_GLOROT_UNIFORM, true);
@@ -100,16 +103,20 @@ static void batch_normalization(void **state)
         for (int64_t n = 0; n < ROWS * WIDTH; n++)
             mean[n % CHANNELS] += (double)tensor_floats(&values)[n / WIDTH * values.ld + n % WIDTH] / (ROWS * POSITIONS);
         for (int64_t n = 0; n < ROWS * WIDTH; n++)
-            variance[n % CHANNELS] += pow((double)tensor_floats(&values)[n / WIDTH * values.ld + n % WIDTH] - mean[n % CHANNELS], 2) / (ROWS * POSITIONS);
+            variance[n % CHANNELS] +=
+                pow((double)tensor_floats(&values)[n / WIDTH * values.ld + n % WIDTH] - mean[n % CHANNELS], 2) /
+                (ROWS * POSITIONS);
         for (int64_t n = 0; n < ROWS * WIDTH; n++) {
             int c = (int)(n % CHANNELS);
             double m = training ? mean[c] : old[2][c], v = training ? variance[c] : old[3][c];
-            double in = (double)tensor_floats(&values)[n / WIDTH * values.ld + n % WIDTH], want = (in - m) / sqrt(v + 0.01) * old[0][c] + old[1][c];
+            double in = (double)tensor_floats(&values)[n / WIDTH * values.ld + n % WIDTH],
+                   want = (in - m) / sqrt(v + 0.01) * old[0][c] + old[1][c];
             const struct tensor *got = &session_fetch(rig.session, 0)->tensor;
             assert_true(fabs((double)tensor_floats(got)[n / WIDTH * got->ld + n % WIDTH] - want) < 1e-5 * (1 + fabs(want)));
         }
         for (int c = 0; c < CHANNELS; c++) {
-            double m = training ? 0.75 * old[2][c] + 0.25 * mean[c] : old[2][c], v = training ? 0.75 * old[3][c] + 0.25 * variance[c] : old[3][c];
+            double m = training ? 0.75 * old[2][c] + 0.25 * mean[c] : old[2][c],
+                   v = training ? 0.75 * old[3][c] + 0.25 * variance[c] : old[3][c];
             assert_true(fabs((double)tensor_floats(&rig.values[2])[c] - m) < 1e-6);
             assert_true(fabs((double)tensor_floats(&rig.values[3])[c] - v) < 1e-6);
         }
@@ -125,7 +132,8 @@ static void layer_normalization(void **state)
     enum { ROWS = 70, COLUMNS = 20 };
     struct rig rig = rig_new();
     struct pil_graph *g = rig.graph;
-    struct pil_tensor *y = pil_layers_layer_normalization(g, matrix(g, "x", COLUMNS), .center = false, .scale = false, .epsilon = 0);
+    struct pil_tensor *y =
+        pil_layers_layer_normalization(g, matrix(g, "x", COLUMNS), .center = false, .scale = false, .epsilon = 0);
     struct tensor values;
     uint64_t seed = 3;
     assert_int_equal(graph_variable_count(g), 0);
@@ -170,7 +178,8 @@ static void refusals(void **state)
     for (size_t i = 0; i < COUNT_OF(says); i++) {
         struct rig rig = rig_new();
         struct pil_graph *g = rig.graph;
-        struct pil_tensor *x = i == 3 ? graph_input(g, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM), false) : matrix(g, "x", 3), *y = NULL;
+        struct pil_tensor *x = i == 3 ? graph_input(g, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM), false) : matrix(g, "x", 3),
+                          *y = NULL;
         if (i == 0)
             y = pil_layers_dense(g, NULL, 3);
         else if (i == 1)
@@ -205,8 +214,11 @@ static void refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(dense_variables),     cmocka_unit_test(normalization_variables), cmocka_unit_test(batch_normalization),
-        cmocka_unit_test(layer_normalization), cmocka_unit_test(refusals),
+        cmocka_unit_test(dense_variables),
+        cmocka_unit_test(normalization_variables),
+        cmocka_unit_test(batch_normalization),
+        cmocka_unit_test(layer_normalization),
+        cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,7 +15,8 @@ static inline int64_t flat(struct shape shape, const int64_t *index)
     return at;
 }
 
-/* Copies all of `from` into `to`, `shift` positions further on along `axis`; where the shift is negative, what falls out is left. */
+/* Copies all of `from` into `to`, `shift` positions further on along `axis`; where the shift is negative, what falls out is left.
+ */
 static inline void copy_shifted(const double *from, struct shape a, double *to, struct shape b, int axis, int64_t shift)
 {
     int64_t index[SHAPE_MAX_RANK] = { 0 };
@@ -36,11 +37,16 @@ static inline int axis_of(int axis, struct shape shape)
 
 /* One input, row by row where it has rows. */
 static inline void try_move(const char *op, const void *args, struct shape in, struct shape out,
-                     void (*reference)(const struct trial *, int64_t, double *const *, double *const *))
+                            void (*reference)(const struct trial *, int64_t, double *const *, double *const *))
 {
     bool rows = has_rows(in);
-    struct trial t = { .op = op, .args = args, .inputs = { { .shape = in } }, .input_count = 1, .outputs = { out },
-                       .extent = rows ? EXTENT_ROWS : EXTENT_FIXED, .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE,
+    struct trial t = { .op = op,
+                       .args = args,
+                       .inputs = { { .shape = in } },
+                       .input_count = 1,
+                       .outputs = { out },
+                       .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
+                       .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE,
                        .reference = reference };
     try_op(&t);
 }
@@ -50,8 +56,13 @@ static const struct {
     struct shape shape;
     int first_axis;
 } boxes[] = {
-    { { 2, { BATCH_DIM, 5 } }, 1 }, { { 2, { BATCH_DIM, 21 } }, 1 },   { { 3, { BATCH_DIM, 3, 4 } }, 1 }, { { 4, { BATCH_DIM, 2, 3, 2 } }, 1 },
-    { { 1, { 6 } }, 0 },            { { 2, { 4, 5 } }, 0 },            { { 3, { 2, 3, 4 } }, 0 },
+    { { 2, { BATCH_DIM, 5 } }, 1 },
+    { { 2, { BATCH_DIM, 21 } }, 1 },
+    { { 3, { BATCH_DIM, 3, 4 } }, 1 },
+    { { 4, { BATCH_DIM, 2, 3, 2 } }, 1 },
+    { { 1, { 6 } }, 0 },
+    { { 2, { 4, 5 } }, 0 },
+    { { 3, { 2, 3, 4 } }, 0 },
 };
 
 #endif

@@ -110,9 +110,14 @@ static void slice_box(void **state)
         pil_slice_options args = { slices[i].begin, slices[i].size };
         bool rows = has_rows(slices[i].in);
         try_move("slice_box", &args, slices[i].in, slices[i].out, slice_reference);
-        struct trial t = { .op = "slice_box", .args = &args, .inputs = { { .shape = slices[i].in } }, .input_count = 1,
-                           .outputs = { slices[i].out }, .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
-                           .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE, .reference = squared_reference,
+        struct trial t = { .op = "slice_box",
+                           .args = &args,
+                           .inputs = { { .shape = slices[i].in } },
+                           .input_count = 1,
+                           .outputs = { slices[i].out },
+                           .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
+                           .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE,
+                           .reference = squared_reference,
                            .compose = squared_slice };
         try_op(&t);
     }
@@ -124,7 +129,9 @@ static void pad(void **state)
     for (size_t i = 0; i < COUNT_OF(slices); i++)
         for (int k = 0; k < 3; k++) {
             struct shape in = slices[i].out, out = in;
-            pil_pad_options args = { .before = { .rank = in.rank }, .after = { .rank = in.rank }, .constant_value = k == 2 ? -1.5f : 0 };
+            pil_pad_options args = { .before = { .rank = in.rank },
+                                     .after = { .rank = in.rank },
+                                     .constant_value = k == 2 ? -1.5f : 0 };
             for (int a = 0; a < in.rank; a++) {
                 args.before.dims[a] = in.dims[a] == BATCH_DIM ? 0 : (k + a) % 3;
                 args.after.dims[a] = in.dims[a] == BATCH_DIM ? 0 : k * a % 4;
@@ -157,9 +164,14 @@ static void broadcast_to(void **state)
     static const struct {
         struct shape in, out;
     } list[] = {
-        { { 2, { BATCH_DIM, 1 } }, { 2, { BATCH_DIM, 5 } } }, { { 3, { BATCH_DIM, 1, 4 } }, { 3, { BATCH_DIM, 3, 4 } } },
-        { { 3, { BATCH_DIM, 3, 1 } }, { 3, { BATCH_DIM, 3, 17 } } }, { { 2, { BATCH_DIM, 5 } }, { 2, { BATCH_DIM, 5 } } },
-        { { 1, { 1 } }, { 1, { 6 } } }, { { 0, { 0 } }, { 2, { 2, 3 } } }, { { 2, { 3, 1 } }, { 3, { 2, 3, 4 } } }, { { 1, { 4 } }, { 2, { 3, 4 } } },
+        { { 2, { BATCH_DIM, 1 } }, { 2, { BATCH_DIM, 5 } } },
+        { { 3, { BATCH_DIM, 1, 4 } }, { 3, { BATCH_DIM, 3, 4 } } },
+        { { 3, { BATCH_DIM, 3, 1 } }, { 3, { BATCH_DIM, 3, 17 } } },
+        { { 2, { BATCH_DIM, 5 } }, { 2, { BATCH_DIM, 5 } } },
+        { { 1, { 1 } }, { 1, { 6 } } },
+        { { 0, { 0 } }, { 2, { 2, 3 } } },
+        { { 2, { 3, 1 } }, { 3, { 2, 3, 4 } } },
+        { { 1, { 4 } }, { 2, { 3, 4 } } },
     };
     for (size_t i = 0; i < COUNT_OF(list); i++)
         try_move("broadcast_to", &(struct op_reshape_args){ list[i].out }, list[i].in, list[i].out, broadcast_reference);
@@ -186,14 +198,22 @@ static void a_variable_as_rows(void **state)
     static const struct {
         struct shape in, out;
     } list[] = {
-        { { 1, { 5 } }, { 2, { BATCH_DIM, 5 } } }, { { 2, { 1, 5 } }, { 2, { BATCH_DIM, 5 } } },
-        { { 0, { 0 } }, { 2, { BATCH_DIM, 3 } } }, { { 2, { 3, 4 } }, { 3, { BATCH_DIM, 3, 4 } } },
+        { { 1, { 5 } }, { 2, { BATCH_DIM, 5 } } },
+        { { 2, { 1, 5 } }, { 2, { BATCH_DIM, 5 } } },
+        { { 0, { 0 } }, { 2, { BATCH_DIM, 3 } } },
+        { { 2, { 3, 4 } }, { 3, { BATCH_DIM, 3, 4 } } },
     };
     for (size_t i = 0; i < COUNT_OF(list); i++) {
         struct op_reshape_args args = { list[i].out };
-        struct trial t = { .op = "broadcast_to", .args = &args, .inputs = { { .shape = list[i].in }, { .shape = list[i].out } },
-                           .input_count = 2, .outputs = { list[i].out }, .extent = EXTENT_ROWS, .behaviour = BEHAVIOUR_ROW_BY_ROW,
-                           .reference = as_rows_reference, .compose = as_rows };
+        struct trial t = { .op = "broadcast_to",
+                           .args = &args,
+                           .inputs = { { .shape = list[i].in }, { .shape = list[i].out } },
+                           .input_count = 2,
+                           .outputs = { list[i].out },
+                           .extent = EXTENT_ROWS,
+                           .behaviour = BEHAVIOUR_ROW_BY_ROW,
+                           .reference = as_rows_reference,
+                           .compose = as_rows };
         try_op(&t);
     }
 }
@@ -203,11 +223,14 @@ static void refusals(void **state)
     (void)state;
     static const pil_slice_options batch = { { 2, { 1, 0 } }, { 2, { -1, -1 } } }, few = { { 2, { 0, 0 } }, { 2, { 5, -1 } } },
                                    over = { { 2, { 0, 2 } }, { 2, { -1, 2 } } }, before = { { 2, { 0, -1 } }, { 2, { -1, 1 } } },
-                                   behind = { { 2, { 0, 4 } }, { 2, { -1, -1 } } }, wrap = { { 2, { 0, 1 } }, { 2, { -1, INT64_MAX } } },
+                                   behind = { { 2, { 0, 4 } }, { 2, { -1, -1 } } },
+                                   wrap = { { 2, { 0, 1 } }, { 2, { -1, INT64_MAX } } },
                                    less = { { 2, { 0, 1 } }, { 2, { -1, -2 } } }, ranks = { { 2, { 0, 1 } }, { 1, { -1 } } };
     static const pil_pad_options rows = { { 2, { 1, 0 } }, { 2, { 0, 0 } }, 0 }, below = { { 2, { 0, -1 } }, { 2, { 0, 0 } }, 0 },
-                                 huge = { { 2, { 0, 0 } }, { 2, { 0, INT64_MAX } }, 0 }, short_after = { { 2, { 0, 0 } }, { 1, { 0 } }, 0 };
-    static const pil_tile_options twice = { { 2, { 2, 1 } } }, negative = { { 2, { 1, -1 } } }, vast = { { 2, { 1, INT64_MAX } } }, one = { { 1, { 1 } } };
+                                 huge = { { 2, { 0, 0 } }, { 2, { 0, INT64_MAX } }, 0 },
+                                 short_after = { { 2, { 0, 0 } }, { 1, { 0 } }, 0 };
+    static const pil_tile_options twice = { { 2, { 2, 1 } } }, negative = { { 2, { 1, -1 } } },
+                                  vast = { { 2, { 1, INT64_MAX } } }, one = { { 1, { 1 } } };
     static const struct op_reshape_args four = { { 2, { BATCH_DIM, 4 } } }, fixed = { { 2, { 5, 3 } } };
     static const struct refusal list[] = {
         { "slice_box", &batch, "the batch axis cannot be cut", 1, { ROWS_OF(3) } },
@@ -242,7 +265,8 @@ static void refusals(void **state)
 static void onnx(void **state)
 {
     (void)state;
-    static const pil_slice_options plain = { { 3, { 0, 0, 0 } }, { 3, { 3, 10, 5 } } }, default_axes = { { 3, { 0, 0, 3 } }, { 3, { 20, 10, 1 } } },
+    static const pil_slice_options plain = { { 3, { 0, 0, 0 } }, { 3, { 3, 10, 5 } } },
+                                   default_axes = { { 3, { 0, 0, 3 } }, { 3, { 20, 10, 1 } } },
                                    negative = { { 3, { 0, 0, 0 } }, { 3, { 20, 9, 5 } } };
     static const struct op_reshape_args changed = { { 3, { 2, 3, 6 } } }, unchanged = { { 2, { 3, 4 } } };
     static const struct onnx_case list[] = {

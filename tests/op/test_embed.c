@@ -30,7 +30,8 @@ struct lookups {
 };
 
 /* Tables have `stride` floats a row, as if a slot stood beside the weights. `wide`: the lookup is a column of a concat. */
-static struct lookups start(const struct kernels *kernels, struct op_lookup_args args, int64_t table_rows, int64_t dim, int threads, bool wide)
+static struct lookups start(const struct kernels *kernels, struct op_lookup_args args, int64_t table_rows, int64_t dim,
+                            int threads, bool wide)
 {
     struct lookups l = { .kernels = kernels };
     struct pil_graph *g = l.graph = graph_new(&l.status);
@@ -58,7 +59,12 @@ static struct lookups start(const struct kernels *kernels, struct op_lookup_args
     for (int i = 0; i < args.pairs; i++) {
         int64_t stride = 2 * (dim == 1 ? 1 : (dim + 3) / 4 * 4);
         struct tensor *table = &l.tables[i];
-        *table = (struct tensor){ calloc((size_t)(table_rows * stride) + 4, sizeof(float)), DTYPE_FLOAT32, SHAPE(table_rows, dim), table_rows, dim, stride };
+        *table = (struct tensor){ calloc((size_t)(table_rows * stride) + 4, sizeof(float)),
+                                  DTYPE_FLOAT32,
+                                  SHAPE(table_rows, dim),
+                                  table_rows,
+                                  dim,
+                                  stride };
         assert_non_null(table->data);
         for (int64_t n = 0; n < table_rows * stride; n++)
             tensor_floats(table)[n] = (float)uniform(-1, 1);
@@ -106,9 +112,15 @@ static void table_gradient(const struct lookups *l, const struct session_record 
     assert_true(scratch && memory && coefficients);
     sort_groups(record->ids, table->rows, scratch, memory, &groups);
     l->kernels->coefficients(&(struct coefficients){ record->ids, record->combiner, coefficients });
-    struct update_rows call = { .table = tensor_floats(table), .stride = table->ld, .dim = table->cols, .groups = &groups, .count = groups.count,
-                                .gradient = tensor_floats(&record->gradient), .gradient_ld = record->gradient.ld,
-                                .coefficient = coefficients, .max_norm = record->max_norm };
+    struct update_rows call = { .table = tensor_floats(table),
+                                .stride = table->ld,
+                                .dim = table->cols,
+                                .groups = &groups,
+                                .count = groups.count,
+                                .gradient = tensor_floats(&record->gradient),
+                                .gradient_ld = record->gradient.ld,
+                                .coefficient = coefficients,
+                                .max_norm = record->max_norm };
     l->kernels->sum_groups(&call, out, table->cols);
     free(scratch);
     free(memory);
@@ -134,8 +146,9 @@ static void read_ids(const struct json_value *list, const struct json_value *wei
         }
         out->offsets[rows + 1] = entries;
     }
-    out->sparse = (struct sparse){ .rows = rows, .entries = entries, .offsets = out->offsets, .ids = out->ids,
-                                   .weights = weight_rows ? out->weights : NULL };
+    out->sparse = (struct sparse){
+        .rows = rows, .entries = entries, .offsets = out->offsets, .ids = out->ids, .weights = weight_rows ? out->weights : NULL
+    };
 }
 
 static void try_golden(const struct json_value *item, const struct kernels *kernels, bool wide)
@@ -143,9 +156,12 @@ static void try_golden(const struct json_value *item, const struct kernels *kern
     static struct ids ids;
     static float table[64 * 16], want[64 * 16], got[64 * 16], grad[64 * 16], table_grad[64 * 16], got_grad[64 * 16];
     struct json_value values = golden_get(item, "table"), list = golden_get(item, "ids"), weights = golden_get(item, "weights");
-    struct json_value output = golden_get(item, "output"), output_grad = golden_get(item, "output_grad"), of_table = golden_get(item, "table_grad");
+    struct json_value output = golden_get(item, "output"), output_grad = golden_get(item, "output_grad"),
+                      of_table = golden_get(item, "table_grad");
     struct slice word = golden_get(item, "combiner").text;
-    struct op_lookup_args args = { slice_is(word, "sum") ? COMBINER_SUM : slice_is(word, "mean") ? COMBINER_MEAN : COMBINER_SQRTN,
+    struct op_lookup_args args = { slice_is(word, "sum")    ? COMBINER_SUM
+                                   : slice_is(word, "mean") ? COMBINER_MEAN
+                                                            : COMBINER_SQRTN,
                                    golden_number(item, "max_norm", 0), 1 };
     int64_t lengths[64], rows = golden_rows(&values, table, 16, lengths), dim = lengths[0];
     read_ids(&list, &weights, &ids);
@@ -199,12 +215,16 @@ static void draw_ids(struct ids *ids, int64_t rows, int64_t limit, bool ragged, 
         }
         ids->offsets[r + 1] = entries;
     }
-    ids->sparse = (struct sparse){ .rows = rows, .entries = entries, .offsets = ragged ? ids->offsets : NULL, .ids = ids->ids,
+    ids->sparse = (struct sparse){ .rows = rows,
+                                   .entries = entries,
+                                   .offsets = ragged ? ids->offsets : NULL,
+                                   .ids = ids->ids,
                                    .weights = weighted ? ids->weights : NULL };
 }
 
 /* Adds row r's combination to out[dim], and d times its derivatives to gradient[limit][dim]. */
-static void combine(const struct ids *ids, int64_t r, enum combiner combiner, const struct tensor *table, const double *d, double *out, double *gradient)
+static void combine(const struct ids *ids, int64_t r, enum combiner combiner, const struct tensor *table, const double *d,
+                    double *out, double *gradient)
 {
     const struct sparse *s = &ids->sparse;
     int64_t first = s->offsets ? s->offsets[r] : r, last = s->offsets ? s->offsets[r + 1] : r + 1;
@@ -286,7 +306,8 @@ static void every_form(void **state)
             for (int combiner = COMBINER_SUM; combiner <= COMBINER_SQRTN; combiner++)
                 for (int form = 0; form < 4; form++)
                     for (int pairs = 1; pairs <= MOST_TABLES; pairs++)
-                        try_form(kernel_level(level_names[l]), (struct op_lookup_args){ (enum combiner)combiner, 0, pairs }, dims[d], form, pairs == 2);
+                        try_form(kernel_level(level_names[l]), (struct op_lookup_args){ (enum combiner)combiner, 0, pairs },
+                                 dims[d], form, pairs == 2);
 }
 
 /* ---- dense ids ---- */
@@ -316,7 +337,8 @@ static void try_dense(const struct dense_case *c, const struct kernels *kernels,
     if (c->dtype != DTYPE_FLOAT32)
         ids = graph_op1(g, "cast", &(struct op_cast_args){ c->dtype }, ids);
     struct pil_tensor *table = graph_variable(g, "table0", SHAPE(TABLE_ROWS, dim), (pil_initializer){ 0 }, true);
-    struct pil_tensor *y = pil_embedding_lookup(g, table, ids), *squares = graph_op1(g, "sum_all", NULL, graph_op1(g, "square", NULL, y));
+    struct pil_tensor *y = pil_embedding_lookup(g, table, ids),
+                      *squares = graph_op1(g, "sum_all", NULL, graph_op1(g, "square", NULL, y));
     assert_true(shape_equal(y->type.shape, out) && strcmp(y->node->row->name, "embedding_lookup") == 0);
     graph_gradients(g, graph_op1(g, "cast", &(struct op_cast_args){ DTYPE_FLOAT32 }, squares));
     l.plan = plan_compile(g, &y, 1, &l.status);
@@ -324,7 +346,9 @@ static void try_dense(const struct dense_case *c, const struct kernels *kernels,
     l.session = session_new(l.plan, l.threads, kernels, 1, &l.status);
     assert_ok(l.status);
     int64_t stride = 2 * ((dim + 3) / 4 * 4); /* as if a slot stood beside the weights */
-    l.tables[0] = (struct tensor){ calloc((size_t)(TABLE_ROWS * stride), sizeof(float)), DTYPE_FLOAT32, SHAPE(TABLE_ROWS, dim), TABLE_ROWS, dim, stride };
+    l.tables[0] = (struct tensor){
+        calloc((size_t)(TABLE_ROWS * stride), sizeof(float)), DTYPE_FLOAT32, SHAPE(TABLE_ROWS, dim), TABLE_ROWS, dim, stride
+    };
     for (int64_t n = 0; n < TABLE_ROWS * stride; n++)
         tensor_floats(&l.tables[0])[n] = (float)uniform(-1, 1);
     assert_true(graph_variable_at(g, 0)->lookup_only);
@@ -363,10 +387,17 @@ static void dense_ids(void **state)
 {
     (void)state;
     static const struct dense_case list[] = {
-        { { 1, { BATCH_DIM } }, 4, DTYPE_FLOAT32 },       { { 1, { BATCH_DIM } }, 1, DTYPE_INT32 },         { { 2, { BATCH_DIM, 1 } }, 5, DTYPE_FLOAT32 },
-        { { 2, { BATCH_DIM, 3 } }, 4, DTYPE_INT64 },      { { 2, { BATCH_DIM, 3 } }, 16, DTYPE_FLOAT32 },   { { 2, { BATCH_DIM, 3 } }, 1, DTYPE_FLOAT32 },
-        { { 3, { BATCH_DIM, 2, 2 } }, 10, DTYPE_FLOAT32 }, { { 2, { BATCH_DIM, 20 } }, 3, DTYPE_INT32 },    { { 1, { 5 } }, 4, DTYPE_FLOAT32 },
-        { { 2, { 2, 3 } }, 4, DTYPE_INT64 },              { { 0, { 0 } }, 4, DTYPE_FLOAT32 },
+        { { 1, { BATCH_DIM } }, 4, DTYPE_FLOAT32 },
+        { { 1, { BATCH_DIM } }, 1, DTYPE_INT32 },
+        { { 2, { BATCH_DIM, 1 } }, 5, DTYPE_FLOAT32 },
+        { { 2, { BATCH_DIM, 3 } }, 4, DTYPE_INT64 },
+        { { 2, { BATCH_DIM, 3 } }, 16, DTYPE_FLOAT32 },
+        { { 2, { BATCH_DIM, 3 } }, 1, DTYPE_FLOAT32 },
+        { { 3, { BATCH_DIM, 2, 2 } }, 10, DTYPE_FLOAT32 },
+        { { 2, { BATCH_DIM, 20 } }, 3, DTYPE_INT32 },
+        { { 1, { 5 } }, 4, DTYPE_FLOAT32 },
+        { { 2, { 2, 3 } }, 4, DTYPE_INT64 },
+        { { 0, { 0 } }, 4, DTYPE_FLOAT32 },
     };
     static const int64_t sizes[] = { 1, 3, 65, MOST_ROWS };
     for (size_t i = 0; i < COUNT_OF(list); i++)
@@ -384,8 +415,10 @@ static void public_lookups(void **state)
         struct pil_graph *g = graph_new(&status);
         struct pil_tensor *sparse = graph_input(g, "sparse", DTYPE_INT32, SHAPE(BATCH_DIM), true);
         struct pil_tensor *dense = graph_input(g, "dense", DTYPE_FLOAT32, SHAPE(BATCH_DIM, 2), false);
-        struct pil_tensor *table = graph_variable(g, "table", SHAPE(5, 3), (pil_initializer){ 0 }, true), *computed = graph_op1(g, "square", NULL, table);
-        static const char *const says[] = { "the ids sparse are sparse", "the ids dense are dense", "there is no combiner 'max'", "input 1 is NULL" };
+        struct pil_tensor *table = graph_variable(g, "table", SHAPE(5, 3), (pil_initializer){ 0 }, true),
+                          *computed = graph_op1(g, "square", NULL, table);
+        static const char *const says[] = { "the ids sparse are sparse", "the ids dense are dense", "there is no combiner 'max'",
+                                            "input 1 is NULL" };
         if (k == 0) {
             struct pil_tensor *y = pil_embedding_lookup_sparse(g, table, sparse, .max_norm = 2.0f);
             const struct op_lookup_args *args = y->node->args;
@@ -445,7 +478,8 @@ static void indicator(void **state)
         struct pil_graph *g = graph_new(&status);
         struct pil_tensor *input = graph_input(g, "ids", DTYPE_INT32, SHAPE(BATCH_DIM), true);
         struct pil_tensor *y = graph_op1(g, "indicator", &(struct op_indicator_args){ DEPTH }, input);
-        struct pil_tensor *twice = graph_op2(g, "concat", &(struct op_axis_args){ 1 }, y, graph_op1(g, "indicator", &(struct op_indicator_args){ DEPTH }, input));
+        struct pil_tensor *twice = graph_op2(g, "concat", &(struct op_axis_args){ 1 }, y,
+                                             graph_op1(g, "indicator", &(struct op_indicator_args){ DEPTH }, input));
         struct pil_tensor *fetches[] = { y, twice };
         struct plan *plan = plan_compile(g, fetches, 2, &status);
         struct threads *threads = threads_new(2, &status);
@@ -479,7 +513,8 @@ static void indicator(void **state)
 static void refusals(void **state)
 {
     (void)state;
-    static const struct op_lookup_args one = { .pairs = 1 }, two = { .pairs = 2 }, none = { .pairs = 0 }, odd = { .combiner = (enum combiner)7, .pairs = 1 },
+    static const struct op_lookup_args one = { .pairs = 1 }, two = { .pairs = 2 }, none = { .pairs = 0 },
+                                       odd = { .combiner = (enum combiner)7, .pairs = 1 },
                                        negative = { .max_norm = -1, .pairs = 1 };
     static const struct op_indicator_args five = { 5 }, zero = { 0 };
     static const struct refusal list[] = {
@@ -504,6 +539,9 @@ static void refusals(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(golden), cmocka_unit_test(every_form), cmocka_unit_test(dense_ids), cmocka_unit_test(public_lookups), cmocka_unit_test(a_foreign_id), cmocka_unit_test(indicator), cmocka_unit_test(refusals) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(golden),       cmocka_unit_test(every_form),
+                                        cmocka_unit_test(dense_ids),    cmocka_unit_test(public_lookups),
+                                        cmocka_unit_test(a_foreign_id), cmocka_unit_test(indicator),
+                                        cmocka_unit_test(refusals) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gather by indices of every kind from params of every kind, forward and back, against plain loops; one_hot; indices out of range. */
+/* gather by indices of every kind from params of every kind, forward and back, against plain loops; one_hot; indices out of
+ * range. */
 #include "op/boxes.h"
 
 #include "pilaster/op.h"
@@ -55,10 +56,22 @@ static void gather_any(void **state)
         { { 3, { BATCH_DIM, 3, 6 } }, { 2, { 2, 2 } }, -1, 0, { 4, { BATCH_DIM, 3, 2, 2 } }, EXTENT_ROWS, BEHAVIOUR_ROW_BY_ROW },
         { { 2, { BATCH_DIM, 6 } }, { 1, { 3 } }, 1, 0, { 2, { BATCH_DIM, 3 } }, EXTENT_ROWS, BEHAVIOUR_ROW_BY_ROW },
         /* each row by its own */
-        { { 3, { BATCH_DIM, 6, 3 } }, { 2, { BATCH_DIM, 2 } }, 1, 1, { 3, { BATCH_DIM, 2, 3 } }, EXTENT_ROWS, BEHAVIOUR_ROW_BY_ROW },
+        { { 3, { BATCH_DIM, 6, 3 } },
+          { 2, { BATCH_DIM, 2 } },
+          1,
+          1,
+          { 3, { BATCH_DIM, 2, 3 } },
+          EXTENT_ROWS,
+          BEHAVIOUR_ROW_BY_ROW },
         { { 3, { BATCH_DIM, 6, 3 } }, { 1, { BATCH_DIM } }, 1, 1, { 2, { BATCH_DIM, 3 } }, EXTENT_ROWS, BEHAVIOUR_ROW_BY_ROW },
         { { 2, { BATCH_DIM, 6 } }, { 2, { BATCH_DIM, 4 } }, 1, 1, { 2, { BATCH_DIM, 4 } }, EXTENT_ROWS, BEHAVIOUR_ROW_BY_ROW },
-        { { 3, { BATCH_DIM, 2, 6 } }, { 2, { BATCH_DIM, 3 } }, 2, 1, { 3, { BATCH_DIM, 2, 3 } }, EXTENT_ROWS, BEHAVIOUR_ROW_BY_ROW },
+        { { 3, { BATCH_DIM, 2, 6 } },
+          { 2, { BATCH_DIM, 3 } },
+          2,
+          1,
+          { 3, { BATCH_DIM, 2, 3 } },
+          EXTENT_ROWS,
+          BEHAVIOUR_ROW_BY_ROW },
         /* rows of the batch: the first */
         { { 2, { BATCH_DIM, 3 } }, { 1, { 4 } }, 0, 0, { 2, { 4, 3 } }, EXTENT_BATCH, BEHAVIOUR_WHOLE },
         { { 2, { BATCH_DIM, 3 } }, { 1, { BATCH_DIM } }, 0, 0, { 2, { BATCH_DIM, 3 } }, EXTENT_ROWS, BEHAVIOUR_WHOLE },
@@ -74,11 +87,19 @@ static void gather_any(void **state)
     for (size_t i = 0; i < COUNT_OF(list); i++) {
         pil_gather_options args = { NULL, list[i].axis, list[i].batch_dims };
         int64_t size = list[i].params.dims[axis_of(list[i].axis, list[i].params)];
-        struct trial t = { .op = "gather", .args = &args, .input_count = 2, .outputs = { list[i].out }, .extent = list[i].extent,
-                           .behaviour = list[i].behaviour, .reference = gather_reference };
+        struct trial t = { .op = "gather",
+                           .args = &args,
+                           .input_count = 2,
+                           .outputs = { list[i].out },
+                           .extent = list[i].extent,
+                           .behaviour = list[i].behaviour,
+                           .reference = gather_reference };
         t.inputs[0].shape = list[i].params;
-        t.inputs[1] = (struct input){ .shape = list[i].indices, .low = 0, .high = size < 0 ? 1 : (double)size, .data = true, .whole = true };
-        void (*const ways[])(const struct trial *, struct pil_graph *, struct pil_tensor *const *, struct pil_tensor **) = { NULL, as_int32, as_int64 };
+        t.inputs[1] = (struct input){
+            .shape = list[i].indices, .low = 0, .high = size < 0 ? 1 : (double)size, .data = true, .whole = true
+        };
+        void (*const ways[])(const struct trial *, struct pil_graph *, struct pil_tensor *const *,
+                             struct pil_tensor **) = { NULL, as_int32, as_int64 };
         for (size_t k = 0; k < COUNT_OF(ways); k++) {
             t.compose = ways[k];
             try_op(&t);
@@ -109,19 +130,29 @@ static void one_hot(void **state)
         int axis;
         struct shape out;
     } list[] = {
-        { { 1, { BATCH_DIM } }, -1, { 2, { BATCH_DIM, 5 } } },       { { 2, { BATCH_DIM, 3 } }, -1, { 3, { BATCH_DIM, 3, 5 } } },
-        { { 2, { BATCH_DIM, 3 } }, 1, { 3, { BATCH_DIM, 5, 3 } } },  { { 1, { BATCH_DIM } }, 0, { 2, { 5, BATCH_DIM } } },
-        { { 0, { 0 } }, 0, { 1, { 5 } } },                           { { 2, { 2, 3 } }, 0, { 3, { 5, 2, 3 } } },
+        { { 1, { BATCH_DIM } }, -1, { 2, { BATCH_DIM, 5 } } },
+        { { 2, { BATCH_DIM, 3 } }, -1, { 3, { BATCH_DIM, 3, 5 } } },
+        { { 2, { BATCH_DIM, 3 } }, 1, { 3, { BATCH_DIM, 5, 3 } } },
+        { { 1, { BATCH_DIM } }, 0, { 2, { 5, BATCH_DIM } } },
+        { { 0, { 0 } }, 0, { 1, { 5 } } },
+        { { 2, { 2, 3 } }, 0, { 3, { 5, 2, 3 } } },
         { { 2, { 2, 3 } }, -2, { 3, { 2, 5, 3 } } },
     };
     for (size_t i = 0; i < COUNT_OF(list); i++)
         for (int k = 0; k < 2; k++) {
             pil_one_hot_options args = { 5, k ? 2.5f : 1, k ? -1 : 0, list[i].axis };
             bool in_rows = has_rows(list[i].in), rows = has_rows(list[i].out);
-            struct trial t = { .op = "one_hot", .args = &args, .input_count = 1, .outputs = { list[i].out }, .no_gradient = true,
+            struct trial t = { .op = "one_hot",
+                               .args = &args,
+                               .input_count = 1,
+                               .outputs = { list[i].out },
+                               .no_gradient = true,
                                .inputs = { { .shape = list[i].in, .low = -2, .high = 8, .data = true, .whole = true } },
-                               .extent = rows ? EXTENT_ROWS : in_rows ? EXTENT_BATCH : EXTENT_FIXED,
-                               .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE, .reference = one_hot_reference };
+                               .extent = rows      ? EXTENT_ROWS
+                                         : in_rows ? EXTENT_BATCH
+                                                   : EXTENT_FIXED,
+                               .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE,
+                               .reference = one_hot_reference };
             try_op(&t);
         }
 }
@@ -156,7 +187,8 @@ static void a_bad_index(void **state)
             if (strcmp(list[i].op, "one_hot") == 0)
                 y = pil_one_hot(g, indices, 7);
             else
-                y = strcmp(list[i].op, "gather") == 0 ? graph_op2(g, "gather", &(pil_gather_options){ 0 }, table, indices) : pil_gather(g, table, indices);
+                y = strcmp(list[i].op, "gather") == 0 ? graph_op2(g, "gather", &(pil_gather_options){ 0 }, table, indices)
+                                                      : pil_gather(g, table, indices);
             struct plan *plan = plan_compile(g, &y, 1, &status);
             struct threads *workers = threads_new(threads, &status);
             struct session *session = session_new(plan, workers, kernel_get(), 1, &status);
@@ -184,9 +216,10 @@ static void a_bad_index(void **state)
 static void refusals(void **state)
 {
     (void)state;
-    static const pil_gather_options plain = { NULL, 0, 0 }, second = { NULL, 1, 0 }, own = { NULL, 1, 1 }, own_first = { NULL, 0, 1 }, two = { NULL, 1, 2 },
-                                    absent = { NULL, 2, 0 };
-    static const pil_one_hot_options five = { 5, 1, 0, -1 }, none = { 0, 1, 0, -1 }, vast = { INT64_MAX, 1, 0, -1 }, far = { 5, 1, 0, 3 };
+    static const pil_gather_options plain = { NULL, 0, 0 }, second = { NULL, 1, 0 }, own = { NULL, 1, 1 },
+                                    own_first = { NULL, 0, 1 }, two = { NULL, 1, 2 }, absent = { NULL, 2, 0 };
+    static const pil_one_hot_options five = { 5, 1, 0, -1 }, none = { 0, 1, 0, -1 }, vast = { INT64_MAX, 1, 0, -1 },
+                                     far = { 5, 1, 0, 3 };
     static const struct op_gather_back_args back = { { 2, { 4, 3 } }, 0, 0 }, lost = { { 2, { 4, 3 } }, 2, 0 };
     static const struct refusal list[] = {
         { "gather", &absent, "axis 2 does not exist", 2, { DENSE(3, 4), ONE_A_ROW } },
@@ -212,7 +245,11 @@ static void refusals(void **state)
         { "embedding_lookup", NULL, "input 2 must be a float32 table", 2, { ONE_A_ROW, ROWS_OF(3) } },
         { "embedding_lookup", NULL, "input 2 must be a float32 table", 2, { ONE_A_ROW, FLOAT64(3, 4) } },
         { "embedding_lookup", NULL, "8 axes are the most", 2, { DENSE(1, 1, 1, 1, 1, 1, 1, 1), DENSE(3, 4) } },
-        { "embedding_lookup_gradient", NULL, "ids, the output's gradient and the table are needed", 3, { ONE_A_ROW, ONE_A_ROW, DENSE(3, 4) } },
+        { "embedding_lookup_gradient",
+          NULL,
+          "ids, the output's gradient and the table are needed",
+          3,
+          { ONE_A_ROW, ONE_A_ROW, DENSE(3, 4) } },
     };
     check_refusals(list, COUNT_OF(list));
 }

@@ -27,9 +27,18 @@ static void normalized(void **state)
         struct shape x;
         int axis;
     } list[] = {
-        { { 2, { BATCH_DIM, 5 } }, -1 }, { { 2, { BATCH_DIM, 1 } }, 1 },       { { 2, { BATCH_DIM, 33 } }, 1 },      { { 3, { BATCH_DIM, 3, 4 } }, 2 },
-        { { 3, { BATCH_DIM, 3, 4 } }, 1 }, { { 4, { BATCH_DIM, 2, 3, 4 } }, -2 }, { { 4, { BATCH_DIM, 2, 3, 16 } }, -3 }, { { 1, { 6 } }, 0 },
-        { { 2, { 4, 5 } }, 1 },          { { 2, { 4, 5 } }, 0 },               { { 3, { 2, 3, 4 } }, 1 },            { { 3, { 2, 3, 17 } }, -1 },
+        { { 2, { BATCH_DIM, 5 } }, -1 },
+        { { 2, { BATCH_DIM, 1 } }, 1 },
+        { { 2, { BATCH_DIM, 33 } }, 1 },
+        { { 3, { BATCH_DIM, 3, 4 } }, 2 },
+        { { 3, { BATCH_DIM, 3, 4 } }, 1 },
+        { { 4, { BATCH_DIM, 2, 3, 4 } }, -2 },
+        { { 4, { BATCH_DIM, 2, 3, 16 } }, -3 },
+        { { 1, { 6 } }, 0 },
+        { { 2, { 4, 5 } }, 1 },
+        { { 2, { 4, 5 } }, 0 },
+        { { 3, { 2, 3, 4 } }, 1 },
+        { { 3, { 2, 3, 17 } }, -1 },
     };
     for (size_t i = 0; i < COUNT_OF(list); i++)
         for (int k = 0; k < 2; k++) {
@@ -38,9 +47,17 @@ static void normalized(void **state)
             struct shape parameter = { 0 };
             for (int a = axis_of(list[i].axis, list[i].x); a < list[i].x.rank; a++)
                 parameter.dims[parameter.rank++] = list[i].x.dims[a];
-            struct trial t = { .op = "layer_norm", .args = &args, .inputs = { { .shape = list[i].x, .low = -2, .high = 2 }, { .shape = parameter }, { .shape = parameter } },
-                               .input_count = 3, .outputs = { list[i].x }, .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
-                               .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE, .reference = norm_reference, .tolerance = 1e-5 };
+            struct trial t = {
+                .op = "layer_norm",
+                .args = &args,
+                .inputs = { { .shape = list[i].x, .low = -2, .high = 2 }, { .shape = parameter }, { .shape = parameter } },
+                .input_count = 3,
+                .outputs = { list[i].x },
+                .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
+                .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE,
+                .reference = norm_reference,
+                .tolerance = 1e-5
+            };
             try_op(&t);
         }
 }
@@ -67,8 +84,10 @@ static void refusals(void **state)
 static void onnx(void **state)
 {
     (void)state;
-    static const struct op_layer_norm_args axes[] = { { 0, 1e-5f }, { 1, 1e-5f }, { 2, 1e-5f }, { 3, 1e-5f }, { -1, 1e-5f }, { -2, 1e-5f }, { -3, 1e-5f }, { -4, 1e-5f } },
-                                           loose[] = { { 0, 0.1f }, { 1, 0.1f }, { 2, 0.1f }, { -1, 0.1f }, { -2, 0.1f }, { -3, 0.1f } };
+    static const struct op_layer_norm_args axes[] = { { 0, 1e-5f },  { 1, 1e-5f },  { 2, 1e-5f },  { 3, 1e-5f },
+                                                      { -1, 1e-5f }, { -2, 1e-5f }, { -3, 1e-5f }, { -4, 1e-5f } },
+                                           loose[] = { { 0, 0.1f },  { 1, 0.1f },  { 2, 0.1f },
+                                                       { -1, 0.1f }, { -2, 0.1f }, { -3, 0.1f } };
     static const struct onnx_case list[] = {
         { "LayerNormalization/layer_normalization_2d_axis0", "layer_norm", &axes[0], 3, false },
         { "LayerNormalization/layer_normalization_2d_axis1", "layer_norm", &axes[1], 3, true },

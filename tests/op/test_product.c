@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Products of many matrices: every transposition, ranks broadcast against each other, rows on either side, against plain loops. */
+/* Products of many matrices: every transposition, ranks broadcast against each other, rows on either side, against plain loops.
+ */
 #include "op/boxes.h"
 
 #include "pilaster/op.h"
@@ -55,9 +56,14 @@ static void try_product(struct shape a, struct shape b, bool transpose_a, bool t
 {
     struct op_transposes_args args = { transpose_a, transpose_b };
     bool rows = has_rows(a) || has_rows(b);
-    struct trial t = { .op = "batch_matmul", .args = &args, .inputs = { { .shape = turned(a, transpose_a) }, { .shape = turned(b, transpose_b) } },
-                       .input_count = 2, .extent = rows ? EXTENT_ROWS : EXTENT_FIXED, .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE,
-                       .reference = product_reference, .tolerance = 5e-6 };
+    struct trial t = { .op = "batch_matmul",
+                       .args = &args,
+                       .inputs = { { .shape = turned(a, transpose_a) }, { .shape = turned(b, transpose_b) } },
+                       .input_count = 2,
+                       .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
+                       .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE,
+                       .reference = product_reference,
+                       .tolerance = 5e-6 };
     assert_true(shape_broadcast(lead_of(a), lead_of(b), &t.outputs[0]));
     t.outputs[0].dims[t.outputs[0].rank++] = a.dims[a.rank - 2];
     t.outputs[0].dims[t.outputs[0].rank++] = b.dims[b.rank - 1];
@@ -70,15 +76,24 @@ static void every_kind(void **state)
     static const struct {
         struct shape a, b;
     } list[] = {
-        { { 3, { BATCH_DIM, 3, 5 } }, { 3, { BATCH_DIM, 5, 4 } } },       { { 3, { BATCH_DIM, 1, 5 } }, { 3, { BATCH_DIM, 5, 1 } } },
-        { { 3, { BATCH_DIM, 3, 1 } }, { 3, { BATCH_DIM, 1, 4 } } },       { { 3, { BATCH_DIM, 17, 3 } }, { 3, { BATCH_DIM, 3, 16 } } },
-        { { 3, { BATCH_DIM, 2, 16 } }, { 3, { BATCH_DIM, 16, 19 } } },    { { 4, { BATCH_DIM, 2, 3, 5 } }, { 4, { BATCH_DIM, 2, 5, 4 } } },
-        { { 4, { BATCH_DIM, 2, 3, 5 } }, { 4, { BATCH_DIM, 1, 5, 4 } } }, { { 4, { BATCH_DIM, 1, 3, 5 } }, { 4, { BATCH_DIM, 2, 5, 4 } } },
-        { { 4, { BATCH_DIM, 2, 3, 5 } }, { 3, { 2, 5, 4 } } },            { { 4, { BATCH_DIM, 2, 3, 5 } }, { 3, { 1, 5, 4 } } },
-        { { 3, { BATCH_DIM, 3, 5 } }, { 2, { 5, 4 } } },                  { { 2, { 3, 5 } }, { 3, { BATCH_DIM, 5, 4 } } },
-        { { 3, { 2, 3, 5 } }, { 4, { BATCH_DIM, 2, 5, 4 } } },            { { 2, { 3, 5 } }, { 2, { 5, 4 } } },
-        { { 3, { 2, 3, 5 } }, { 3, { 2, 5, 17 } } },                      { { 2, { 3, 5 } }, { 3, { 2, 5, 1 } } },
-        { { 4, { 2, 1, 3, 5 } }, { 3, { 3, 5, 4 } } },                    { { 3, { 1, 3, 5 } }, { 2, { 5, 4 } } },
+        { { 3, { BATCH_DIM, 3, 5 } }, { 3, { BATCH_DIM, 5, 4 } } },
+        { { 3, { BATCH_DIM, 1, 5 } }, { 3, { BATCH_DIM, 5, 1 } } },
+        { { 3, { BATCH_DIM, 3, 1 } }, { 3, { BATCH_DIM, 1, 4 } } },
+        { { 3, { BATCH_DIM, 17, 3 } }, { 3, { BATCH_DIM, 3, 16 } } },
+        { { 3, { BATCH_DIM, 2, 16 } }, { 3, { BATCH_DIM, 16, 19 } } },
+        { { 4, { BATCH_DIM, 2, 3, 5 } }, { 4, { BATCH_DIM, 2, 5, 4 } } },
+        { { 4, { BATCH_DIM, 2, 3, 5 } }, { 4, { BATCH_DIM, 1, 5, 4 } } },
+        { { 4, { BATCH_DIM, 1, 3, 5 } }, { 4, { BATCH_DIM, 2, 5, 4 } } },
+        { { 4, { BATCH_DIM, 2, 3, 5 } }, { 3, { 2, 5, 4 } } },
+        { { 4, { BATCH_DIM, 2, 3, 5 } }, { 3, { 1, 5, 4 } } },
+        { { 3, { BATCH_DIM, 3, 5 } }, { 2, { 5, 4 } } },
+        { { 2, { 3, 5 } }, { 3, { BATCH_DIM, 5, 4 } } },
+        { { 3, { 2, 3, 5 } }, { 4, { BATCH_DIM, 2, 5, 4 } } },
+        { { 2, { 3, 5 } }, { 2, { 5, 4 } } },
+        { { 3, { 2, 3, 5 } }, { 3, { 2, 5, 17 } } },
+        { { 2, { 3, 5 } }, { 3, { 2, 5, 1 } } },
+        { { 4, { 2, 1, 3, 5 } }, { 3, { 3, 5, 4 } } },
+        { { 3, { 1, 3, 5 } }, { 2, { 5, 4 } } },
     };
     for (size_t i = 0; i < COUNT_OF(list); i++)
         for (int k = 0; k < 4; k++)
@@ -86,7 +101,8 @@ static void every_kind(void **state)
 }
 
 /* x [?, 5] times two matrices: [2, ?, 4], whose batch a transpose brings to the front. */
-static void many_for_all_rows(const struct trial *t, struct pil_graph *g, struct pil_tensor *const *x, struct pil_tensor **results)
+static void many_for_all_rows(const struct trial *t, struct pil_graph *g, struct pil_tensor *const *x,
+                              struct pil_tensor **results)
 {
     struct pil_tensor *y = graph_op2(g, "batch_matmul", t->args, x[0], x[1]);
     assert_ok(*graph_status(g));
@@ -112,13 +128,26 @@ static void rows_as_matrices(void **state)
 {
     (void)state;
     static const struct op_transposes_args plain = { 0 }, left = { .transpose_a = true };
-    struct trial t = { .op = "batch_matmul", .args = &plain, .inputs = { { .shape = { 2, { BATCH_DIM, 5 } } }, { .shape = { 3, { 2, 5, 4 } } } },
-                       .input_count = 2, .outputs = { { 3, { BATCH_DIM, 2, 4 } } }, .extent = EXTENT_ROWS, .behaviour = BEHAVIOUR_WHOLE,
-                       .reference = many_reference, .compose = many_for_all_rows, .tolerance = 5e-6 };
+    struct trial t = { .op = "batch_matmul",
+                       .args = &plain,
+                       .inputs = { { .shape = { 2, { BATCH_DIM, 5 } } }, { .shape = { 3, { 2, 5, 4 } } } },
+                       .input_count = 2,
+                       .outputs = { { 3, { BATCH_DIM, 2, 4 } } },
+                       .extent = EXTENT_ROWS,
+                       .behaviour = BEHAVIOUR_WHOLE,
+                       .reference = many_reference,
+                       .compose = many_for_all_rows,
+                       .tolerance = 5e-6 };
     try_op(&t);
-    struct trial sum = { .op = "batch_matmul", .args = &left, .inputs = { { .shape = { 2, { BATCH_DIM, 3 } } }, { .shape = { 2, { BATCH_DIM, 4 } } } },
-                         .input_count = 2, .outputs = { { 2, { 3, 4 } } }, .extent = EXTENT_BATCH, .behaviour = BEHAVIOUR_WHOLE,
-                         .reference = product_reference, .tolerance = 2e-5 };
+    struct trial sum = { .op = "batch_matmul",
+                         .args = &left,
+                         .inputs = { { .shape = { 2, { BATCH_DIM, 3 } } }, { .shape = { 2, { BATCH_DIM, 4 } } } },
+                         .input_count = 2,
+                         .outputs = { { 2, { 3, 4 } } },
+                         .extent = EXTENT_BATCH,
+                         .behaviour = BEHAVIOUR_WHOLE,
+                         .reference = product_reference,
+                         .tolerance = 2e-5 };
     try_op(&sum);
 }
 
@@ -149,7 +178,8 @@ static void what_is_chosen(void **state)
             factors[k] = has_rows(shape) ? graph_input(g, k ? "b" : "a", DTYPE_FLOAT32, shape, false)
                                          : graph_variable(g, "w", shape, (pil_initializer){ 0 }, true);
         }
-        struct pil_tensor *y = pil_matmul(g, factors[0], factors[1], .transpose_a = list[i].transpose_a, .transpose_b = list[i].transpose_b);
+        struct pil_tensor *y =
+            pil_matmul(g, factors[0], factors[1], .transpose_a = list[i].transpose_a, .transpose_b = list[i].transpose_b);
         assert_ok(*graph_status(g));
         assert_string_equal(y->node->row->name, list[i].op);
         assert_true(shape_equal(y->type.shape, list[i].out));
@@ -194,8 +224,9 @@ static void onnx(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_kind), cmocka_unit_test(rows_as_matrices), cmocka_unit_test(what_is_chosen),
-        cmocka_unit_test(refusals),   cmocka_unit_test(onnx),
+        cmocka_unit_test(every_kind),     cmocka_unit_test(rows_as_matrices),
+        cmocka_unit_test(what_is_chosen), cmocka_unit_test(refusals),
+        cmocka_unit_test(onnx),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

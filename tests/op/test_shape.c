@@ -63,13 +63,25 @@ static void transpose(void **state)
         struct shape shape;
         pil_axes perm;
     } list[] = {
-        { { 2, { 3, 18 } }, { 0, { 0 } } },             { { 2, { 1, 4 } }, { 2, { 1, 0 } } },            { { 2, { 3, 18 } }, { 2, { 0, 1 } } },
-        { { 3, { 2, 3, 4 } }, { 0, { 0 } } },           { { 3, { 2, 3, 4 } }, { 3, { 0, 2, 1 } } },      { { 3, { 2, 3, 4 } }, { 3, { 1, 0, 2 } } },
-        { { 3, { 2, 3, 4 } }, { 3, { 1, 2, 0 } } },     { { 3, { 2, 17, 33 } }, { 3, { 0, -1, 1 } } },   { { 4, { 2, 3, 4, 5 } }, { 4, { 3, 1, 0, 2 } } },
-        { { 1, { 5 } }, { 1, { 0 } } },                 { { 0, { 0 } }, { 0, { 0 } } },                  { { 4, { 2, 3, 4, 5 } }, { 4, { 0, 1, 3, 2 } } },
-        { { 3, { BATCH_DIM, 3, 4 } }, { 3, { 0, 2, 1 } } }, { { 3, { BATCH_DIM, 16, 5 } }, { 3, { 0, -1, 1 } } }, { { 2, { BATCH_DIM, 5 } }, { 2, { 0, 1 } } },
-        { { 4, { BATCH_DIM, 2, 3, 5 } }, { 4, { 0, 3, 1, 2 } } }, { { 4, { BATCH_DIM, 2, 3, 5 } }, { 4, { 0, 2, 1, 3 } } },
-        { { 4, { BATCH_DIM, 2, 3, 5 } }, { 4, { 0, 1, 3, 2 } } }, { { 1, { BATCH_DIM } }, { 0, { 0 } } },
+        { { 2, { 3, 18 } }, { 0, { 0 } } },
+        { { 2, { 1, 4 } }, { 2, { 1, 0 } } },
+        { { 2, { 3, 18 } }, { 2, { 0, 1 } } },
+        { { 3, { 2, 3, 4 } }, { 0, { 0 } } },
+        { { 3, { 2, 3, 4 } }, { 3, { 0, 2, 1 } } },
+        { { 3, { 2, 3, 4 } }, { 3, { 1, 0, 2 } } },
+        { { 3, { 2, 3, 4 } }, { 3, { 1, 2, 0 } } },
+        { { 3, { 2, 17, 33 } }, { 3, { 0, -1, 1 } } },
+        { { 4, { 2, 3, 4, 5 } }, { 4, { 3, 1, 0, 2 } } },
+        { { 1, { 5 } }, { 1, { 0 } } },
+        { { 0, { 0 } }, { 0, { 0 } } },
+        { { 4, { 2, 3, 4, 5 } }, { 4, { 0, 1, 3, 2 } } },
+        { { 3, { BATCH_DIM, 3, 4 } }, { 3, { 0, 2, 1 } } },
+        { { 3, { BATCH_DIM, 16, 5 } }, { 3, { 0, -1, 1 } } },
+        { { 2, { BATCH_DIM, 5 } }, { 2, { 0, 1 } } },
+        { { 4, { BATCH_DIM, 2, 3, 5 } }, { 4, { 0, 3, 1, 2 } } },
+        { { 4, { BATCH_DIM, 2, 3, 5 } }, { 4, { 0, 2, 1, 3 } } },
+        { { 4, { BATCH_DIM, 2, 3, 5 } }, { 4, { 0, 1, 3, 2 } } },
+        { { 1, { BATCH_DIM } }, { 0, { 0 } } },
     };
     for (size_t i = 0; i < COUNT_OF(list); i++) {
         struct shape out = list[i].shape;
@@ -86,8 +98,13 @@ static void transpose_away(void **state)
     static const pil_axes reversed = { 0, { 0 } };
     static const int64_t widths[] = { 5, 1, 20 };
     for (size_t i = 0; i < COUNT_OF(widths); i++) {
-        struct trial t = { .op = "transpose", .args = &reversed, .inputs = { { .shape = { 2, { BATCH_DIM, widths[i] } } } }, .input_count = 1,
-                           .outputs = { { 2, { widths[i], BATCH_DIM } } }, .extent = EXTENT_BATCH, .behaviour = BEHAVIOUR_WHOLE,
+        struct trial t = { .op = "transpose",
+                           .args = &reversed,
+                           .inputs = { { .shape = { 2, { BATCH_DIM, widths[i] } } } },
+                           .input_count = 1,
+                           .outputs = { { 2, { widths[i], BATCH_DIM } } },
+                           .extent = EXTENT_BATCH,
+                           .behaviour = BEHAVIOUR_WHOLE,
                            .reference = transpose_reference };
         try_op(&t);
     }
@@ -103,7 +120,8 @@ static void turn_around(const struct trial *t, struct pil_graph *g, struct pil_t
     results[0] = graph_op1(g, "transpose", &(pil_axes){ 3, { 2, 0, 1 } }, last);
 }
 
-static void axes_around_the_batch(const struct trial *t, struct pil_graph *g, struct pil_tensor *const *x, struct pil_tensor **results)
+static void axes_around_the_batch(const struct trial *t, struct pil_graph *g, struct pil_tensor *const *x,
+                                  struct pil_tensor **results)
 {
     struct pil_tensor *front = graph_op1(g, "expand_dims", &(struct op_axis_args){ 0 }, x[0]);
     (void)t;
@@ -115,8 +133,14 @@ static void through_other_axes(void **state)
 {
     (void)state;
     struct shape shape = { 3, { BATCH_DIM, 2, 3 } };
-    struct trial t = { .op = "transpose", .inputs = { { .shape = shape } }, .input_count = 1, .outputs = { shape }, .extent = EXTENT_ROWS,
-                       .behaviour = BEHAVIOUR_WHOLE, .reference = same_reference, .compose = turn_around };
+    struct trial t = { .op = "transpose",
+                       .inputs = { { .shape = shape } },
+                       .input_count = 1,
+                       .outputs = { shape },
+                       .extent = EXTENT_ROWS,
+                       .behaviour = BEHAVIOUR_WHOLE,
+                       .reference = same_reference,
+                       .compose = turn_around };
     try_op(&t);
     t.compose = axes_around_the_batch;
     try_op(&t);
@@ -129,10 +153,14 @@ static void squeeze_and_expand(void **state)
         struct shape narrow, wide;
         int axis;
     } list[] = {
-        { { 2, { BATCH_DIM, 5 } }, { 3, { BATCH_DIM, 1, 5 } }, 1 }, { { 2, { BATCH_DIM, 5 } }, { 3, { BATCH_DIM, 5, 1 } }, 2 },
-        { { 1, { BATCH_DIM } }, { 2, { BATCH_DIM, 1 } }, 1 },       { { 3, { BATCH_DIM, 2, 3 } }, { 4, { BATCH_DIM, 2, 1, 3 } }, 2 },
-        { { 0, { 0 } }, { 1, { 1 } }, 0 },                          { { 1, { 4 } }, { 2, { 1, 4 } }, 0 },
-        { { 2, { 3, 4 } }, { 3, { 3, 4, 1 } }, 2 },                 { { 2, { 3, 4 } }, { 3, { 3, 1, 4 } }, 1 },
+        { { 2, { BATCH_DIM, 5 } }, { 3, { BATCH_DIM, 1, 5 } }, 1 },
+        { { 2, { BATCH_DIM, 5 } }, { 3, { BATCH_DIM, 5, 1 } }, 2 },
+        { { 1, { BATCH_DIM } }, { 2, { BATCH_DIM, 1 } }, 1 },
+        { { 3, { BATCH_DIM, 2, 3 } }, { 4, { BATCH_DIM, 2, 1, 3 } }, 2 },
+        { { 0, { 0 } }, { 1, { 1 } }, 0 },
+        { { 1, { 4 } }, { 2, { 1, 4 } }, 0 },
+        { { 2, { 3, 4 } }, { 3, { 3, 4, 1 } }, 2 },
+        { { 2, { 3, 4 } }, { 3, { 3, 1, 4 } }, 1 },
     };
     for (size_t i = 0; i < COUNT_OF(list); i++)
         for (int back = 0; back < 2; back++) {
@@ -156,9 +184,14 @@ static void zeros_like(void **state)
     (void)state;
     for (size_t b = 0; b < COUNT_OF(boxes); b++) {
         bool rows = has_rows(boxes[b].shape);
-        struct trial t = { .op = "zeros_like", .inputs = { { .shape = boxes[b].shape, .data = true } }, .input_count = 1, .no_gradient = true,
-                           .outputs = { boxes[b].shape }, .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
-                           .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE, .reference = zeros_reference };
+        struct trial t = { .op = "zeros_like",
+                           .inputs = { { .shape = boxes[b].shape, .data = true } },
+                           .input_count = 1,
+                           .no_gradient = true,
+                           .outputs = { boxes[b].shape },
+                           .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
+                           .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE,
+                           .reference = zeros_reference };
         try_op(&t);
     }
 }
@@ -191,10 +224,11 @@ static void refusals(void **state)
     static const struct op_axis_args far = { 3 };
     static const struct op_slice_args batch = { 0, 0, 1 }, late = { 1, 2, 2 }, early = { 1, -1, 2 }, negative = { 1, 1, -1 },
                                       huge = { 1, 1, INT64_MAX }, absent = { 2, 0, 1 };
-    static const struct op_pad_args narrow = { 1, 1, 3 }, before = { 1, -1, 9 }, wrap = { 1, INT64_MAX, 9 }, rows = { 0, 0, 9 }, nowhere = { 4, 0, 9 };
-    static const struct op_reshape_args seven = { { 2, { BATCH_DIM, 7 } } }, lost = { { 1, { 3 } } }, open = { { 3, { BATCH_DIM, -1, -1 } } },
-                                        odd = { { 2, { BATCH_DIM, 4 } } }, uneven = { { 2, { -1, 4 } } },
-                                        vast = { { 3, { BATCH_DIM, INT64_MAX, INT64_MAX } } };
+    static const struct op_pad_args narrow = { 1, 1, 3 }, before = { 1, -1, 9 }, wrap = { 1, INT64_MAX, 9 }, rows = { 0, 0, 9 },
+                                    nowhere = { 4, 0, 9 };
+    static const struct op_reshape_args seven = { { 2, { BATCH_DIM, 7 } } }, lost = { { 1, { 3 } } },
+                                        open = { { 3, { BATCH_DIM, -1, -1 } } }, odd = { { 2, { BATCH_DIM, 4 } } },
+                                        uneven = { { 2, { -1, 4 } } }, vast = { { 3, { BATCH_DIM, INT64_MAX, INT64_MAX } } };
     static const struct refusal list[] = {
         { "slice", &batch, "the batch axis cannot be sliced", 1, { ROWS_OF(3) } },
         { "slice", &late, "2 positions from 2 on do not lie in axis 1 of size 3", 1, { ROWS_OF(3) } },
@@ -237,13 +271,16 @@ static void refusals(void **state)
 static void onnx(void **state)
 {
     (void)state;
-    static const pil_axes orders[] = { { 3, { 0, 1, 2 } }, { 3, { 0, 2, 1 } }, { 3, { 1, 0, 2 } }, { 3, { 1, 2, 0 } }, { 3, { 2, 0, 1 } },
-                                       { 3, { 2, 1, 0 } }, { 0, { 0 } }, { 1, { 0 } }, { 1, { -2 } } };
+    static const pil_axes orders[] = { { 3, { 0, 1, 2 } }, { 3, { 0, 2, 1 } }, { 3, { 1, 0, 2 } },
+                                       { 3, { 1, 2, 0 } }, { 3, { 2, 0, 1 } }, { 3, { 2, 1, 0 } },
+                                       { 0, { 0 } },       { 1, { 0 } },       { 1, { -2 } } };
     static const struct op_axis_args zero = { 0 }, one = { 1 }, two = { 2 }, back = { -2 };
     static const struct op_slice_args tail = { 1, 1, 9 }, none = { 1, 0, 0 };
-    static const struct op_reshape_args extended = { { 4, { 2, 3, 2, 2 } } }, negative = { { 3, { 2, -1, 2 } } }, flat_one = { { 1, { 24 } } },
-                                        reduced = { { 2, { 2, 12 } } }, reordered = { { 3, { 4, 2, 3 } } }, zero_dim = { { 4, { 2, 3, 4, 1 } } },
-                                        squeezed = { { 3, { 3, 4, 5 } } }, unsqueezed = { { 5, { 3, 1, 4, 5, 1 } } }, flattened = { { 2, { 6, -1 } } };
+    static const struct op_reshape_args extended = { { 4, { 2, 3, 2, 2 } } }, negative = { { 3, { 2, -1, 2 } } },
+                                        flat_one = { { 1, { 24 } } }, reduced = { { 2, { 2, 12 } } },
+                                        reordered = { { 3, { 4, 2, 3 } } }, zero_dim = { { 4, { 2, 3, 4, 1 } } },
+                                        squeezed = { { 3, { 3, 4, 5 } } }, unsqueezed = { { 5, { 3, 1, 4, 5, 1 } } },
+                                        flattened = { { 2, { 6, -1 } } };
     static const struct onnx_case list[] = {
         { "Slice/slice_end_out_of_bounds", "slice", &tail, 1, true }, /* the end is cut off before */
         { "Slice/slice_start_out_of_bounds", "slice", &none, 1, true },
@@ -276,9 +313,15 @@ static void onnx(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(slice),              cmocka_unit_test(transpose),          cmocka_unit_test(transpose_away),
-        cmocka_unit_test(through_other_axes), cmocka_unit_test(squeeze_and_expand), cmocka_unit_test(zeros_like),
-        cmocka_unit_test(reshape),            cmocka_unit_test(refusals),           cmocka_unit_test(onnx),
+        cmocka_unit_test(slice),
+        cmocka_unit_test(transpose),
+        cmocka_unit_test(transpose_away),
+        cmocka_unit_test(through_other_axes),
+        cmocka_unit_test(squeeze_and_expand),
+        cmocka_unit_test(zeros_like),
+        cmocka_unit_test(reshape),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(onnx),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,8 +27,11 @@ static void concat(void **state)
             for (int back = 0; back < 2; back++) {
                 struct op_axis_args args = { back ? axis - boxes[b].shape.rank : axis };
                 bool rows = has_rows(boxes[b].shape);
-                struct trial t = { .op = "concat", .args = &args, .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
-                                   .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE, .reference = concat_reference,
+                struct trial t = { .op = "concat",
+                                   .args = &args,
+                                   .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
+                                   .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE,
+                                   .reference = concat_reference,
                                    .outputs = { boxes[b].shape } };
                 t.outputs[0].dims[axis] = 0;
                 for (int i = 0; i < 4; i++) { /* of sizes 1, 2, 3, ... and the box's own */
@@ -67,8 +70,12 @@ static void stack(void **state)
             for (int count = 1; count < 4; count++) {
                 bool rows = has_rows(boxes[b].shape);
                 struct op_axis_args args = { count == 2 ? axis - boxes[b].shape.rank - 1 : axis };
-                struct trial t = { .op = "stack", .args = &args, .input_count = count, .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
-                                   .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE, .reference = stack_reference,
+                struct trial t = { .op = "stack",
+                                   .args = &args,
+                                   .input_count = count,
+                                   .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
+                                   .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE,
+                                   .reference = stack_reference,
                                    .outputs = { inserted(boxes[b].shape, axis, count) } };
                 for (int i = 0; i < count; i++)
                     t.inputs[i].shape = boxes[b].shape;
@@ -97,8 +104,13 @@ static void in_front_of_the_batch(void **state)
 {
     (void)state;
     struct shape shape = { 2, { BATCH_DIM, 4 } };
-    struct trial t = { .op = "stack", .inputs = { { .shape = shape }, { .shape = shape }, { .shape = shape } }, .input_count = 3,
-                       .outputs = { shape }, .extent = EXTENT_ROWS, .behaviour = BEHAVIOUR_ROW_BY_ROW, .reference = product_reference,
+    struct trial t = { .op = "stack",
+                       .inputs = { { .shape = shape }, { .shape = shape }, { .shape = shape } },
+                       .input_count = 3,
+                       .outputs = { shape },
+                       .extent = EXTENT_ROWS,
+                       .behaviour = BEHAVIOUR_ROW_BY_ROW,
+                       .reference = product_reference,
                        .compose = stack_first };
     try_op(&t);
 }
@@ -155,8 +167,13 @@ static void try_cut(struct cut *c, struct shape in)
         for (int left_out = -1; left_out < c->count; left_out++) {
             if (left_out >= 0 && c->count == 1)
                 continue;
-            struct trial t = { .op = c->op, .inputs = { { .shape = in } }, .input_count = 1, .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
-                               .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE, .reference = cut_reference, .compose = cut_compose };
+            struct trial t = { .op = c->op,
+                               .inputs = { { .shape = in } },
+                               .input_count = 1,
+                               .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
+                               .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE,
+                               .reference = cut_reference,
+                               .compose = cut_compose };
             for (int i = 0; i < c->count; i++) {
                 struct shape out = part_shape(c, in, i);
                 for (int a = c->axis; unstacked && a < in.rank; a++)
@@ -224,12 +241,19 @@ static void a_part_beside_the_whole(void **state)
 {
     (void)state;
     struct shape shape = { 2, { BATCH_DIM, 5 } };
-    struct trial t = { .op = "split_sizes", .inputs = { { .shape = shape } }, .input_count = 1, .outputs = { shape }, .extent = EXTENT_ROWS,
-                       .behaviour = BEHAVIOUR_ROW_BY_ROW, .reference = beside_reference, .compose = beside_itself };
+    struct trial t = { .op = "split_sizes",
+                       .inputs = { { .shape = shape } },
+                       .input_count = 1,
+                       .outputs = { shape },
+                       .extent = EXTENT_ROWS,
+                       .behaviour = BEHAVIOUR_ROW_BY_ROW,
+                       .reference = beside_reference,
+                       .compose = beside_itself };
     try_op(&t);
 }
 
-/* Nothing is copied where parts are columns: not of matrices, not of sequences; a reader that takes no views gets its own part. */
+/* Nothing is copied where parts are columns: not of matrices, not of sequences; a reader that takes no views gets its own part.
+ */
 static void parts_are_views(void **state)
 {
     (void)state;
@@ -290,7 +314,8 @@ static void joined_slices(void **state)
         pil_status status = { 0 };
         struct pil_graph *g = graph_new(&status);
         struct pil_tensor *x = graph_input(g, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, WIDTH), false), *sum = NULL;
-        struct pil_tensor *product = graph_op2(g, "mul", NULL, x, graph_variable(g, "w", SHAPE(WIDTH), (pil_initializer){ 0 }, true));
+        struct pil_tensor *product =
+            graph_op2(g, "mul", NULL, x, graph_variable(g, "w", SHAPE(WIDTH), (pil_initializer){ 0 }, true));
         for (int i = 0; i < PARTS * (form == 2 ? 2 : 1); i++) {
             int64_t first = 1 + 2 * ((i * 7) % PARTS); /* in any order; form 2: each twice */
             struct pil_tensor *part = form == 1 ? pil_slice(g, product, PIL_SHAPE(0, first), PIL_SHAPE(-1, 2))
@@ -340,10 +365,10 @@ static void refusals(void **state)
 {
     (void)state;
     static const struct op_axis_args zero = { 0 }, one = { 1 }, three = { 3 }, far_back = { -3 };
-    static const pil_split_options batch = { 0, 2 }, uneven = { 1, 2 }, none = { 1, 0 }, many = { 1, 257 }, absent = { 2, 2 }, negative = { 1, -3 },
-                                   thirds = { 1, 3 };
-    static const pil_split_sizes_options few = { 1, 2, { 1, 1 } }, over = { 1, 2, { 1, 3 } }, below = { 1, 2, { -1, 4 } }, list = { 1, 65, { 3 } },
-                                         wrap = { 1, 3, { 1, INT64_MAX, 1 } };
+    static const pil_split_options batch = { 0, 2 }, uneven = { 1, 2 }, none = { 1, 0 }, many = { 1, 257 }, absent = { 2, 2 },
+                                   negative = { 1, -3 }, thirds = { 1, 3 };
+    static const pil_split_sizes_options few = { 1, 2, { 1, 1 } }, over = { 1, 2, { 1, 3 } }, below = { 1, 2, { -1, 4 } },
+                                         list = { 1, 65, { 3 } }, wrap = { 1, 3, { 1, INT64_MAX, 1 } };
     static const struct refusal refused[] = {
         { "concat", &one, "takes 1 or more inputs, got 0", 0, { { 0 } } },
         { "concat", &three, "axis 3 does not exist in a tensor of rank 2", 2, { ROWS_OF(3), ROWS_OF(3) } },
@@ -387,8 +412,9 @@ static void onnx(void **state)
     (void)state;
     static const struct op_axis_args zero = { 0 }, one = { 1 }, two = { 2 }, last = { -1 }, before = { -2 }, third = { -3 };
     static const pil_split_options rows3 = { 0, 3 }, columns2 = { 1, 2 };
-    static const pil_split_sizes_options uneven4 = { 0, 4, { 2, 2, 2, 1 } }, uneven3 = { 1, 3, { 3, 3, 2 } }, two_four = { 0, 2, { 2, 4 } },
-                                         two_four_columns = { 1, 2, { 2, 4 } }, nothing = { 0, 3, { 0, 0, 0 } };
+    static const pil_split_sizes_options uneven4 = { 0, 4, { 2, 2, 2, 1 } }, uneven3 = { 1, 3, { 3, 3, 2 } },
+                                         two_four = { 0, 2, { 2, 4 } }, two_four_columns = { 1, 2, { 2, 4 } },
+                                         nothing = { 0, 3, { 0, 0, 0 } };
     static const struct onnx_case list[] = {
         { "Concat/concat_1d_axis_0", "concat", &zero, 2, false },
         { "Concat/concat_1d_axis_negative_1", "concat", &last, 2, false },
@@ -425,11 +451,18 @@ static void onnx(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(concat),          cmocka_unit_test(stack),        cmocka_unit_test(in_front_of_the_batch),
-        cmocka_unit_test(split),           cmocka_unit_test(split_sizes),  cmocka_unit_test(a_part_beside_the_whole),
-        cmocka_unit_test(parts_are_views), cmocka_unit_test(one_gradient), cmocka_unit_test(joined_slices),
+        cmocka_unit_test(concat),
+        cmocka_unit_test(stack),
+        cmocka_unit_test(in_front_of_the_batch),
+        cmocka_unit_test(split),
+        cmocka_unit_test(split_sizes),
+        cmocka_unit_test(a_part_beside_the_whole),
+        cmocka_unit_test(parts_are_views),
+        cmocka_unit_test(one_gradient),
+        cmocka_unit_test(joined_slices),
         cmocka_unit_test(outputs_after_an_error),
-        cmocka_unit_test(refusals),        cmocka_unit_test(onnx),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(onnx),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
