@@ -234,26 +234,10 @@ static size_t next_jobs(void *context, struct job *jobs, size_t limit)
 
 /* ---- evaluation ---- */
 
-static bool write_evaluation(struct cycle *cycle, pil_status *status)
-{
-    const struct pil_estimator *estimator = cycle->estimator;
-    const pil_result *result = cycle->result;
-    double now = now_seconds();
-    if (!cycle->eval_events) {
-        const char *name = cycle->eval->name;
-        char *folder = arena_format(estimator->arena, status, "%s/eval%s%s", estimator->config.model_dir, name ? "_" : "", name ? name : "");
-        cycle->eval_events = folder ? event_writer_new(folder, NULL, now, status) : NULL;
-    }
-    for (size_t i = 0; cycle->eval_events && i < result->metric_count; i++)
-        if (!event_scalar(cycle->eval_events, now, result->global_step, result->metrics[i].name, (float)result->metrics[i].value, status))
-            return false;
-    return status_ok(status) && event_flush(cycle->eval_events, status);
-}
-
 static bool evaluate(struct cycle *cycle, pil_status *status)
 {
     double before = now_seconds();
-    if (!evaluation_run(&cycle->evaluation, cycle->result, status) || !write_evaluation(cycle, status) ||
+    if (!evaluation_run(&cycle->evaluation, cycle->result, status) || !evaluation_write(cycle->estimator, cycle->eval->name, cycle->result, &cycle->eval_events, status) ||
         !exporters_run(cycle->estimator, cycle->eval, cycle->result, status))
         return false;
     cycle->evaluated_step = estimator_step(cycle->estimator);
@@ -360,7 +344,8 @@ static bool prepare_model(struct cycle *cycle, pil_status *status)
         return false;
     return mode_make(&cycle->run, estimator, PIL_TRAIN, cycle->dataset, cycle->train->hooks, cycle->train->hook_count, status) &&
            values_make(estimator, &cycle->run, status) &&
-           (!cycle->eval || evaluation_prepare(&cycle->evaluation, estimator, cycle->eval, status));
+           (!cycle->eval || (evaluation_prepare(&cycle->evaluation, estimator, cycle->eval, status) &&
+                             mode_check(&cycle->evaluation.run, estimator->store, status)));
 }
 
 /* What the original's Estimator adds by itself, then the caller's and the spec's. The checkpoints come last of ours: a save stands
@@ -455,7 +440,6 @@ bool cycle_run(struct pil_estimator *estimator, const pil_train_spec *train_spec
                pil_status *status)
 {
     struct cycle cycle = { .estimator = estimator, .train = train_spec, .eval = eval_spec, .result = result, .evaluated_step = -1 };
-    estimator->stopped = 0;
     bool ok = prepare_model(&cycle, status) && train(&cycle, status);
     pil_status closing = { 0 };
     if (!close_events(&cycle, ok ? status : &closing))

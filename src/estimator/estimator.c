@@ -24,9 +24,18 @@ static bool check_config(const pil_estimator_config *config, struct pil_estimato
                            run->model_dir);
     if (run->save_checkpoints_steps > 0 && run->save_checkpoints_secs > 0)
         return status_fail(status, PIL_INVALID_ARGUMENT, "save_checkpoints_steps and save_checkpoints_secs exclude each other");
-    if (run->save_checkpoints_steps < 0 || run->save_summary_steps < 0 || run->keep_checkpoint_max < 0 || run->log_step_count_steps < 0 ||
-        run->threads < 0 || isnan(run->save_checkpoints_secs))
-        return status_fail(status, PIL_INVALID_ARGUMENT, "a number of the run config is below 0");
+    const struct {
+        const char *name;
+        int64_t value;
+    } counts[] = { { "save_checkpoints_steps", run->save_checkpoints_steps }, { "save_summary_steps", run->save_summary_steps },
+                   { "keep_checkpoint_max", run->keep_checkpoint_max }, { "log_step_count_steps", run->log_step_count_steps },
+                   { "threads", run->threads } };
+    for (size_t i = 0; i < COUNT_OF(counts); i++)
+        if (counts[i].value < 0)
+            return status_fail(status, PIL_INVALID_ARGUMENT, "the run config's %s is %lld, 0 or more is needed", counts[i].name,
+                               (long long)counts[i].value);
+    if (isnan(run->save_checkpoints_secs))
+        return status_fail(status, PIL_INVALID_ARGUMENT, "the run config's save_checkpoints_secs is not a number");
     return true;
 }
 
@@ -70,7 +79,7 @@ struct pil_estimator *estimator_new(const pil_estimator_config *config, const st
 pil_estimator *pil_estimator_new(const pil_estimator_config *config)
 {
     static const pil_estimator_config nothing = { 0 };
-    return estimator_new(config ? config : &nothing, &(struct estimator_options){ .logs = true });
+    return estimator_new(config ? config : &nothing, &(struct estimator_options){ .logs = true, .eval_events = true, .new_data = true });
 }
 
 void pil_estimator_free(pil_estimator *estimator)
@@ -115,21 +124,44 @@ int64_t estimator_step(const struct pil_estimator *estimator)
 pil_dataset *estimator_dataset(struct pil_estimator *estimator, pil_input_fn input_fn, const char *what, pil_status *status)
 {
     if (!input_fn) {
-        status_fail(status, PIL_INVALID_ARGUMENT, "the %s spec has no input_fn", what);
+        status_fail(status, PIL_INVALID_ARGUMENT, "the %s input has no input_fn", what);
         return NULL;
     }
     pil_dataset *dataset = input_fn(estimator->params);
+    if (!dataset) {
+        status_fail(status, PIL_INVALID_ARGUMENT, "the %s input_fn returned NULL: it must return a dataset", what);
+        return NULL;
+    }
     *status = pil_dataset_status(dataset);
-    if (dataset && status_ok(status))
+    if (status_ok(status))
         return dataset;
-    if (!dataset)
-        status_fail(status, PIL_INVALID_ARGUMENT, "the input function of the %s spec returned NULL", what);
     status_prefix(status, "%s input: ", what);
     pil_dataset_free(dataset);
     return NULL;
 }
 
 /* ---- calls ---- */
+
+bool estimator_begin(struct pil_estimator *estimator, const char *what, pil_status *status)
+{
+    if (!estimator)
+        return status_fail(status, PIL_INVALID_ARGUMENT, "the estimator is NULL");
+    if (!status_ok(&estimator->status)) {
+        *status = estimator->status;
+        return false;
+    }
+    if (estimator->busy)
+        return status_fail(status, PIL_BUSY, "the estimator is %s and cannot be %s at the same time%s", estimator->busy, what,
+                           strcmp(estimator->busy, "predicting") == 0 ? ": close its predictions first" : "");
+    estimator->busy = what;
+    estimator->stopped = 0;
+    return true;
+}
+
+void estimator_end(struct pil_estimator *estimator)
+{
+    estimator->busy = NULL;
+}
 
 static bool check_train_spec(const pil_train_spec *spec, pil_status *status)
 {
@@ -167,37 +199,46 @@ static bool check_eval_spec(const pil_eval_spec *spec, pil_status *status)
 
 pil_status pil_train(pil_estimator *estimator, const pil_train_spec *train_spec)
 {
-    pil_status status = estimator->status;
-    if (status_ok(&status) && check_train_spec(train_spec, &status))
+    pil_status status = { 0 };
+    if (!estimator_begin(estimator, "training", &status))
+        return status;
+    if (check_train_spec(train_spec, &status))
         cycle_run(estimator, train_spec, NULL, NULL, &status);
+    estimator_end(estimator);
     return status;
 }
 
 pil_status pil_train_and_evaluate(pil_estimator *estimator, const pil_train_spec *train_spec, const pil_eval_spec *eval_spec,
                                   pil_result *result)
 {
-    pil_status status = estimator->status;
+    pil_status status = { 0 };
     pil_result unwanted;
     if (!result)
         result = &unwanted;
     *result = (pil_result){ 0 };
-    if (status_ok(&status) && check_train_spec(train_spec, &status) && check_eval_spec(eval_spec, &status))
+    if (!estimator_begin(estimator, "training", &status))
+        return status;
+    if (check_train_spec(train_spec, &status) && check_eval_spec(eval_spec, &status))
         cycle_run(estimator, train_spec, eval_spec, result, &status);
+    estimator_end(estimator);
     return status;
 }
 
 pil_status pil_evaluate(pil_estimator *estimator, const pil_eval_spec *eval_spec, pil_result *result)
 {
-    pil_status status = estimator->status;
+    pil_status status = { 0 };
     pil_result unwanted;
     if (!result)
         result = &unwanted;
     *result = (pil_result){ 0 };
-    if (status_ok(&status) && check_eval_spec(eval_spec, &status)) {
+    if (!estimator_begin(estimator, "evaluating", &status))
+        return status;
+    if (check_eval_spec(eval_spec, &status)) {
         pil_eval_spec spec = *eval_spec;
         spec.steps = spec.steps ? spec.steps : PIL_ALL; /* EvalSpec's default is 100, Estimator.evaluate's is all */
         evaluate_alone(estimator, &spec, result, &status);
     }
+    estimator_end(estimator);
     return status;
 }
 
@@ -211,11 +252,15 @@ double pil_metrics_get(const pil_result *result, const char *name)
 
 pil_status pil_variable_value(pil_estimator *estimator, const char *name, pil_shape *shape, float *values, size_t count)
 {
-    pil_status status = estimator->status;
+    pil_status status = { 0 };
+    if (!estimator)
+        status_fail(&status, PIL_INVALID_ARGUMENT, "the estimator is NULL");
+    else
+        status = estimator->status;
     struct arena *arena = status_ok(&status) ? arena_new(&status) : NULL;
     const char *prefix = arena && estimator->config.model_dir ? checkpoint_latest(estimator->config.model_dir, arena, &status) : NULL;
     if (arena && !prefix)
-        status_fail(&status, PIL_NOT_FOUND, "there is no checkpoint in %s", estimator->config.model_dir ? estimator->config.model_dir : "-");
+        values_missing(estimator, &status);
     struct bundle *bundle = prefix ? bundle_open(prefix, &status) : NULL;
     const struct bundle_entry *entry = bundle ? bundle_find(bundle, name ? name : "") : NULL;
     if (bundle && !entry)

@@ -122,6 +122,8 @@ struct estimator_options {
     struct text *profile;        /* train: gets a table of where the time went; NULL: none */
     bool accept_changed_data;
     bool logs;                   /* lines of loss and step, as the original's INFO lines */
+    bool eval_events;            /* an evaluation by itself writes to the event files, too */
+    bool new_data;               /* data that are not those of the checkpoint are read from their beginning, with a line in the log */
     bool tf_dense;               /* crosses as the original computes them of dense features */
     const char *model_file;      /* text of model.yaml, to lie beside the checkpoints; NULL: none */
     const char *origin;          /* what errors name as the place of settings: the model file; NULL: "the config" */

@@ -2,6 +2,7 @@
 /* Evaluation: one pass over a dataset. During training it uses the live values; by itself, those of a checkpoint. */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "estimator/internal.h"
 
@@ -130,12 +131,36 @@ void evaluation_end(struct evaluation *evaluation)
     *evaluation = (struct evaluation){ 0 };
 }
 
+bool evaluation_write(const struct pil_estimator *estimator, const char *name, const pil_result *result, struct event_writer **events,
+                      pil_status *status)
+{
+    double now = (double)time(NULL);
+    if (!*events) {
+        char *folder = arena_format(estimator->arena, status, "%s/eval%s%s", estimator->config.model_dir, name ? "_" : "", name ? name : "");
+        *events = folder ? event_writer_new(folder, NULL, now, status) : NULL;
+    }
+    for (size_t i = 0; *events && i < result->metric_count; i++)
+        if (!event_scalar(*events, now, result->global_step, result->metrics[i].name, (float)result->metrics[i].value, status))
+            return false;
+    return status_ok(status) && event_flush(*events, status);
+}
+
+/* Of a model that has been trained; first values are nobody's curve. */
+static bool write_alone(const struct pil_estimator *estimator, const pil_eval_spec *spec, const pil_result *result, pil_status *status)
+{
+    struct event_writer *events = NULL;
+    pil_status closing = { 0 };
+    if (!estimator->options.eval_events || !estimator->restored)
+        return true;
+    bool ok = evaluation_write(estimator, spec->name, result, &events, status);
+    return event_writer_close(events, ok ? status : &closing) && ok;
+}
+
 bool evaluate_alone(struct pil_estimator *estimator, const pil_eval_spec *spec, pil_result *result, pil_status *status)
 {
     struct evaluation evaluation;
-    estimator->stopped = 0;
     bool ok = evaluation_prepare(&evaluation, estimator, spec, status) && values_make(estimator, &evaluation.run, status) &&
-              evaluation_run(&evaluation, result, status);
+              evaluation_run(&evaluation, result, status) && write_alone(estimator, spec, result, status);
     evaluation_end(&evaluation);
     return ok;
 }

@@ -36,6 +36,16 @@ static pil_dataset *received(const struct pil_receivers *receivers, struct arena
     return dataset;
 }
 
+/* In training the live values are exported, whatever has become of the folder since; otherwise those of the newest checkpoint. */
+static bool have_values(struct pil_estimator *estimator, const struct mode_run *run, pil_status *status)
+{
+    if (estimator->lock)
+        return mode_check(run, estimator->store, status);
+    if (!values_make(estimator, run, status))
+        return false;
+    return estimator->restored || estimator->warm_start_from || values_missing(estimator, status);
+}
+
 /* One export of the store's values to base/<seconds>/. */
 static bool write_export(struct pil_estimator *estimator, pil_serving_input_fn serving_input_fn, const char *base, struct text *path,
                          pil_status *status)
@@ -52,7 +62,7 @@ static bool write_export(struct pil_estimator *estimator, pil_serving_input_fn s
         ok = false;
     }
     ok = ok && (dataset = received(receivers, arena, status)) && status_ok(status) &&
-         mode_make(&run, estimator, PIL_PREDICT, dataset, NULL, 0, status) && values_make(estimator, &run, status);
+         mode_make(&run, estimator, PIL_PREDICT, dataset, NULL, 0, status) && have_values(estimator, &run, status);
     if (ok) {
         struct export_request request = { .graph = run.graph, .program = run.program, .predictions = run.spec.predictions,
                                           .outputs = run.spec.export_outputs, .receivers = receivers, .store = estimator->store,
@@ -93,12 +103,15 @@ bool exporters_run(struct pil_estimator *estimator, const pil_eval_spec *spec, p
 
 pil_status pil_export(pil_estimator *estimator, const char *base, pil_serving_input_fn serving_input_fn, char path[PIL_PATH])
 {
-    pil_status status = estimator->status;
+    pil_status status = { 0 };
     struct text written = { 0 };
-    if (status_ok(&status) && (!base || !base[0] || !serving_input_fn))
-        status_fail(&status, PIL_INVALID_ARGUMENT, "an export needs a folder and a serving input function");
+    if (!estimator_begin(estimator, "exporting", &status))
+        return status;
+    if (!base || !base[0] || !serving_input_fn)
+        status_fail(&status, PIL_INVALID_ARGUMENT, "an export needs a folder and a serving_input_fn");
     if (status_ok(&status) && write_export(estimator, serving_input_fn, base, &written, &status) && path)
         snprintf(path, PIL_PATH, "%s", written.data ? written.data : "");
     text_free(&written);
+    estimator_end(estimator);
     return status;
 }

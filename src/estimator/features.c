@@ -30,6 +30,7 @@ bool features_begin(struct pil_features *features, struct pil_graph *graph, stru
     if (features->label < 0)
         return false;
     features->targets = column_target(&features->inputs, features->label, target.width);
+    graph_suggest_name(graph, features->targets, dataset->label);
     return true;
 }
 
@@ -85,6 +86,7 @@ pil_tensor *pil_feature(const pil_features *features, const char *name)
     struct pil_tensor *values = column_dense(&features->inputs, name, width, &status);
     if (!status_ok(&status))
         return fail_with(features, &status);
+    graph_suggest_name(graph, values, name);
     if (!field || field->shape.rank < 2)
         return values;
     struct op_reshape_args reshape = { { .rank = field->shape.rank + 1, .dims = { BATCH_DIM } } };
@@ -194,21 +196,37 @@ pil_tensor *features_weights(const struct pil_features *features, const char *fi
     return first < 0 ? fail_with(features, &status) : column_target(&features->inputs, first, 1);
 }
 
+static bool label_is_words(const struct pil_dataset *dataset)
+{
+    const struct dataset_field *label = dataset->label ? dataset_find(dataset, dataset->label) : NULL;
+    return label && label->typed && label->type == FIELD_STRING;
+}
+
 bool features_label_words(const struct pil_features *features, pil_words words, int64_t classes)
 {
     pil_status status = { 0 };
-    if (features->label >= 0 &&
-        program_target_words(features->inputs.program, features->label, words.items, words.count, classes, &status))
+    if (features->label < 0)
         return true;
-    if (features->label >= 0)
+    if (label_is_words(features->dataset) && words.count == 0) {
+        graph_fail(features->inputs.graph, "the label '%s' holds words: the head needs a label_vocabulary that turns them into classes",
+                   features->dataset->label);
+        return false;
+    }
+    if (!program_target_words(features->inputs.program, features->label, words.items, words.count, classes, &status)) {
         fail_with(features, &status);
-    return features->label < 0;
+        return false;
+    }
+    ((struct pil_features *)features)->label_settled = true; /* only a model function's view of it is constant */
+    return true;
 }
 
 bool features_end(struct pil_features *features, pil_status *status)
 {
     struct program *program = features->inputs.program;
     size_t count;
+    if (features->label >= 0 && !features->label_settled && label_is_words(features->dataset))
+        return status_fail(status, PIL_INVALID_ARGUMENT, "the label '%s' holds words, targets are numbers: a head's label_vocabulary turns "
+                           "words into classes", features->dataset->label);
     if (!program_finish(program, status))
         return false;
     column_settle(&features->inputs);

@@ -22,6 +22,7 @@ struct pil_features {
     const struct pil_dataset *dataset; /* what is offered; borrowed until the model function has returned */
     int label;                         /* first column of the label in the block of numbers; -1: none */
     struct pil_tensor *targets;
+    bool label_settled; /* a head has said what the label's words are */
 };
 /* labelled: with the dataset's label as targets. */
 bool features_begin(struct pil_features *features, struct pil_graph *graph, struct program *program, const struct pil_dataset *dataset,
@@ -34,6 +35,8 @@ bool features_label_words(const struct pil_features *features, pil_words words, 
 
 /* ---- spec.c ---- */
 const char *mode_name(pil_mode mode);
+/* A hook's tensors are of this graph. */
+bool spec_check_fetches(const pil_hook *hook, const struct pil_graph *graph, const char *what, pil_status *status);
 bool spec_check(const pil_estimator_spec *spec, struct pil_graph *graph, pil_mode mode, pil_status *status);
 
 /* ---- mode.c ---- */
@@ -61,6 +64,8 @@ struct mode_run {
 bool mode_make(struct mode_run *run, struct pil_estimator *estimator, pil_mode mode, const struct pil_dataset *dataset,
                const pil_hook *hooks, size_t hook_count, pil_status *status);
 bool mode_fits(const struct mode_run *run, const struct pil_dataset *dataset); /* it was made for such features */
+/* Every variable of the graph is in the store, in the same shape. */
+bool mode_check(const struct mode_run *run, const struct store *store, pil_status *status);
 /* Makes the session and binds it to the allocated store. */
 bool mode_bind(struct mode_run *run, struct pil_estimator *estimator, pil_status *status);
 const struct tensor *mode_value(const struct mode_run *run, const struct pil_tensor *tensor); /* after a run; NULL for NULL */
@@ -77,8 +82,12 @@ struct mode_pass {
     int64_t steps; /* batches at most; below 0: to the end of the data */
     bool (*each)(void *context, const struct batch *batch, pil_status *status);
     void *context;
+    struct pil_run loop; /* the pass's own */
 };
-bool mode_pass(const struct mode_pass *pass, pil_status *status);
+bool mode_pass(struct mode_pass *pass, pil_status *status); /* all of it, or in parts: */
+bool mode_pass_begin(struct mode_pass *pass, pil_status *status);
+bool mode_pass_next(struct mode_pass *pass, bool *end, pil_status *status);
+bool mode_pass_end(struct mode_pass *pass, bool ok, pil_status *status); /* always; ok: nothing went wrong before */
 void mode_free(struct mode_run *run);
 
 /* ---- the estimator ---- */
@@ -93,11 +102,15 @@ struct pil_estimator {
     struct threads *threads;
     struct store *store;
     bool trains;              /* the store has slots */
+    const char *busy;         /* what it does now; NULL: nothing */
     struct file_lock *lock;   /* of the model_dir while training */
     const char *restored;     /* the checkpoint that the values came from, or NULL */
     const char *holds;        /* the newest checkpoint that has the store's values, or NULL */
     volatile int stopped;     /* pil_estimator_stop */
 };
+/* Every public call begins with it: errors of the making, and of a call within another. begin: what the call does, for messages. */
+bool estimator_begin(struct pil_estimator *estimator, const char *what, pil_status *status);
+void estimator_end(struct pil_estimator *estimator);
 /* Calls an input function; NULL with *status where its dataset holds an error. */
 pil_dataset *estimator_dataset(struct pil_estimator *estimator, pil_input_fn input_fn, const char *what, pil_status *status);
 bool estimator_stops(const struct pil_estimator *estimator);
@@ -105,6 +118,7 @@ bool estimator_stops(const struct pil_estimator *estimator);
 /* ---- values.c ---- */
 /* The store has the variables of the graph, with slots in TRAIN, and their values. */
 bool values_make(struct pil_estimator *estimator, const struct mode_run *run, pil_status *status);
+bool values_missing(const struct pil_estimator *estimator, pil_status *status); /* always an error: there is no checkpoint */
 bool values_saved(struct pil_estimator *estimator, pil_status *status); /* a checkpoint has just been written of them */
 void values_free(struct pil_estimator *estimator);
 
@@ -121,6 +135,9 @@ struct evaluation {
 bool evaluation_prepare(struct evaluation *evaluation, struct pil_estimator *estimator, const pil_eval_spec *spec, pil_status *status);
 bool evaluation_run(struct evaluation *evaluation, pil_result *result, pil_status *status);
 void evaluation_end(struct evaluation *evaluation);
+/* The result as events of model_dir/eval or eval_<name>; *events is made at the first. */
+bool evaluation_write(const struct pil_estimator *estimator, const char *name, const pil_result *result, struct event_writer **events,
+                      pil_status *status);
 bool evaluate_alone(struct pil_estimator *estimator, const pil_eval_spec *spec, pil_result *result, pil_status *status);
 
 /* ---- audit.c ---- */

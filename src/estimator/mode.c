@@ -50,8 +50,11 @@ static bool add_hooks(struct mode_run *run, const pil_hook *hooks, size_t count,
 {
     if (count > MOST_RUN_HOOKS - run->hooks.count)
         return status_fail(status, PIL_INVALID_ARGUMENT, "a run has %zu hooks, %d are possible", run->hooks.count + count, MOST_RUN_HOOKS);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        if (!spec_check_fetches(&hooks[i], run->graph, "hooks", status))
+            return false;
         run->hooks.items[run->hooks.count++] = hooks[i];
+    }
     return true;
 }
 
@@ -113,8 +116,7 @@ bool mode_make(struct mode_run *run, struct pil_estimator *estimator, pil_mode m
     return false;
 }
 
-/* Every variable of the graph is in the store, in the same shape. */
-static bool check_variables(const struct mode_run *run, const struct store *store, pil_status *status)
+bool mode_check(const struct mode_run *run, const struct store *store, pil_status *status)
 {
     for (size_t i = 0; i < graph_variable_count(run->graph); i++) {
         const struct graph_variable *variable = graph_variable_at(run->graph, i);
@@ -133,7 +135,7 @@ static bool check_variables(const struct mode_run *run, const struct store *stor
 bool mode_bind(struct mode_run *run, struct pil_estimator *estimator, pil_status *status)
 {
     uint64_t seed = (uint64_t)MAX(estimator->config.tf_random_seed, 0);
-    run->session = check_variables(run, estimator->store, status) ? session_new(run->plan, estimator->threads, kernel_get(), seed, status) : NULL;
+    run->session = mode_check(run, estimator->store, status) ? session_new(run->plan, estimator->threads, kernel_get(), seed, status) : NULL;
     return run->session && train_op_bind(run->graph, estimator->store, run->session, status);
 }
 
@@ -190,27 +192,44 @@ static bool pass_batch(const struct mode_pass *pass, pil_run *run, bool *end, pi
     return true;
 }
 
-bool mode_pass(const struct mode_pass *pass, pil_status *status)
+bool mode_pass_begin(struct mode_pass *pass, pil_status *status)
 {
-    struct pil_estimator *estimator = pass->estimator;
-    pil_run run = { .session = pass->run->session, .global_step = store_int64(estimator->store, "global_step"), .value = mode_fetched,
-                    .value_context = pass->run, .loss = NAN };
-    pil_status closing = { 0 };
-    bool ok = true, end = false;
+    bool ok = true;
+    pass->loop = (pil_run){ .session = pass->run->session, .global_step = store_int64(pass->estimator->store, "global_step"),
+                            .value = mode_fetched, .value_context = pass->run, .loss = NAN };
     for (size_t i = 0; ok && i < pass->run->hooks.count; i++)
-        ok = hook_add(&run, &pass->run->hooks.items[i], status);
-    ok = ok && run_hooks(&run, RUN_BEGIN, status);
-    while (ok && !run.stopping && (pass->steps < 0 || run.steps < pass->steps)) {
-        if (estimator_stops(estimator))
-            ok = status_fail(status, PIL_CANCELLED, "stopped in the %s of step %lld; the checkpoint is saved",
-                             pass->run->mode == PIL_EVAL ? "evaluation" : "prediction", (long long)estimator_step(estimator));
-        ok = ok && run_hooks(&run, RUN_BEFORE, status) && pass_batch(pass, &run, &end, status);
-        if (!ok || end)
-            break;
-        ok = run_hooks(&run, RUN_AFTER, status);
-    }
-    ok = ok && run_hooks(&run, RUN_END, status);
-    return run_free(&run, ok ? status : &closing) && ok;
+        ok = hook_add(&pass->loop, &pass->run->hooks.items[i], status);
+    return ok && run_hooks(&pass->loop, RUN_BEGIN, status);
+}
+
+bool mode_pass_next(struct mode_pass *pass, bool *end, pil_status *status)
+{
+    const struct pil_estimator *estimator = pass->estimator;
+    *end = pass->loop.stopping || (pass->steps >= 0 && pass->loop.steps >= pass->steps);
+    if (*end)
+        return true;
+    if (estimator_stops(estimator))
+        return status_fail(status, PIL_CANCELLED, "stopped in the %s of step %lld%s",
+                           pass->run->mode == PIL_EVAL ? "evaluation" : "prediction", (long long)estimator_step(estimator),
+                           estimator->lock ? "; the checkpoint is saved" : "");
+    if (!run_hooks(&pass->loop, RUN_BEFORE, status) || !pass_batch(pass, &pass->loop, end, status))
+        return false;
+    return *end || run_hooks(&pass->loop, RUN_AFTER, status);
+}
+
+bool mode_pass_end(struct mode_pass *pass, bool ok, pil_status *status)
+{
+    pil_status closing = { 0 };
+    ok = ok && run_hooks(&pass->loop, RUN_END, status);
+    return run_free(&pass->loop, ok ? status : &closing) && ok;
+}
+
+bool mode_pass(struct mode_pass *pass, pil_status *status)
+{
+    bool end = false, ok = mode_pass_begin(pass, status);
+    while (ok && !end)
+        ok = mode_pass_next(pass, &end, status);
+    return mode_pass_end(pass, ok, status);
 }
 
 void mode_free(struct mode_run *run)

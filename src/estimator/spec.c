@@ -100,6 +100,16 @@ static bool check_predictions(const struct inspection *inspection, const pil_est
     return true;
 }
 
+/* A metric of no graph but this one. */
+static bool check_metric(const struct inspection *inspection, const char *name, const struct pil_metric *metric)
+{
+    const pil_tensor *const tensors[] = { metric->labels, metric->values, metric->weights };
+    for (size_t i = 0; i < COUNT_OF(tensors); i++)
+        if (tensors[i] && !check_own(inspection, "what is measured by the metric", name, tensors[i]))
+            return false;
+    return true;
+}
+
 static bool check_metrics(const struct inspection *inspection, const pil_estimator_spec *spec)
 {
     const pil_metrics *metrics = &spec->eval_metric_ops;
@@ -111,6 +121,8 @@ static bool check_metrics(const struct inspection *inspection, const pil_estimat
             return wrong(inspection, "metric %zu has no name, or one of %d characters or more", i + 1, PIL_METRIC_NAME);
         if (!metrics->items[i].metric)
             return wrong(inspection, "the metric '%s' is NULL", name);
+        if (!check_metric(inspection, name, metrics->items[i].metric))
+            return false;
         if (strcmp(name, "loss") == 0 || strcmp(name, "global_step") == 0)
             return wrong(inspection, "a metric may not be named '%s': the Estimator adds one of that name", name);
         for (size_t k = 0; k < i; k++)
@@ -175,13 +187,29 @@ static bool check_exports(const struct inspection *inspection, const pil_estimat
     return true;
 }
 
+bool spec_check_fetches(const pil_hook *hook, const struct pil_graph *graph, const char *what, pil_status *status)
+{
+    for (size_t i = 0; i < hook->fetches.count; i++) {
+        const pil_named_tensor *item = &hook->fetches.items[i];
+        if (!item->name || !item->tensor || !graph_owns(graph, item->tensor))
+            return status_fail(status, PIL_INVALID_ARGUMENT, "%s: what a hook fetches as '%s' is %s: a hook of the spec fetches from its graph",
+                               what, item->name ? item->name : "NULL", item->tensor ? "a tensor of another graph" : "NULL");
+    }
+    return true;
+}
+
 static bool check_hooks(const struct inspection *inspection, const pil_estimator_spec *spec)
 {
     const size_t counts[] = { spec->training_hook_count, spec->evaluation_hook_count, spec->prediction_hook_count };
+    const pil_hook *const lists[] = { spec->training_hooks, spec->evaluation_hooks, spec->prediction_hooks };
     static const char *const names[] = { "training_hooks", "evaluation_hooks", "prediction_hooks" };
-    for (size_t i = 0; i < COUNT_OF(counts); i++)
+    for (size_t i = 0; i < COUNT_OF(counts); i++) {
         if (counts[i] > PIL_SPEC_HOOKS)
             return wrong(inspection, "%s has %zu hooks, %d are possible", names[i], counts[i], PIL_SPEC_HOOKS);
+        for (size_t k = 0; k < counts[i]; k++)
+            if (!spec_check_fetches(&lists[i][k], inspection->graph, names[i], inspection->status))
+                return false;
+    }
     return true;
 }
 

@@ -24,10 +24,10 @@ static bool restore(struct pil_estimator *estimator, const char *prefix, pil_sta
 
 static bool initialize(struct pil_estimator *estimator, pil_status *status)
 {
-    const char *warm_start = estimator->trains ? estimator->warm_start_from : NULL;
+    const char *warm_start = estimator->warm_start_from;
     if (!estimator->trains)
-        log_line(LOG_WARNING, "there is no checkpoint in %s: the initial weights are used",
-                 estimator->config.model_dir ? estimator->config.model_dir : "-");
+        log_line(LOG_WARNING, "there is no checkpoint in %s: %s%s", estimator->config.model_dir ? estimator->config.model_dir : "-",
+                 warm_start ? "used are the weights of " : "the initial weights are used", warm_start ? warm_start : "");
     estimator->restored = NULL;
     return store_initialize(estimator->store, (uint64_t)MAX(estimator->config.tf_random_seed, 0), estimator->threads, status) &&
            transfer_apply(estimator->store, status) && (!warm_start || transfer_warm_start(estimator->store, warm_start, status));
@@ -41,10 +41,11 @@ static const char *find_checkpoint(struct pil_estimator *estimator, pil_status *
     return estimator->config.model_dir ? checkpoint_latest(estimator->config.model_dir, estimator->arena, status) : NULL;
 }
 
-/* The store has what this run needs, and nobody has trained the model further. */
-static bool is_current(const struct pil_estimator *estimator, const char *newest, bool trains)
+/* The store has what this run needs, which may be more than the mode before it had, and nobody has trained the model further. */
+static bool is_current(const struct pil_estimator *estimator, const struct mode_run *run, const char *newest)
 {
-    if (!estimator->store || (trains && !estimator->trains))
+    bool trains = run->mode == PIL_TRAIN;
+    if (!estimator->store || (trains && !estimator->trains) || !mode_check(run, estimator->store, &(pil_status){ 0 }))
         return false;
     return newest ? estimator->holds && strcmp(newest, estimator->holds) == 0 : !estimator->holds && !trains;
 }
@@ -57,7 +58,7 @@ bool values_make(struct pil_estimator *estimator, const struct mode_run *run, pi
     if (!status_ok(status))
         return false;
     estimator->trains = had;
-    if (is_current(estimator, prefix, trains))
+    if (is_current(estimator, run, prefix))
         return true;
     store_free(estimator->store);
     estimator->trains = trains;
@@ -71,6 +72,12 @@ bool values_make(struct pil_estimator *estimator, const struct mode_run *run, pi
     else
         values_free(estimator);
     return ok;
+}
+
+bool values_missing(const struct pil_estimator *estimator, pil_status *status)
+{
+    return status_fail(status, PIL_NOT_FOUND, "there is no checkpoint in %s: the model has not been trained",
+                       estimator->config.model_dir ? estimator->config.model_dir : "-");
 }
 
 bool values_saved(struct pil_estimator *estimator, pil_status *status)

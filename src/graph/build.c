@@ -321,6 +321,12 @@ void graph_name(struct pil_graph *graph, struct pil_tensor *tensor, const char *
         tensor->node->name = unique;
 }
 
+void graph_suggest_name(struct pil_graph *graph, struct pil_tensor *tensor, const char *name)
+{
+    if (status_ok(&graph->status) && tensor->node->kind == NODE_OP && !graph->has_gradients && graph_good_name(name))
+        graph_name(graph, tensor, name);
+}
+
 const char *graph_tensor_name(const struct pil_tensor *tensor)
 {
     return tensor->node->name;

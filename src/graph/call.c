@@ -15,7 +15,9 @@ static bool check_call(struct pil_graph *graph, const struct op_row *row, const 
                    row->args_size, options ? options_size : 0);
     for (size_t i = 0; status_ok(&graph->status) && i < count; i++)
         if (!inputs[i])
-            graph_fail(graph, "%s: input %zu is NULL (targets are, in PREDICT)", op, i + 1);
+            graph_fail(graph, "%s: input %zu is NULL (targets are, in PREDICT and where the data have no label)", op, i + 1);
+        else if (!graph_owns(graph, inputs[i]))
+            graph_fail(graph, "%s: input %zu, %s, belongs to another graph", op, i + 1, inputs[i]->node->name);
     return status_ok(&graph->status);
 }
 

@@ -85,6 +85,8 @@ struct pil_tensor *graph_op3(struct pil_graph *graph, const char *op, const void
                              struct pil_tensor *c);
 /* Names an op's node (scoped), before the gradients are added; dropout's random stream follows from it. */
 void graph_name(struct pil_graph *graph, struct pil_tensor *tensor, const char *name);
+/* The same for what messages call it by: where it cannot be named so, it keeps its name. */
+void graph_suggest_name(struct pil_graph *graph, struct pil_tensor *tensor, const char *name);
 const char *graph_tensor_name(const struct pil_tensor *tensor);
 /* After the last phase of a TRAIN run: variable = decay * variable + (1 - decay) * value. */
 void graph_moving(struct pil_graph *graph, struct pil_tensor *variable, struct pil_tensor *value, float decay);

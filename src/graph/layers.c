@@ -32,8 +32,8 @@ static bool open_layer(struct pil_graph *graph, const char *kind, const char *gi
     if (!status_ok(&graph->status))
         return false;
     if (!x || !graph_owns(graph, x)) {
-        graph_fail(graph, x ? "%s: its input belongs to another graph" : "%s: its input is NULL (targets are, in PREDICT)",
-                   given ? given : kind);
+        graph_fail(graph, "%s: its input %s", given ? given : kind,
+                   x ? "belongs to another graph" : "is NULL (targets are, in PREDICT and where the data have no label)");
         return false;
     }
     snprintf(name, sizeof name, "%s", kind);

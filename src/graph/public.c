@@ -62,7 +62,7 @@ const char *pil_tensor_name(const pil_tensor *tensor)
 /* ---- names ----------------------------------------------------------------------------------------------------- */
 
 /* Names go into checkpoints that TensorFlow reads: its alphabet, parts between slashes, none of them empty. */
-static bool is_good_name(const char *name)
+bool graph_good_name(const char *name)
 {
     static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-/";
     size_t length = strlen(name);
@@ -76,7 +76,7 @@ bool graph_check_name(struct pil_graph *graph, const char *what, const char *nam
         refuse(graph, NULL, "%s%s without a name (it is NULL)", graph->scope, what);
     else if (!name[0])
         refuse(graph, NULL, "%s%s without a name (it is empty)", graph->scope, what);
-    else if (!is_good_name(name))
+    else if (!graph_good_name(name))
         refuse(graph, hint, "'%s%s' is no name for %s", graph->scope, name, what);
     else if (!graph->scope[0] && strchr("_-", name[0]))
         refuse(graph, "TensorFlow's names begin with a letter, a digit or '.'", "'%s' is no name for %s", name, what);
@@ -88,7 +88,7 @@ pil_tensor *pil_name(pil_graph *graph, pil_tensor *tensor, const char *name)
     if (!graph_check_name(graph, "an op", name))
         return &graph->error_tensor;
     if (!tensor)
-        return graph_fail(graph, "there is nothing to name '%s': the tensor is NULL (targets are, in PREDICT)", name);
+        return graph_fail(graph, "there is nothing to name '%s': the tensor is NULL (targets are, in PREDICT and where the data have no label)", name);
     if (!graph_owns(graph, tensor))
         return graph_fail(graph, "%s belongs to another graph and cannot be named '%s' here", tensor->node->name, name);
     graph_name(graph, tensor, name);
@@ -326,7 +326,7 @@ static bool check_item(struct pil_graph *graph, const pil_named_tensor *items, s
     if (!items[i].name || !items[i].name[0])
         graph_fail(graph, "item %zu of a dict has no name", i + 1);
     else if (!items[i].tensor)
-        graph_fail(graph, "'%s' of a dict is NULL (targets are, in PREDICT)", items[i].name);
+        graph_fail(graph, "'%s' of a dict is NULL (targets are, in PREDICT and where the data have no label)", items[i].name);
     else if (status_ok(&graph->status) && !graph_owns(graph, items[i].tensor))
         graph_fail(graph, "'%s' of a dict, %s, belongs to another graph", items[i].name, items[i].tensor->node->name);
     for (size_t other = 0; status_ok(&graph->status) && other < i; other++)

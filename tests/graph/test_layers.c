@@ -162,7 +162,7 @@ static void refusals(void **state)
 {
     (void)state;
     static const char *const says[] = {
-        "dense: its input is NULL (targets are, in PREDICT)",
+        "dense: its input is NULL (targets are, in PREDICT and where the data have no label)",
         "dense/units is 0: at least 1 is needed",
         "dense/there is no activation number 99",
         "dense/x [?] has no axes from -1 on besides the batch",

@@ -477,7 +477,7 @@ static void refusals(void **state)
         { m_shapes, "head/accuracy: labels and predictions must have one shape; the labels, three, are [?, 3], the predictions, "
                     "five, are [?, 5]" },
         { m_alias, "root_mean_squared_error: labels and predictions must have one shape" },
-        { m_null, "recall: the labels are NULL (targets are, in PREDICT)" },
+        { m_null, "recall: the labels are NULL (targets are, in PREDICT and where the data have no label)" },
         { m_no_values, "mean: the predictions are NULL" },
         { m_sparse, "precision: the labels, ids, are sparse" },
         { m_foreign, "mean_absolute_error: the labels, foreign, belong to another graph" },
