@@ -24,7 +24,8 @@
  * stopped. A run that is killed at any moment goes on from its last checkpoint to the same bits.
  *
  * Errors. What goes wrong is the status that a call returns, and nothing else: no call prints, aborts or leaves a half-written
- * file. One thread at a time uses an estimator; its own workers are its business.
+ * file. One thread at a time uses an estimator; its own workers are its business. A call from within another (a hook that trains, an
+ * evaluation while predictions are open) is PIL_BUSY.
  */
 #ifndef PILASTER_PUBLIC_ESTIMATOR_H
 #define PILASTER_PUBLIC_ESTIMATOR_H
@@ -198,7 +199,7 @@ PIL_API double pil_metrics_get(const pil_result *result, const char *name);
 typedef struct pil_train_spec {
     pil_input_fn input_fn;
     int64_t max_steps; /* of the model in all; 0: to the end of the input */
-    int64_t steps;     /* instead: of this call */
+    int64_t steps;     /* instead: of this call; data that end behind the checkpoint begin again */
     const pil_hook *hooks;
     size_t hook_count;
 } pil_train_spec;
@@ -215,14 +216,16 @@ typedef struct pil_eval_spec {
 
 /* Trains, saves a checkpoint now and then and at the end, evaluates after checkpoints, exports after evaluations. result (may be
  * NULL) is the last evaluation; where the model has been trained as far already, nothing is done and it is empty. Goes on from the
- * newest checkpoint of model_dir, with the batch behind the last one that was trained on. Errors, besides what the parts say:
+ * newest checkpoint of model_dir, with the batch behind the last one that was trained on; other data than those of the checkpoint are
+ * read from their beginning, with a warning in the log. Errors, besides what the parts say:
  * PIL_DIVERGED, a loss that is not a number; PIL_BUSY, another program trains in the folder; PIL_CANCELLED after pil_estimator_stop.
  * Source: tf.estimator.train_and_evaluate. */
 PIL_API PIL_WARN_UNUSED pil_status pil_train_and_evaluate(pil_estimator *estimator, const pil_train_spec *train_spec,
                                                           const pil_eval_spec *eval_spec, pil_result *result);
 /* Trains only. Source: Estimator.train. */
 PIL_API PIL_WARN_UNUSED pil_status pil_train(pil_estimator *estimator, const pil_train_spec *train_spec);
-/* Evaluates the newest checkpoint (without one: the first values). eval_spec->steps 0 is PIL_ALL here, as in the original.
+/* Evaluates the newest checkpoint (without one: the first values), and writes the result to the event files of eval or eval_<name>.
+ * eval_spec->steps 0 is PIL_ALL here, as in the original; its exporters are for training.
  * Source: Estimator.evaluate. */
 PIL_API PIL_WARN_UNUSED pil_status pil_evaluate(pil_estimator *estimator, const pil_eval_spec *eval_spec, pil_result *result);
 /* From a signal handler or another thread: the run that is going on saves and stops. */
@@ -233,7 +236,7 @@ typedef struct pil_predictions pil_predictions;
 /* Never NULL: what goes wrong, then or later, is told by pil_predictions_close. The estimator outlives it and does nothing else
  * meanwhile. Source: Estimator.predict. */
 PIL_API pil_predictions *pil_predict(pil_estimator *estimator, pil_input_fn input_fn);
-/* Moves to the next row; false at the end of the data, or after an error. */
+/* Moves to the next row; false at the end of the data, after an error, or where a hook asked to stop. */
 PIL_API bool pil_predictions_next(pil_predictions *predictions);
 /* The row's values under a name of spec.predictions; *count of them. NULL: there is no such name. Valid until the next row. */
 PIL_API const float *pil_predictions_get(const pil_predictions *predictions, const char *name, size_t *count);

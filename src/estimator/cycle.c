@@ -192,21 +192,39 @@ static bool changed_data(const struct cycle *cycle, pil_status *status)
     return status_hint(status, "put the old files back, or start the new data from their beginning with --accept-changed-data");
 }
 
+/* Opens the feed and reads its first batch; from NULL: from the start. False also at the end of the data, with status ok. */
+static bool open_at(struct cycle *cycle, const struct cursor *from, pil_status *status)
+{
+    feed_close(cycle->feed);
+    cycle->consumed = from ? *from : (struct cursor){ 0 };
+    cycle->feed = mode_feed(&cycle->run, cycle->estimator, cycle->dataset, from, NULL, 0, status);
+    if (!cycle->feed)
+        return false;
+    if (from && from->data != feed_fingerprint(cycle->feed))
+        return changed_data(cycle, status);
+    cycle->first = feed_next(cycle->feed, status);
+    return cycle->first != NULL;
+}
+
+/* Goes on where the checkpoint says. From the start: other data of a program, which means them; and all `steps` of a call whose
+ * data end behind the checkpoint. */
 static bool open_feed(struct cycle *cycle, pil_status *status)
 {
     struct cursor cursor;
     bool has;
     if (!find_cursor(cycle, &cursor, &has, status))
         return false;
-    cycle->feed = mode_feed(&cycle->run, cycle->estimator, cycle->dataset, has ? &cursor : NULL, NULL, 0, status);
-    if (!cycle->feed)
-        return false;
-    if (has && cursor.data != feed_fingerprint(cycle->feed))
-        return changed_data(cycle, status);
-    if (has)
-        cycle->consumed = cursor;
-    cycle->first = feed_next(cycle->feed, status);
-    if (!cycle->first && status_ok(status) && !has)
+    bool opened = open_at(cycle, has ? &cursor : NULL, status);
+    bool other = has && cycle->feed && cursor.data != feed_fingerprint(cycle->feed) && cycle->estimator->options.new_data;
+    if (other) {
+        log_line(LOG_WARNING, "%s was trained on other data: these are read from their beginning", cycle->estimator->restored);
+        status_clear(status);
+    }
+    if (!opened && status_ok(status) && has && (other || cycle->train->steps)) {
+        has = false;
+        opened = open_at(cycle, NULL, status);
+    }
+    if (!opened && status_ok(status) && !has)
         status_fail(status, PIL_BAD_DATA, "the training data have no rows");
     return status_ok(status);
 }

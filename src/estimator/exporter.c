@@ -23,6 +23,11 @@ static pil_dataset *received(const struct pil_receivers *receivers, struct arena
     static const pil_feature_type types[] = { [PIL_RECEIVE_FLOATS] = PIL_TYPE_FLOAT32, [PIL_RECEIVE_INTS] = PIL_TYPE_INT64,
                                               [PIL_RECEIVE_STRINGS] = PIL_TYPE_STRING };
     size_t count = receivers_count(receivers);
+    if (!status_ok(receivers_status(receivers)) || count == 0) {
+        *status = *receivers_status(receivers);
+        status_fail(status, PIL_INVALID_ARGUMENT, "the serving_input_fn receives nothing: pil_receive names a feature of requests");
+        return NULL;
+    }
     pil_feature_spec *specs = arena_alloc(arena, MAX(count, 1) * sizeof *specs, status);
     for (size_t i = 0; specs && i < count; i++) {
         const struct receiver *receiver = receivers_at(receivers, i);
@@ -57,12 +62,10 @@ static bool write_export(struct pil_estimator *estimator, pil_serving_input_fn s
     bool ok = receivers != NULL;
     if (ok)
         serving_input_fn(receivers, estimator->params);
-    if (ok && !status_ok(receivers_status(receivers))) {
-        *status = *receivers_status(receivers);
-        ok = false;
-    }
-    ok = ok && (dataset = received(receivers, arena, status)) && status_ok(status) &&
-         mode_make(&run, estimator, PIL_PREDICT, dataset, NULL, 0, status) && have_values(estimator, &run, status);
+    ok = ok && (dataset = received(receivers, arena, status)) && status_ok(status);
+    if (ok && !mode_make(&run, estimator, PIL_PREDICT, dataset, NULL, 0, status))
+        ok = status_prefix(status, "with the features of serving_input_fn: ");
+    ok = ok && have_values(estimator, &run, status);
     if (ok) {
         struct export_request request = { .graph = run.graph, .program = run.program, .predictions = run.spec.predictions,
                                           .outputs = run.spec.export_outputs, .receivers = receivers, .store = estimator->store,

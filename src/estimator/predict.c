@@ -18,7 +18,6 @@ static bool prediction_begin(struct prediction *prediction, struct pil_estimator
 {
     struct mode_run *run = &prediction->run;
     prediction->estimator = estimator;
-    estimator->stopped = 0;
     prediction->dataset = estimator_dataset(estimator, input_fn, "predict", status);
     if (!prediction->dataset || !mode_make(run, estimator, PIL_PREDICT, prediction->dataset, NULL, 0, status) ||
         !values_make(estimator, run, status) || !mode_bind(run, estimator, status))
@@ -66,14 +65,16 @@ bool estimator_predict(struct pil_estimator *estimator, pil_input_fn input_fn, c
 {
     struct handing handing = { .batch = batch, .context = context };
     struct prediction *prediction = &handing.prediction;
-    bool ok = status_ok(&estimator->status);
-    if (!ok)
-        *status = estimator->status;
-    ok = ok && prediction_begin(prediction, estimator, input_fn, keep, keep_count, status) &&
-         mode_pass(&(struct mode_pass){ estimator, &prediction->run, prediction->feed, -1, hand_on, &handing }, status);
+    if (!estimator_begin(estimator, "predicting", status))
+        return false;
+    bool ok = prediction_begin(prediction, estimator, input_fn, keep, keep_count, status);
+    struct mode_pass pass = { .estimator = estimator, .run = &prediction->run, .feed = prediction->feed, .steps = -1, .each = hand_on,
+                              .context = &handing };
+    ok = ok && mode_pass(&pass, status);
     if (ok)
         mode_tell_skipped(prediction->feed, "prediction");
     prediction_end(prediction);
+    estimator_end(estimator);
     return ok;
 }
 
@@ -81,10 +82,20 @@ bool estimator_predict(struct pil_estimator *estimator, pil_input_fn input_fn, c
 
 struct pil_predictions {
     struct prediction prediction;
+    struct mode_pass pass;
+    bool begun, ended;  /* the pass's hooks have been told */
     pil_status status;
     int64_t row, rows; /* of the batch at hand */
 };
 static struct pil_predictions no_memory = { .status = { PIL_NO_MEMORY, "out of memory for predictions" } };
+
+static bool take_batch(void *context, const struct batch *batch, pil_status *status)
+{
+    struct pil_predictions *predictions = context;
+    predictions->row = 0;
+    predictions->rows = batch->rows;
+    return set_outputs(&predictions->prediction, status);
+}
 
 pil_predictions *pil_predict(pil_estimator *estimator, pil_input_fn input_fn)
 {
@@ -92,29 +103,44 @@ pil_predictions *pil_predict(pil_estimator *estimator, pil_input_fn input_fn)
     struct pil_predictions *predictions = mem_new(sizeof *predictions, &status);
     if (!predictions)
         return &no_memory;
-    predictions->status = estimator->status;
+    struct prediction *prediction = &predictions->prediction;
     predictions->row = -1;
-    if (status_ok(&predictions->status))
-        prediction_begin(&predictions->prediction, estimator, input_fn, NULL, 0, &predictions->status);
+    if (!estimator_begin(estimator, "predicting", &predictions->status))
+        return predictions;
+    if (!prediction_begin(prediction, estimator, input_fn, NULL, 0, &predictions->status))
+        return predictions;
+    predictions->pass = (struct mode_pass){ .estimator = estimator, .run = &prediction->run, .feed = prediction->feed, .steps = -1,
+                                            .each = take_batch, .context = predictions };
+    predictions->begun = true;
+    mode_pass_begin(&predictions->pass, &predictions->status);
     return predictions;
+}
+
+/* Once: at the end of the data, or where the caller stops. */
+static void end_pass(struct pil_predictions *predictions)
+{
+    if (!predictions->begun || predictions->ended)
+        return;
+    predictions->ended = true;
+    if (mode_pass_end(&predictions->pass, status_ok(&predictions->status), &predictions->status))
+        mode_tell_skipped(predictions->prediction.feed, "prediction");
 }
 
 bool pil_predictions_next(pil_predictions *predictions)
 {
-    struct prediction *prediction = &predictions->prediction;
-    pil_status *status = &predictions->status;
-    if (predictions == &no_memory || !status_ok(status))
+    bool end = false;
+    if (predictions == &no_memory || predictions->ended || !status_ok(&predictions->status))
         return false;
     if (++predictions->row < predictions->rows)
         return true;
-    const struct batch *batch = feed_next(prediction->feed, status);
-    predictions->row = 0;
-    predictions->rows = batch ? batch->rows : 0;
-    if (!batch)
+    predictions->row = predictions->rows = 0;
+    if (!mode_pass_next(&predictions->pass, &end, &predictions->status)) {
+        predictions->rows = 0;
         return false;
-    struct session *session = prediction->run.session;
-    column_bind(session, batch, program_feature_count(prediction->run.program));
-    return session_run(session, batch->rows, estimator_step(prediction->estimator), NULL, 0, status) && set_outputs(prediction, status);
+    }
+    if (end)
+        end_pass(predictions);
+    return !end;
 }
 
 /* The output of that name while there is a row. */
@@ -148,10 +174,14 @@ pil_status pil_predictions_close(pil_predictions *predictions)
 {
     if (!predictions)
         return (pil_status){ 0 };
-    pil_status status = predictions->status;
     if (predictions == &no_memory)
-        return status;
+        return predictions->status;
+    end_pass(predictions);
+    struct pil_estimator *estimator = predictions->prediction.estimator;
+    pil_status status = predictions->status;
     prediction_end(&predictions->prediction);
+    if (estimator)
+        estimator_end(estimator);
     mem_free(predictions);
     return status;
 }

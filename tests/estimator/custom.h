@@ -120,7 +120,8 @@ static inline pil_estimator_spec custom_spec(pil_graph *g, pil_tensor *predictio
     return spec;
 }
 
-static inline pil_estimator_spec custom_model(pil_graph *g, const pil_features *features, pil_tensor *targets, pil_mode mode, void *params)
+static inline pil_estimator_spec custom_model(pil_graph *g, const pil_features *features, pil_tensor *targets, pil_mode mode,
+                                              void *params)
 {
     (void)params;
     return custom_spec(g, custom_layer(g, pil_feature(features, "x")), targets, mode);
@@ -149,7 +150,8 @@ static inline void expect_error(const char *what, pil_status status, pil_code co
         if (!strstr(status.message, *words))
             fail_msg("%s: '%s' is missing in: %s", what, *words, status.message);
 }
-#define expect_error_words(what, status, code, ...) expect_error((what), (status), (code), (const char *const[]){ __VA_ARGS__, NULL })
+#define expect_error_words(what, status, code, ...)                                                                              \
+    expect_error((what), (status), (code), (const char *const[]){ __VA_ARGS__, NULL })
 
 /* ---- the log ---- */
 
