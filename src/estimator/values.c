@@ -58,8 +58,10 @@ bool values_make(struct pil_estimator *estimator, const struct mode_run *run, pi
     if (!status_ok(status))
         return false;
     estimator->trains = had;
-    if (is_current(estimator, run, prefix))
+    if (is_current(estimator, run, prefix)) {
+        estimator->restored = prefix; /* as if they were read from it: the input goes on where it says */
         return true;
+    }
     store_free(estimator->store);
     estimator->trains = trains;
     estimator->holds = NULL;

@@ -153,6 +153,54 @@ static inline void expect_error(const char *what, pil_status status, pil_code co
 #define expect_error_words(what, status, code, ...)                                                                              \
     expect_error((what), (status), (code), (const char *const[]){ __VA_ARGS__, NULL })
 
+/* ---- estimators and their folders ---- */
+
+/* In a folder of the scratch folder; checkpoints at the start and at the end alone. */
+static inline pil_estimator *custom_new(pil_model_fn model_fn, const char *folder, int threads)
+{
+    pil_run_config config = pil_run_config_default();
+    config.tf_random_seed = 7;
+    config.save_checkpoints_secs = 0;
+    config.threads = threads;
+    return pil_estimator_new(
+        &(pil_estimator_config){ .model_fn = model_fn, .model_dir = scratch_path(folder), .config = &config });
+}
+
+static inline void custom_train(pil_estimator *estimator, pil_input_fn input, int64_t max_steps)
+{
+    expect_ok(pil_train(estimator, &(pil_train_spec){ .input_fn = input, .max_steps = max_steps }));
+}
+
+/* One training in a folder by an estimator of its own. */
+static inline void custom_train_in(const char *folder, pil_model_fn model_fn, pil_input_fn input, int threads, int64_t max_steps)
+{
+    pil_estimator *estimator = custom_new(model_fn, folder, threads);
+    custom_train(estimator, input, max_steps);
+    pil_estimator_free(estimator);
+}
+
+static inline int64_t custom_step(const char *folder)
+{
+    pil_status status = { 0 };
+    struct arena *arena = arena_new(&status);
+    const char *latest = checkpoint_latest(scratch_path(folder), arena, &status);
+    int64_t step = latest ? atoll(strrchr(latest, '-') + 1) : -1;
+    arena_free(arena);
+    expect_ok(status);
+    return step;
+}
+
+static inline void expect_same_checkpoints(const char *a, const char *b, int64_t step)
+{
+    static const char *const parts[] = { "index", "data-00000-of-00001" };
+    for (size_t i = 0; i < COUNT_OF(parts); i++) {
+        char x[128], y[128];
+        snprintf(x, sizeof x, "%s/model.ckpt-%lld.%s", a, (long long)step, parts[i]);
+        snprintf(y, sizeof y, "%s/model.ckpt-%lld.%s", b, (long long)step, parts[i]);
+        scratch_expect_same(scratch_path(x), scratch_path(y));
+    }
+}
+
 /* ---- the log ---- */
 
 static char custom_log[8192];
