@@ -51,6 +51,10 @@ field("workload") == "B" {
     note("B", "examples_s", 1, (field("percent_of_peak") != "" ? field("percent_of_peak") " % of peak, " : "") "loss " field("loss"))
     note("B", "best_examples_s", 1, field("best_percent_of_peak") != "" ? field("best_percent_of_peak") " % of peak" : "")
 }
+field("workload") == "C" {
+    note("C/" field("hidden"), "examples_s", 1, field("percent_of_peak") != "" ? "best " field("percent_of_peak") " % of peak" : "")
+    note("C/" field("hidden"), "best_examples_s", 1)
+}
 field("workload") == "H" {
     note("H", "mb_s", 1, "checksum " field("checksum"))
     note("H", "cpu_mb_s", 1)

@@ -131,7 +131,7 @@ static void report(const struct size *size, int threads, const struct result *re
            (long long)size->hidden, (long long)size->batch, threads, kernel_get()->level);
     printf("  %.0f examples/s   best window %.0f   loss %.5f   best %.1f %% of %.0f GFLOP/s\n", result->rate, result->best,
            result->loss, percent, peak);
-    printf("{\"workload\":\"C\",\"seq\":%lld,\"hidden\":%lld,\"batch\":%lld,\"threads\":%d,\"examples_s\":%.0f,\"best_examples_"
+    printf("{\"workload\":\"C\",\"who\":\"pilaster\",\"seq\":%lld,\"hidden\":%lld,\"batch\":%lld,\"threads\":%d,\"examples_s\":%.0f,\"best_examples_"
            "s\":%.0f,"
            "\"loss\":%.5f,\"percent_of_peak\":%.1f}\n",
            (long long)size->time, (long long)size->hidden, (long long)size->batch, threads, result->rate, result->best,
