@@ -30,14 +30,12 @@ struct op_list {
     bool wide; /* of int64_t, else of int */
 };
 /* A row of a table. Lists: of a field that is a struct shape, and of one that is a pil_axes. */
+/* clang-format off */
 #define OP_LIST_ARGUMENT(name, type, items, count, of_wide, help)                                                                \
-    {                                                                                                                            \
-        (name), &OP_ARG_LIST, offsetof(type, items), (help), .extra = &(const struct op_list)                                    \
-        {                                                                                                                        \
-            (ptrdiff_t) offsetof(type, count) - (ptrdiff_t)offsetof(type, items),                                                \
-                (int)(sizeof(((type *)NULL)->items) / ((of_wide) ? sizeof(int64_t) : sizeof(int))), (of_wide)                    \
-        }                                                                                                                        \
-    }
+    { (name), &OP_ARG_LIST, offsetof(type, items), (help),                                                                       \
+      .extra = &(const struct op_list){ (ptrdiff_t)offsetof(type, count) - (ptrdiff_t)offsetof(type, items),                     \
+                                        (int)(sizeof(((type *)NULL)->items) / ((of_wide) ? sizeof(int64_t) : sizeof(int))), (of_wide) } }
+/* clang-format on */
 #define OP_SHAPE_ARGUMENT(name, type, field, help) OP_LIST_ARGUMENT(name, type, field.dims, field.rank, true, help)
 #define OP_AXES_ARGUMENT(name, type, field, help) OP_LIST_ARGUMENT(name, type, field.items, field.count, false, help)
 
@@ -73,8 +71,7 @@ static inline bool op_same_cut(const struct tensor *a, const struct tensor *b)
 /* ---- box.c: parts of tensors ---- */
 /* How far a view's elements are apart along each axis, in elements. */
 void op_strides(const struct tensor *tensor, int64_t *strides);
-/* Copies a box of `size` elements of `element` bytes along each axis, at most 2 SHAPE_MAX_RANK axes, between two sets of strides.
- */
+/* Copies a box, `size` elements of `element` bytes along each of at most 2 SHAPE_MAX_RANK axes, between two sets of strides. */
 void op_copy_box(size_t element, int rank, const int64_t *size, const void *from, const int64_t *from_strides, void *to,
                  const int64_t *to_strides);
 /* Adds a box of floats: to += from. */
