@@ -10,7 +10,8 @@
  *     op {op: matmul, name: matmul, inputs: [0, 1], args: {transpose_a: false, ...}}
  *     wanted {tensors: [2]}
  *
- * Nodes count from 0; "4.1" is the second output of node 4. How an op's arguments are written is its row's (op_arguments).
+ * Nodes count from 0; "4.1" is the second output of node 4. How an op's arguments are written is its row's (op_arguments): an
+ * argument that is added has the old behaviour as its default; one that is renamed, or means something else, makes a new version.
  */
 #include <string.h>
 
@@ -323,6 +324,18 @@ static const struct kind {
 } kinds[] = { KIND(graph, false),   KIND(input, true), KIND(variable, true),
               KIND(constant, true), KIND(op, true),    KIND(wanted, false) };
 
+/* What no machine holds is refused here, so that sums of sizes further on cannot overflow. */
+static bool check_sizes(const struct load *load, const struct node *node)
+{
+    const int64_t most = node->kind == NODE_VARIABLE ? INT64_C(1) << 40 : INT64_C(1) << 36;
+    for (int i = 0; i < node->output_count; i++) {
+        int64_t elements = shape_elements(shape_with_batch(node->outputs[i].type.shape, 1));
+        if (elements < 0 || elements > most)
+            return fail(load, "a tensor is larger than any machine's memory");
+    }
+    return true;
+}
+
 /* The record's node, made by the same functions that made it first. */
 static bool load_record(struct load *load, struct slice word, const struct value *value, bool first)
 {
@@ -341,7 +354,9 @@ static bool load_record(struct load *load, struct slice word, const struct value
         *load->status = load->graph->status;
         return status_prefix(load->status, "%s:%d: ", load->reader->file, load->reader->line);
     }
-    return load->graph->node_count - nodes == (size_t)kinds[k].adds || fail(load, "a name is there twice");
+    if (load->graph->node_count - nodes != (size_t)kinds[k].adds)
+        return fail(load, "a name is there twice");
+    return !kinds[k].adds || check_sizes(load, load->graph->nodes[nodes]);
 }
 
 struct pil_graph *graph_load(struct flow_reader *reader, struct pil_tensor ***wanted, size_t *count, pil_status *status)

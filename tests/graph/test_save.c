@@ -133,6 +133,8 @@ static const struct damage {
     { "shape: [2, 3]", "shape: [2, -7]", "negative axis", PIL_BAD_DATA },
     { "shape: [2, 3]", "shape: [4611686018427387904, 4]", "impossible shape", PIL_BAD_DATA },
     { "shape: [2, 3]", "shape: [5, 3]", "[5, 3]", PIL_BAD_DATA },
+    { "shape: [2, 3]", "shape: [2, 4611686018427387903]", "larger than any machine's memory", PIL_BAD_DATA },
+    { "[-1, 2], sparse", "[-1, 99999999999], sparse", "larger than any machine's memory", PIL_BAD_DATA },
     { "op: matmul", "op: matmull", "there is no op 'matmull'", PIL_UNSUPPORTED },
     { "inputs: [0, 1]", "inputs: [0, 7]", "no such tensor", PIL_BAD_DATA },
     { "inputs: [0, 1]", "inputs: [0, -1]", "no such tensor", PIL_BAD_DATA },
@@ -195,6 +197,43 @@ static void test_flipped_bytes(void **state)
     free(copy);
 }
 
+/* Any number of a graph of many ops becomes one that no shape rule expects. */
+static void test_extreme_numbers(void **state)
+{
+    static const char *const numbers[] = {
+        "-1", "0", "3", "65", "2147483648", "4611686018427387904", "-9223372036854775808", "9223372036854775807", "nan", "1e38"
+    };
+    uint64_t random = 1;
+    int compiled = 0;
+    (void)state;
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        struct rig rig = rig_new();
+        struct pil_tensor *y = random_model(rig.graph, seed, 40), **found;
+        struct text text = saved(rig.graph, &y, 1);
+        for (int m = 0; m < 300; m++) {
+            random = random * 6364136223846793005ull + 1442695040888963407ull;
+            const char *at = text.data + (random >> 20) % text.size, *digits = "0123456789";
+            at += strcspn(at, digits);
+            struct text other = { 0 };
+            pil_status status = { 0 };
+            size_t count;
+            text_append(&other, text.data, (size_t)(at - text.data));
+            text_append_text(&other, *at ? numbers[(random >> 50) % COUNT_OF(numbers)] : "");
+            text_append_text(&other, at + strspn(at, digits));
+            struct pil_graph *graph = loaded(slice_of(other.data, other.size), &found, &count, &status);
+            struct plan *plan = graph ? plan_compile(graph, found, count, &status) : NULL;
+            assert_int_equal(plan != NULL, status_ok(&status));
+            compiled += plan != NULL;
+            plan_free(plan);
+            graph_free(graph);
+            text_free(&other);
+        }
+        text_free(&text);
+        rig_free(&rig);
+    }
+    assert_true(compiled > 100 && compiled < 1100);
+}
+
 static void test_cut_off(void **state)
 {
     (void)state;
@@ -232,7 +271,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text),          cmocka_unit_test(test_same_bits), cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_flipped_bytes), cmocka_unit_test(test_cut_off),   cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_flipped_bytes), cmocka_unit_test(test_cut_off),   cmocka_unit_test(test_extreme_numbers),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
