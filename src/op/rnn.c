@@ -213,6 +213,11 @@ static bool rnn_infer(struct op_infer *infer)
     return true;
 }
 
+static bool takes_strips(const struct op_rnn_args *args, const struct rnn_sizes *s)
+{
+    return args->cell != RNN_GRU && rnn_wants_strips(s);
+}
+
 static size_t rnn_scratch(const void *options, const struct op_type *inputs, const struct op_type *outputs, int64_t tile_rows)
 {
     const struct op_rnn_args *args = options;
@@ -222,7 +227,27 @@ static size_t rnn_scratch(const void *options, const struct op_type *inputs, con
     size_t floats = args->forward_only ? (size_t)(rnn_find_blocks(args, &s, false, 1, NULL, &blocks) * tile_rows) : 0;
     if (args->forward_only && rnn_in_lanes(args))
         floats = (size_t)(rnn_lanes_floats(&s, false) * tile_rows);
-    return rnn_ends_scratch(tile_rows) + 128 + floats * sizeof(float);
+    if (takes_strips(args, &s))
+        floats += (size_t)(rnn_strips_floats(s.features, s.columns) + rnn_strips_floats(s.hidden, s.columns));
+    return rnn_ends_scratch(tile_rows) + 3 * 64 + floats * sizeof(float);
+}
+
+/* The kernels in strips, where the layer's sums are products with all of their columns. */
+static void find_strips(struct rnn_layer *layer, char **scratch)
+{
+    const struct rnn_sizes *s = &layer->s;
+    const int64_t first = rnn_strips_floats(s->features, s->columns), both = first + rnn_strips_floats(s->hidden, s->columns);
+    if (!takes_strips(layer->args, s))
+        return;
+    float *data = rnn_piece(scratch, both * (int64_t)sizeof(float));
+    if (layer->args->joined) {
+        layer->joined_strips =
+            rnn_strips_pack(layer->kernels, layer->kernel, layer->kernel_ld, s->features + s->hidden, s->columns, data);
+        return;
+    }
+    layer->kernel_strips = rnn_strips_pack(layer->kernels, layer->kernel, layer->kernel_ld, s->features, s->columns, data);
+    layer->recurrent_strips =
+        rnn_strips_pack(layer->kernels, layer->recurrent, layer->recurrent_ld, s->hidden, s->columns, data + first);
 }
 
 void rnn_find_kernels(struct rnn_layer *layer, const struct tensor *kernel, const struct tensor *recurrent)
@@ -270,6 +295,15 @@ static void sums(const struct rnn_layer *layer, int64_t step)
     const int64_t joined_ld = s->features + s->hidden;
     const float *joined = rnn_block_at(&layer->blocks, BLOCK_JOINED, step);
     float *gates = rnn_block_at(&layer->blocks, BLOCK_GATES, step);
+    if (layer->joined_strips.data) {
+        rnn_strips_product(layer, joined, joined_ld, &layer->joined_strips, layer->bias, false, gates, s->width);
+        return;
+    }
+    if (layer->kernel_strips.data) {
+        rnn_strips_product(layer, joined, joined_ld, &layer->kernel_strips, layer->bias, false, gates, s->width);
+        rnn_strips_product(layer, joined + s->features, joined_ld, &layer->recurrent_strips, NULL, true, gates, s->width);
+        return;
+    }
     if (layer->args->joined) {
         rnn_product(layer, joined, joined_ld, joined_ld, layer->kernel, layer->kernel_ld, layer->bias, false, gates, s->width,
                     s->columns);
@@ -416,6 +450,7 @@ static struct rnn_layer rnn_begin(const struct op_run *run, const struct rnn_rol
         layer.recurrent_bias = args->cell == RNN_GRU && args->reset_after ? layer.bias + bias->ld : NULL;
     }
     layer.ends = rnn_ends_begin(args, roles->ends < 0 ? NULL : &run->inputs[roles->ends].tensor, x->rows, layer.s.time, scratch);
+    find_strips(&layer, scratch);
     const bool keep = !args->forward_only;
     rnn_find_blocks(args, &layer.s, keep, x->rows,
                     keep ? tensor_floats(&run->outputs[run->output_count - 1].tensor) : (float *)(void *)*scratch, &layer.blocks);

@@ -66,6 +66,20 @@ struct rnn_roles {
 
 struct rnn_roles rnn_roles_of(const struct op_rnn_args *args);
 
+/* ---- rnn_strips.c: b [k, n] in strips of `width` columns, each [k, width] ---- */
+struct rnn_strips {
+    const float *data; /* NULL: b is taken as it lies */
+    int64_t k, n, width;
+};
+struct rnn_layer;
+bool rnn_wants_strips(const struct rnn_sizes *s);
+int64_t rnn_strips_floats(int64_t k, int64_t n);
+/* Of b as it lies, pads included, and of b [rows, columns] transposed. */
+struct rnn_strips rnn_strips_pack(const struct kernels *kernels, const float *b, int64_t ldb, int64_t k, int64_t n, float *data);
+struct rnn_strips rnn_strips_transpose(const struct kernels *kernels, const float *b, int64_t ldb, int64_t rows, int64_t columns, float *data);
+void rnn_strips_product(const struct rnn_layer *layer, const float *a, int64_t a_ld, const struct rnn_strips *b, const float *bias,
+                        bool accumulate, float *c, int64_t ldc);
+
 /* One run of a layer over a tile. */
 struct rnn_layer {
     const struct op_rnn_args *args;
@@ -76,6 +90,7 @@ struct rnn_layer {
     const float *kernel, *recurrent; /* the rows for x, and for h */
     int64_t kernel_ld, recurrent_ld;
     const float *bias, *recurrent_bias;
+    struct rnn_strips joined_strips, kernel_strips, recurrent_strips; /* of both kernels together, or of each */
     int64_t rows;
 };
 

@@ -104,7 +104,7 @@ static size_t rnn_gradient_scratch(const void *options, const struct op_type *in
     (void)outputs;
     if (rnn_in_lanes(&args->rnn))
         return rnn_lanes_gradient_scratch(&s, tile_rows);
-    int64_t floats = tile_rows * (2 * pad_columns(s.hidden) + s.hidden) + s.columns * pad_columns(s.hidden);
+    int64_t floats = tile_rows * (2 * pad_columns(s.hidden) + s.hidden) + rnn_strips_floats(s.columns, s.hidden);
     if (args->wants_x)
         floats += (s.columns + tile_rows) * pad_columns(s.features);
     return rnn_ends_scratch(tile_rows) + (size_t)floats * sizeof(float) + 64 * 8;
@@ -130,8 +130,12 @@ static struct back back_begin(const struct op_run *run, const struct tensor *end
     back.dh = rnn_piece(&scratch, rows * back.h_ld * floats);
     back.dreset = rnn_piece(&scratch, rows * back.h_ld * floats);
     back.dc = rnn_piece(&scratch, rows * s->hidden * floats);
-    back.recurrent = rnn_piece(&scratch, s->columns * back.h_ld * floats);
-    run->kernels->transpose(back.layer.recurrent, s->hidden, s->columns, back.layer.recurrent_ld, back.recurrent, back.h_ld);
+    back.recurrent = rnn_piece(&scratch, rnn_strips_floats(s->columns, s->hidden) * floats);
+    if (rnn->cell != RNN_GRU && rnn_wants_strips(s))
+        back.layer.recurrent_strips = rnn_strips_transpose(run->kernels, back.layer.recurrent, back.layer.recurrent_ld, s->hidden,
+                                                           s->columns, back.recurrent);
+    else
+        run->kernels->transpose(back.layer.recurrent, s->hidden, s->columns, back.layer.recurrent_ld, back.recurrent, back.h_ld);
     if (args->wants_x) {
         back.kernel = rnn_piece(&scratch, s->columns * back.x_ld * floats);
         back.dx = rnn_piece(&scratch, rows * back.x_ld * floats);
@@ -148,8 +152,11 @@ static void through_sums(const struct back *back, const float *dgates)
     for (int64_t r = 0; layer->ends.ended && r < layer->rows; r++)
         if (!layer->ends.ended[r])
             memset(back->dh + r * back->h_ld, 0, (size_t)s->hidden * sizeof(float));
-    rnn_product(layer, dgates, s->width, s->columns, back->recurrent, back->h_ld, NULL, layer->ends.ended != NULL, back->dh,
-                back->h_ld, s->hidden);
+    if (layer->recurrent_strips.data)
+        rnn_strips_product(layer, dgates, s->width, &layer->recurrent_strips, NULL, layer->ends.ended != NULL, back->dh, back->h_ld);
+    else
+        rnn_product(layer, dgates, s->width, s->columns, back->recurrent, back->h_ld, NULL, layer->ends.ended != NULL, back->dh,
+                    back->h_ld, s->hidden);
 }
 
 static void lstm_back(const struct back *back, int64_t step, float *dgates)
