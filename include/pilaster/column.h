@@ -44,7 +44,8 @@ typedef struct pil_column pil_column;
 PIL_API pil_columns *pil_columns_new(void);
 /* The first error of any maker, or PIL_OK. */
 PIL_API PIL_WARN_UNUSED pil_status pil_columns_status(const pil_columns *columns);
-/* Frees the set and all its columns. NULL is fine. */
+/* Frees the set and all its columns, those that a graph was made with when that goes: a model function may make a set and free it.
+ * NULL is fine. */
 PIL_API void pil_columns_free(pil_columns *columns);
 /* TensorFlow's name of a column, such as "dayofweek_X_hourofday_embedding"; it lives as long as the set. */
 PIL_API const char *pil_column_name(const pil_column *column);

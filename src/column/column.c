@@ -46,13 +46,20 @@ pil_status pil_columns_status(const pil_columns *columns)
 
 void pil_columns_free(pil_columns *columns)
 {
-    if (!columns || columns == &no_memory)
+    if (!columns || columns == &no_memory || atomic_fetch_sub(&columns->holders, 1) > 0)
         return;
     for (struct pil_column *column = columns->first; column; column = column->next)
         if (column->row->release)
             column->row->release(column);
     arena_free(columns->arena);
     mem_free(columns);
+}
+
+struct pil_columns *column_hold(const struct pil_column *column)
+{
+    if (column->owner != &no_memory)
+        atomic_fetch_add(&column->owner->holders, 1);
+    return column->owner;
 }
 
 const char *pil_column_name(const pil_column *column)

@@ -40,6 +40,9 @@ const struct pil_column *column_lookup_source(const struct pil_column *column);
 
 /* Builds a column from the model file: kind and arguments as a one-key map under `key`. Other columns are looked up (and built
  * when first named, cycles found) through the set. */
+/* Keeps the column's set: pil_columns_free gives up one hold, and the last one frees it. */
+struct pil_columns *column_hold(const struct pil_column *column);
+
 struct column_set;
 struct column_set *column_set_new(const struct value *columns, const char *folder, pil_status *status); /* the `columns` map */
 struct pil_column *column_set_get(struct column_set *set, struct slice key, const struct value *at, pil_status *status);

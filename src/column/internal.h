@@ -11,6 +11,8 @@
 #ifndef PILASTER_COLUMN_INTERNAL_H
 #define PILASTER_COLUMN_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "column/column.h"
 
 /* ---- columns ------------------------------------------------------------------------------------------------- */
@@ -68,6 +70,7 @@ struct pil_column {
 
 struct pil_columns {
     struct arena *arena;
+    atomic_int holders;        /* besides whoever made it */
     pil_status status;          /* the first error */
     const char *wrong_argument; /* of the maker that failed, or NULL */
     struct pil_column *first;

@@ -94,6 +94,39 @@ pil_tensor *pil_feature(const pil_features *features, const char *name)
     return graph_op1(graph, "reshape", &reshape, values);
 }
 
+/* What a model function may not change, the room's own functions may. */
+static struct pil_features *own(const struct pil_features *features)
+{
+    return (struct pil_features *)features;
+}
+
+/* The set of a column lives as long as the program: a model function may free it. */
+static bool hold(struct pil_features *features, const struct pil_column *column)
+{
+    pil_status status = { 0 };
+    struct pil_columns *set = column_hold(column);
+    bool held = false;
+    for (size_t i = 0; i < features->held_count; i++)
+        held |= features->held[i] == set;
+    if (!held && mem_grow(&features->held, &features->held_capacity, features->held_count + 1, sizeof *features->held, &status)) {
+        features->held[features->held_count++] = set;
+        return true;
+    }
+    pil_columns_free(set);
+    if (!status_ok(&status))
+        fail_with(features, &status);
+    return held;
+}
+
+void features_free(struct pil_features *features)
+{
+    for (size_t i = 0; i < features->held_count; i++)
+        pil_columns_free(features->held[i]);
+    mem_free(features->held);
+    features->held = NULL;
+    features->held_count = 0;
+}
+
 /* The set that a column belongs to may hold an error of its own: the column is the set's error column then. */
 static bool columns_are_good(const struct pil_features *features, pil_keys columns)
 {
@@ -105,9 +138,11 @@ static bool columns_are_good(const struct pil_features *features, pil_keys colum
         }
         const pil_status *status = column_status(columns.items[i]);
         if (!status_ok(status)) {
-            graph_fail(graph, "%s", status->message);
+            graph_fail_with(graph, status);
             return false;
         }
+        if (!hold(own(features), columns.items[i]))
+            return false;
     }
     return true;
 }
@@ -216,7 +251,7 @@ bool features_label_words(const struct pil_features *features, pil_words words, 
         fail_with(features, &status);
         return false;
     }
-    ((struct pil_features *)features)->label_settled = true; /* only a model function's view of it is constant */
+    own(features)->label_settled = true;
     return true;
 }
 

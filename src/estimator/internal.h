@@ -22,12 +22,15 @@ struct pil_features {
     const struct pil_dataset *dataset; /* what is offered; borrowed until the model function has returned */
     int label;                         /* first column of the label in the block of numbers; -1: none */
     struct pil_tensor *targets;
+    struct pil_columns **held; /* sets of columns that the program was made with */
+    size_t held_count, held_capacity;
     bool label_settled; /* a head has said what the label's words are */
 };
 /* labelled: with the dataset's label as targets. */
 bool features_begin(struct pil_features *features, struct pil_graph *graph, struct program *program, const struct pil_dataset *dataset,
                     bool labelled, pil_status *status);
 bool features_end(struct pil_features *features, pil_status *status); /* finishes the program */
+void features_free(struct pil_features *features);                    /* behind the program */
 /* A field of weights, [batch, 1]. */
 struct pil_tensor *features_weights(const struct pil_features *features, const char *field);
 /* The label's words become 0, 1, ...; numbers are checked against `classes`. The error is the graph's. */

@@ -238,6 +238,7 @@ void mode_free(struct mode_run *run)
     plan_free(run->plan);
     graph_free(run->graph);
     program_free(run->program);
+    features_free(&run->features);
     mem_free(run->fetches);
     text_free(&run->offered);
     *run = (struct mode_run){ 0 };
