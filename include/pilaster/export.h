@@ -17,8 +17,8 @@
  * size and checksum of every file. It gets its name, the time in seconds, when all of it is on the disk.
  *
  * Signatures follow from the spec's export_outputs as in the original: none: "serving_default" gives the predictions; one: it is
- * "serving_default" too; several: one of them must be called so. Besides, "predict" always gives the predictions, unless an
- * export output has that name.
+ * "serving_default" too; several: one of them must be called so. Besides those, "predict" gives the predictions, unless an export
+ * output has that name.
  */
 #ifndef PILASTER_PUBLIC_EXPORT_H
 #define PILASTER_PUBLIC_EXPORT_H

@@ -55,6 +55,9 @@ static bool have_values(struct pil_estimator *estimator, const struct mode_run *
 static bool write_export(struct pil_estimator *estimator, pil_serving_input_fn serving_input_fn, const char *base, struct text *path,
                          pil_status *status)
 {
+    enum { VERSION = 11 }; /* a slash and ten digits */
+    if (strlen(base) + VERSION >= PIL_PATH)
+        return status_fail(status, PIL_INVALID_ARGUMENT, "the path of the export has more than %d characters: %.200s...", PIL_PATH - 1, base);
     struct arena *arena = arena_new(status);
     struct pil_receivers *receivers = arena ? receivers_new(status) : NULL;
     pil_dataset *dataset = NULL;

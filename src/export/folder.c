@@ -19,7 +19,7 @@
 
 #include "export/internal.h"
 
-enum { VERSION = 1, TRIES = 10, PIECE = 1 << 20 };
+enum { VERSION = 1, TRIES = 10, AHEAD = 3600 /* seconds that names may run ahead of the clock */, PIECE = 1 << 20 };
 
 /* ---- checksums ----------------------------------------------------------------------------------------------- */
 
@@ -143,11 +143,29 @@ static const char *inside(const struct draft *draft, const char *path, pil_statu
     return path_join(draft->arena, draft->folder, path, status);
 }
 
+/* Behind the newest version of the seconds to come, which exports in quick succession have taken: a name that became free again
+ * would stand in front of versions older than it. */
+static bool first_second(const struct draft *draft, int64_t now, int64_t *first, pil_status *status)
+{
+    char **names;
+    size_t count;
+    int64_t number;
+    if (!file_list(draft->base, draft->arena, &names, &count, status))
+        return false;
+    *first = now;
+    for (size_t i = 0; i < count; i++)
+        if (is_number(names[i], 10, 10) && parse_int64(slice_text(names[i]), &number) && number >= *first && number < now + AHEAD)
+            *first = number + 1;
+    return true;
+}
+
 /* The next second for which there is no folder. */
 static bool choose_name(struct draft *draft, pil_status *status)
 {
-    int64_t now = (int64_t)time(NULL);
-    for (draft->seconds = now; draft->seconds < now + TRIES; draft->seconds++) {
+    int64_t now = (int64_t)time(NULL), first;
+    if (!first_second(draft, now, &first, status))
+        return false;
+    for (draft->seconds = first; draft->seconds < first + TRIES; draft->seconds++) {
         const char *final = arena_format(draft->arena, status, "%s/%lld", draft->base, (long long)draft->seconds);
         draft->folder = arena_format(draft->arena, status, "%s/temp-%lld", draft->base, (long long)draft->seconds);
         if (!final || !draft->folder)

@@ -71,9 +71,19 @@ static void test_next_second(void **state)
     for (int i = 1; i < 4; i++)
         assert_true(strcmp(names[i - 1], names[i]) < 0);
 
-    /* All of the next seconds are taken. */
+    /* A name that is free again is not taken in front of newer ones. */
+    char gap[96];
+    snprintf(gap, sizeof gap, "seconds/%s", names[0]);
+    assert_true(file_remove_folder(scratch_path(gap), &hand.status));
+    char last[64];
+    snprintf(last, sizeof last, "%s", names[3]);
+    hand_export(&hand, "seconds");
+    assert_int_equal(list_of(scratch_path("seconds"), names, 16), 4);
+    assert_true(strcmp(last, names[3]) < 0);
+
+    /* An hour ahead of the clock is enough. */
     struct text text = { 0 };
-    for (int i = 0; i < 40; i++) {
+    for (int i = 3590; i < 3630; i++) {
         char name[64];
         snprintf(name, sizeof name, "full/%lld", (long long)time(NULL) + i);
         file_make_folder(scratch_path(name), &hand.status);
