@@ -15,6 +15,7 @@
 #include "pilaster/hook.h"
 #include "pilaster/input.h"
 #include "pilaster/layers.h"
+#include "pilaster/log.h"
 #include "pilaster/loss.h"
 #include "pilaster/metric.h"
 #include "pilaster/op.h"

@@ -131,11 +131,19 @@ static bool predict(const char *folder, pil_status *status)
     return ok;
 }
 
+static void log_line(void *context, pil_log_level level, const char *line)
+{
+    (void)context;
+    if (level <= PIL_LOG_INFO)
+        fprintf(stderr, "%s\n", line);
+}
+
 int main(int count, char **arguments)
 {
     const char *output_dir = count > 1 ? arguments[1] : "sinewave_model";
     pil_result result;
 
+    pil_log_to(log_line, NULL);
     make_waves(&train_waves, TRAIN_ROWS, 1);
     make_waves(&valid_waves, VALID_ROWS, 2);
 

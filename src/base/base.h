@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "pilaster/log.h"
 #include "pilaster/status.h"
 
 #define PRINTF_LIKE(at, first) __attribute__((format(printf, at, first)))
@@ -356,9 +357,8 @@ bool flow_fail(const struct flow_reader *reader, pil_status *status, const char 
 
 /* ---- log.c --------------------------------------------------------------------------------------------------- */
 
-enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 /* Lines go to the function set here; without one, nowhere (the library never prints). */
-void log_set(void (*line)(void *context, enum log_level level, const char *text), void *context);
-void log_line(enum log_level level, const char *format, ...) PRINTF_LIKE(2, 3);
+void log_set(void (*line)(void *context, pil_log_level level, const char *text), void *context);
+void log_line(pil_log_level level, const char *format, ...) PRINTF_LIKE(2, 3);
 
 #endif

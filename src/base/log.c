@@ -12,16 +12,16 @@
 
 enum { LINE_SIZE = 2048 };
 
-static void (*line_function)(void *context, enum log_level level, const char *text);
+static void (*line_function)(void *context, pil_log_level level, const char *text);
 static void *line_context;
 
-void log_set(void (*line)(void *context, enum log_level level, const char *text), void *context)
+void log_set(void (*line)(void *context, pil_log_level level, const char *text), void *context)
 {
     line_function = line;
     line_context = context;
 }
 
-void log_line(enum log_level level, const char *format, ...)
+void log_line(pil_log_level level, const char *format, ...)
 {
     if (line_function == NULL)
         return;
@@ -35,4 +35,9 @@ void log_line(enum log_level level, const char *format, ...)
     if ((size_t)size >= sizeof(line))
         memcpy(line + sizeof(line) - 4, "...", 4);
     line_function(line_context, level, line);
+}
+
+void pil_log_to(pil_log_function function, void *context)
+{
+    log_set(function, context);
 }

@@ -10,12 +10,12 @@
 
 static const struct command *const commands[] = { &command_train, &command_evaluate, &command_predict, &command_columns };
 
-static void log_to_stderr(void *context, enum log_level level, const char *text)
+static void log_to_stderr(void *context, pil_log_level level, const char *text)
 {
     (void)context;
-    if (level == LOG_WARNING)
+    if (level == PIL_LOG_WARNING)
         say("pilaster: warning: %s", text);
-    else if (level <= LOG_INFO)
+    else if (level <= PIL_LOG_INFO)
         say("%s", text);
 }
 

@@ -46,7 +46,7 @@ static bool found(const struct pil_estimator *estimator, const struct text *list
         return true;
     const char *what = count == 1 ? one : many;
     if (!estimator->config.strict) {
-        log_line(LOG_WARNING, "gradient audit: %s: %s", what, list->data ? list->data : "");
+        log_line(PIL_LOG_WARNING, "gradient audit: %s: %s", what, list->data ? list->data : "");
         return true;
     }
     status_fail(status, PIL_INVALID_ARGUMENT, "gradient audit: %s: %s", what, list->data ? list->data : "");
@@ -92,9 +92,9 @@ bool audit_step(struct audit *audit, const struct pil_estimator *estimator, cons
     }
     mem_free(audit->hashes);
     audit->hashes = NULL;
-    log_line(LOG_DEBUG, "gradient audit: %zu trainable variables moved in the first step", trained);
+    log_line(PIL_LOG_DEBUG, "gradient audit: %zu trainable variables moved in the first step", trained);
     if (still_count)
-        log_line(LOG_INFO, "gradient audit: the first step left %s as %s: %s", still_count == 1 ? "a variable" : "variables",
+        log_line(PIL_LOG_INFO, "gradient audit: the first step left %s as %s: %s", still_count == 1 ? "a variable" : "variables",
                  still_count == 1 ? "it was" : "they were", still.data ? still.data : "");
     bool ok = found(estimator, &moved, moved_count, "a variable moved that is not trainable", "variables moved that are not trainable", status);
     text_free(&moved);

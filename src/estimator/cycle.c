@@ -404,6 +404,7 @@ static bool prepare_loop(struct cycle *cycle, pil_status *status)
     loop->loss_fetch = 0;
     loop->stop = &estimator->stopped;
     loop->profile = estimator->options.profile != NULL;
+    loop->quiet = !estimator->options.logs;
     loop->value = mode_fetched;
     loop->value_context = &cycle->run;
     return loop->updater && add_hooks(cycle, status) && (!loop->profile || session_profile(loop->session, status));
@@ -433,7 +434,7 @@ static bool is_done(const struct cycle *cycle)
     const struct pil_estimator *estimator = cycle->estimator;
     if (!cycle->loop.last_step || cycle->start_step < cycle->loop.last_step)
         return false;
-    log_line(LOG_INFO, "nothing to do: the model in %s has been trained %lld steps, the last one asked for is %lld",
+    log_line(PIL_LOG_INFO, "nothing to do: the model in %s has been trained %lld steps, the last one asked for is %lld",
              estimator->config.model_dir, (long long)cycle->start_step, (long long)cycle->loop.last_step);
     return true;
 }

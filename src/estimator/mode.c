@@ -156,7 +156,7 @@ void mode_tell_skipped(const struct feed *feed, const char *what)
 {
     long long rows = feed ? feed_skipped(feed) : 0;
     if (rows > 0)
-        log_line(LOG_WARNING, "%s: %lld bad row%s %s skipped", what, rows, rows == 1 ? "" : "s", rows == 1 ? "was" : "were");
+        log_line(PIL_LOG_WARNING, "%s: %lld bad row%s %s skipped", what, rows, rows == 1 ? "" : "s", rows == 1 ? "was" : "were");
 }
 
 const struct tensor *mode_value(const struct mode_run *run, const struct pil_tensor *tensor)

@@ -17,7 +17,7 @@ static bool restore(struct pil_estimator *estimator, const char *prefix, pil_sta
                                                   .model_dir = estimator->options.checkpoint ? NULL : estimator->config.model_dir };
     estimator->restored = prefix;
     if (estimator->warm_start_from)
-        log_line(LOG_INFO, "%s goes on from its own checkpoint: nothing is taken from %s", estimator->config.model_dir,
+        log_line(PIL_LOG_INFO, "%s goes on from its own checkpoint: nothing is taken from %s", estimator->config.model_dir,
                  estimator->warm_start_from);
     return checkpoint_restore(estimator->store, prefix, &options, status);
 }

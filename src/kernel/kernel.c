@@ -87,11 +87,11 @@ static const struct kernels *choose(const char *word)
             continue;
         const struct kernels *best = best_below(i);
         if (best != &tables[i])
-            log_line(LOG_WARNING, "PILASTER_CPU=%s: this processor lacks it; using %s", word, best->level);
+            log_line(PIL_LOG_WARNING, "PILASTER_CPU=%s: this processor lacks it; using %s", word, best->level);
         return best;
     }
     const struct kernels *best = best_below(COUNT_OF(levels) - 1);
-    log_line(LOG_WARNING, "PILASTER_CPU=%s: no such level in this build (c, avx2, avx512); using %s", word, best->level);
+    log_line(PIL_LOG_WARNING, "PILASTER_CPU=%s: no such level in this build (c, avx2, avx512); using %s", word, best->level);
     return best;
 }
 

@@ -209,7 +209,7 @@ static void clean_up(struct save *save)
             file_remove(path, &status);
     }
     if (!status_ok(&status))
-        log_line(LOG_WARNING, "%s: could not clean up after saving: %s", save->model_dir, status.message);
+        log_line(PIL_LOG_WARNING, "%s: could not clean up after saving: %s", save->model_dir, status.message);
 }
 
 bool checkpoint_save(const struct store *store, const char *model_dir, int64_t step, int64_t keep,

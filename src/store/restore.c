@@ -221,7 +221,7 @@ static bool tell_difference(const struct restore *restore, const struct variable
     if (memcmp(&here, &there, sizeof here) != 0) {
         print_float(there_text, there);
         print_float(here_text, here);
-        log_line(LOG_WARNING, "%s: %s is %s there and %s in the model, which is used", restore->prefix, variable->name,
+        log_line(PIL_LOG_WARNING, "%s: %s is %s there and %s in the model, which is used", restore->prefix, variable->name,
                  there_text, here_text);
     }
     return true;

@@ -129,10 +129,10 @@ static bool take_over(const struct source *source, const struct variable *variab
         return bundle_read_tensor(source->bundle, entry, &variable->value, status);
     }
     if (entry != NULL)
-        log_line(LOG_WARNING, "%s: %s is %s %s there, %s %s here, and starts anew", source->prefix, variable->name,
+        log_line(PIL_LOG_WARNING, "%s: %s is %s %s there, %s %s here, and starts anew", source->prefix, variable->name,
                  dtype_name(entry->dtype), shape_text(entry->shape, there), dtype_name(variable->dtype), here);
     else
-        log_line(LOG_WARNING, "%s: %s is not there, %s here, and starts anew", source->prefix, variable->name, here);
+        log_line(PIL_LOG_WARNING, "%s: %s is not there, %s here, and starts anew", source->prefix, variable->name, here);
     return true;
 }
 

@@ -124,7 +124,7 @@ static bool check_loss(struct run_hook *hook, struct pil_run *run, pil_status *s
         return true;
     run->rejected = true;
     if (!hook->hook.settings.fail) {
-        log_line(LOG_WARNING, "the loss of step %lld is %s: the run ends before it", step, what);
+        log_line(PIL_LOG_WARNING, "the loss of step %lld is %s: the run ends before it", step, what);
         pil_run_request_stop(run);
         return true;
     }
@@ -185,7 +185,7 @@ static bool log_values(struct run_hook *hook, struct pil_run *run, double second
         text_format(&line, " (%.3f sec)", seconds);
     bool ok = text_ok(&line, status);
     if (ok)
-        log_line(LOG_INFO, "%s", line.data);
+        log_line(PIL_LOG_INFO, "%s", line.data);
     text_free(&line);
     return ok;
 }
@@ -225,7 +225,8 @@ static bool count_after(struct run_hook *hook, struct pil_run *run, pil_status *
     if (seconds < 0)
         return true;
     double rate = seconds > 0 ? (double)steps / seconds : 0;
-    log_line(LOG_INFO, "global_step/sec: %g", rate);
+    if (!run->quiet)
+        log_line(PIL_LOG_INFO, "global_step/sec: %g", rate);
     return write_scalar(hook, run, "global_step/sec", rate, status);
 }
 

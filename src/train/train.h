@@ -223,6 +223,7 @@ struct pil_run {
     void *value_context;
     double (*seconds)(void);  /* a clock that only runs forward; NULL: the system's */
     const volatile int *stop; /* a signal's flag, or NULL */
+    bool quiet;               /* hooks write no lines of how it goes; somebody else shows that */
     /* of the run so far */
     double loss; /* of the step taken last */
     int64_t steps, examples;

@@ -12,11 +12,11 @@
 
 struct seen {
     int lines;
-    enum log_level level;
+    pil_log_level level;
     char text[4096];
 };
 
-static void take(void *context, enum log_level level, const char *text)
+static void take(void *context, pil_log_level level, const char *text)
 {
     struct seen *seen = context;
     seen->lines++;
@@ -29,17 +29,17 @@ static void lines(void **state)
 {
     (void)state;
     struct seen seen = { 0 };
-    log_line(LOG_ERROR, "nobody %s", "listens");
+    log_line(PIL_LOG_ERROR, "nobody %s", "listens");
     log_set(take, &seen);
-    log_line(LOG_WARNING, "%d of %s", 3, "train.csv");
+    log_line(PIL_LOG_WARNING, "%d of %s", 3, "train.csv");
     assert_int_equal(seen.lines, 1);
-    assert_int_equal(seen.level, LOG_WARNING);
+    assert_int_equal(seen.level, PIL_LOG_WARNING);
     assert_string_equal(seen.text, "3 of train.csv");
-    log_line(LOG_DEBUG, "%05000d", 7);
+    log_line(PIL_LOG_DEBUG, "%05000d", 7);
     assert_int_equal(strlen(seen.text), 2047);
     assert_string_equal(seen.text + 2044, "...");
     log_set(NULL, NULL);
-    log_line(LOG_INFO, "again nobody");
+    log_line(PIL_LOG_INFO, "again nobody");
     assert_int_equal(seen.lines, 2);
 }
 

@@ -168,10 +168,10 @@ static void test_csv(void **state)
 static int warnings;
 static char warning[300];
 
-static void take_line(void *context, enum log_level level, const char *text)
+static void take_line(void *context, pil_log_level level, const char *text)
 {
     (void)context;
-    if (level == LOG_WARNING)
+    if (level == PIL_LOG_WARNING)
         warnings++;
     snprintf(warning, sizeof warning, "%s", text);
 }

@@ -9,7 +9,7 @@
 
 static char heard[400]; /* the last log line */
 
-static void hear(void *context, enum log_level level, const char *text)
+static void hear(void *context, pil_log_level level, const char *text)
 {
     (void)context;
     (void)level;

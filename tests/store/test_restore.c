@@ -199,7 +199,7 @@ static void another_model(void **state)
 
 static char told[1024];
 
-static void take_line(void *context, enum log_level level, const char *text)
+static void take_line(void *context, pil_log_level level, const char *text)
 {
     (void)context;
     (void)level;

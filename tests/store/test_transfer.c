@@ -99,7 +99,7 @@ static void what_does_not_fit(void **state)
 
 static char told[2048];
 
-static void take_line(void *context, enum log_level level, const char *text)
+static void take_line(void *context, pil_log_level level, const char *text)
 {
     (void)context;
     (void)level;

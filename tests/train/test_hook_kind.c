@@ -8,11 +8,11 @@
 
 static char log_text[4096];
 
-static void keep_line(void *context, enum log_level level, const char *text)
+static void keep_line(void *context, pil_log_level level, const char *text)
 {
     size_t used = strlen(log_text);
     (void)context;
-    snprintf(log_text + used, sizeof log_text - used, "%s%s\n", level == LOG_WARNING ? "warning: " : "", text);
+    snprintf(log_text + used, sizeof log_text - used, "%s%s\n", level == PIL_LOG_WARNING ? "warning: " : "", text);
 }
 
 static int log_set_up(void **state)
