@@ -4,7 +4,7 @@
  * number, and ends in a head, which gives it loss, metrics, predictions and export outputs.
  *
  *     cc custom_columns.c $(pkg-config --cflags --libs pilaster) -o custom_columns
- *     ./custom_columns ../flights [MODEL_DIR] [STEPS]
+ *     ./custom_columns [MODEL_DIR] [DATA] [STEPS]        (DATA: ../flights)
  *
  * It is the canned dnn_classifier of model.yaml, written by hand: under the same names the variables begin with the same values, so
  * both give the same numbers to the last bit.
@@ -124,7 +124,7 @@ static void log_line(void *context, pil_log_level level, const char *line)
 int main(int count, char **arguments)
 {
     struct flights flights = { .columns = NULL };
-    const char *data = count > 1 ? arguments[1] : "../flights", *model_dir = count > 2 ? arguments[2] : "custom_columns_model";
+    const char *model_dir = count > 1 ? arguments[1] : "custom_columns_model", *data = count > 2 ? arguments[2] : "../flights";
     pil_result result = { 0 };
     pil_log_to(log_line, NULL);
     snprintf(flights.train, sizeof flights.train, "%s/flights-train.csv.gz", data);
@@ -140,7 +140,7 @@ int main(int count, char **arguments)
             &(pil_estimator_config){ .model_fn = delay_model, .model_dir = model_dir, .config = &config, .params = &flights });
         pil_train_spec train_spec = { .input_fn = get_train, .max_steps = count > 3 ? atoi(arguments[3]) : 1000 };
         pil_eval_spec eval_spec = { .input_fn = get_valid, .steps = PIL_ALL, .throttle_secs = -1,
-                                    .exporters = { pil_latest_exporter("latest", serving_input_fn) } };
+                                    .exporters = { pil_latest_exporter("exporter", serving_input_fn) } };
         status = pil_train_and_evaluate(estimator, &train_spec, &eval_spec, &result);
     }
     for (size_t i = 0; status.code == PIL_OK && i < result.metric_count; i++)

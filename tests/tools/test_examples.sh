@@ -29,15 +29,22 @@ check() { # check NAME COMMAND...
 }
 
 # Of each example: the words behind its model_dir on the command line; what its output must be, in awk, true of at least one line;
-# and, of one with an export, a row for it and what the program's answer must be.
+# of one with an export, a row for it and what the program's answer must be; and the words behind `pilaster train` that give the
+# same checkpoints, where a model file does.
 # shellcheck disable=SC2016 # the dollars are awk's
 expect() { # expect EXAMPLE
-    arguments='' says='' row='' answers=''
+    arguments='' says='' row='' answers='' canned=''
     case $1 in
     sinewave) # the LSTM beats the last value again; the wave that the row is a part of goes on with -0.442
         says='/^step 1000: / && $4 > 0 && $4 < $10'
         row='{"rawdata":[0.0, 0.389, 0.717, 0.932, 1.0, 0.909, 0.675, 0.335, -0.058]}'
         answers='match($0, /^{"predicted":\[-0\.[2-6][0-9]*\]}$/)' ;;
+    custom_columns)
+        arguments="$root/examples/flights 200"
+        says='/^auc 0\.5[3-9]/'
+        row='{"weekday":"Fri","sched_hour":18,"month":7,"origin":"EWR","dest":"ORD","carrier":"UA","tailnum":"N14228","distance":719}'
+        answers='match($0, /"class_ids":\[0\],"classes":\["0"\]/)'
+        canned="$root/examples/custom_columns/model.yaml --max-steps 200" ;;
     *) return 1 ;;
     esac
 }
@@ -71,6 +78,16 @@ predict() { # predict EXPORTS ROW CONDITION: what the installed program answers
     echo "$2" | "$(find "$folder/stage" -type f -name pilaster)" predict "$1" >"$folder/answer" && holds "$folder/answer" "$3"
 }
 # shellcheck disable=SC2317
+gives_the_same() { # gives_the_same MODEL_DIR WORD...: pilaster train WORD... leaves the checkpoints of MODEL_DIR
+    model_dir=$1
+    shift
+    "$(find "$folder/stage" -type f -name pilaster)" train "$@" --model-dir "$folder/canned" || return 1
+    for file in "$folder/canned"/model.ckpt-*; do
+        cmp "$file" "$model_dir/${file##*/}" || return 1
+    done
+    rm -rf "$folder/canned"
+}
+# shellcheck disable=SC2317
 same() { # same FILE...
     first=$1
     for file in "$@"; do
@@ -79,7 +96,7 @@ same() { # same FILE...
 }
 
 set -- "$root"/examples/*/*.c
-echo 1..$((3 + 10 * $#))
+echo 1..$((3 + 11 * $#))
 check "an installation in an empty folder" install_stage
 pc=$(find "$folder/stage" -name pilaster.pc)
 export PKG_CONFIG_SYSROOT_DIR="$folder/stage" PKG_CONFIG_LIBDIR="${pc%/*}"
@@ -107,6 +124,13 @@ for source in "$@"; do
     else
         number=$((number + 1))
         echo "ok $number - $example's export # SKIP there is no row for it"
+    fi
+    if [ -n "$canned" ]; then
+        # shellcheck disable=SC2086
+        check "a model file gives $example's checkpoints" gives_the_same "$folder/$example-gcc.run/model_dir" $canned
+    else
+        number=$((number + 1))
+        echo "ok $number - $example as a model file # SKIP there is none"
     fi
 done
 check "a program in C++20" compile "$folder/installed" g++ -std=c++20 "$root/tests/tools/installed.cc"
