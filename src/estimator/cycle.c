@@ -217,7 +217,7 @@ static bool open_feed(struct cycle *cycle, pil_status *status)
     bool opened = open_at(cycle, has ? &cursor : NULL, status);
     bool other = has && cycle->feed && cursor.data != feed_fingerprint(cycle->feed) && cycle->estimator->options.new_data;
     if (other) {
-        log_line(LOG_WARNING, "%s was trained on other data: these are read from their beginning", cycle->estimator->restored);
+        log_line(PIL_LOG_WARNING, "%s was trained on other data: these are read from their beginning", cycle->estimator->restored);
         status_clear(status);
     }
     if (!opened && status_ok(status) && has && (other || cycle->train->steps)) {

@@ -26,7 +26,7 @@ static bool initialize(struct pil_estimator *estimator, pil_status *status)
 {
     const char *warm_start = estimator->warm_start_from;
     if (!estimator->trains)
-        log_line(LOG_WARNING, "there is no checkpoint in %s: %s%s", estimator->config.model_dir ? estimator->config.model_dir : "-",
+        log_line(PIL_LOG_WARNING, "there is no checkpoint in %s: %s%s", estimator->config.model_dir ? estimator->config.model_dir : "-",
                  warm_start ? "used are the weights of " : "the initial weights are used", warm_start ? warm_start : "");
     estimator->restored = NULL;
     return store_initialize(estimator->store, (uint64_t)MAX(estimator->config.tf_random_seed, 0), estimator->threads, status) &&

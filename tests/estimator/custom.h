@@ -205,12 +205,12 @@ static inline void expect_same_checkpoints(const char *a, const char *b, int64_t
 
 static char custom_log[8192];
 
-static inline void custom_note(void *context, enum log_level level, const char *text)
+static inline void custom_note(void *context, pil_log_level level, const char *text)
 {
     size_t used = strlen(custom_log);
     (void)context;
-    if (level <= LOG_INFO && used + strlen(text) + 16 < sizeof custom_log)
-        snprintf(custom_log + used, sizeof custom_log - used, "%s%s\n", level == LOG_WARNING ? "warning: " : "", text);
+    if (level <= PIL_LOG_INFO && used + strlen(text) + 16 < sizeof custom_log)
+        snprintf(custom_log + used, sizeof custom_log - used, "%s%s\n", level == PIL_LOG_WARNING ? "warning: " : "", text);
 }
 
 static inline void custom_log_start(void)
