@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Workload C in PyTorch: the twin of bench/workload_c.c, in memory.
 
-    c_pytorch.py [--size 0..2] [--steps N] [--threads N] [--time-first] [--warm-up N]
+    c_pytorch.py [--size 0..2] [--steps N] [--threads N] [--batch-first] [--warm-up N]
 
 nn.LSTM and a linear layer on its last output, mean squared error, SGD 0.01, single precision; batches are slices of one tensor,
-the loss is read at the end alone. Of both layouts and one or two threads the best on the machine of bench/README.md is the
+the loss is read at the end alone. Of both layouts and of one or two threads the best on the machine of bench/README.md is the
 default. nn.LSTM has two biases where TensorFlow's cell has one, and no forget bias: the same work. Prints one JSON object.
 """
 import argparse
@@ -44,19 +44,20 @@ def main():
     parser.add_argument("--steps", type=int)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--warm-up", type=int, default=20)
-    parser.add_argument("--time-first", action="store_true")
+    parser.add_argument("--batch-first", action="store_true")
     arguments = parser.parse_args()
     seq, hidden, batch, steps = SIZES[arguments.size]
     steps = arguments.steps or steps
+    time_first = not arguments.batch_first
     threads = arguments.threads or (1 if arguments.size == 0 else 2)
     torch.manual_seed(7)
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     x, y = make_data(seq, batch)
     batches = [(x[b * batch:(b + 1) * batch], y[b * batch:(b + 1) * batch]) for b in range(POOL)]
-    if arguments.time_first:
+    if time_first:
         batches = [(a.transpose(0, 1).contiguous(), b) for a, b in batches]
-    model = Model(hidden, arguments.time_first)
+    model = Model(hidden, time_first)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     mean_squared_error = torch.nn.MSELoss()
     window_steps = max(steps // 20, 1)
@@ -80,7 +81,7 @@ def main():
     assert math.isfinite(total.item())
     print(json.dumps({
         "workload": "C", "who": "pytorch " + torch.__version__.split("+")[0], "seq": seq, "hidden": hidden, "batch": batch,
-        "threads": threads, "time_first": arguments.time_first, "examples_s": round(steps * batch / (end - start)),
+        "threads": threads, "time_first": time_first, "examples_s": round(steps * batch / (end - start)),
         "best_examples_s": round(best), "loss": round(total.item() / window_steps, 5)}))
 
 

@@ -213,9 +213,9 @@ static bool rnn_infer(struct op_infer *infer)
     return true;
 }
 
-static bool takes_strips(const struct op_rnn_args *args, const struct rnn_sizes *s)
+static bool takes_strips(const struct op_rnn_args *args, const struct rnn_sizes *s, int64_t rows)
 {
-    return args->cell != RNN_GRU && rnn_wants_strips(s);
+    return args->cell != RNN_GRU && rnn_wants_strips(s, rows);
 }
 
 static size_t rnn_scratch(const void *options, const struct op_type *inputs, const struct op_type *outputs, int64_t tile_rows)
@@ -227,7 +227,7 @@ static size_t rnn_scratch(const void *options, const struct op_type *inputs, con
     size_t floats = args->forward_only ? (size_t)(rnn_find_blocks(args, &s, false, 1, NULL, &blocks) * tile_rows) : 0;
     if (args->forward_only && rnn_in_lanes(args))
         floats = (size_t)(rnn_lanes_floats(&s, false) * tile_rows);
-    if (takes_strips(args, &s))
+    if (takes_strips(args, &s, tile_rows))
         floats += (size_t)(rnn_strips_floats(s.features, s.columns) + rnn_strips_floats(s.hidden, s.columns));
     return rnn_ends_scratch(tile_rows) + 3 * 64 + floats * sizeof(float);
 }
@@ -237,7 +237,7 @@ static void find_strips(struct rnn_layer *layer, char **scratch)
 {
     const struct rnn_sizes *s = &layer->s;
     const int64_t first = rnn_strips_floats(s->features, s->columns), both = first + rnn_strips_floats(s->hidden, s->columns);
-    if (!takes_strips(layer->args, s))
+    if (!takes_strips(layer->args, s, layer->rows))
         return;
     float *data = rnn_piece(scratch, both * (int64_t)sizeof(float));
     if (layer->args->joined) {

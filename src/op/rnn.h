@@ -72,7 +72,7 @@ struct rnn_strips {
     int64_t k, n, width;
 };
 struct rnn_layer;
-bool rnn_wants_strips(const struct rnn_sizes *s);
+bool rnn_wants_strips(const struct rnn_sizes *s, int64_t rows);
 int64_t rnn_strips_floats(int64_t k, int64_t n);
 /* Of b as it lies, pads included, and of b [rows, columns] transposed. */
 struct rnn_strips rnn_strips_pack(const struct kernels *kernels, const float *b, int64_t ldb, int64_t k, int64_t n, float *data);

@@ -131,7 +131,7 @@ static struct back back_begin(const struct op_run *run, const struct tensor *end
     back.dreset = rnn_piece(&scratch, rows * back.h_ld * floats);
     back.dc = rnn_piece(&scratch, rows * s->hidden * floats);
     back.recurrent = rnn_piece(&scratch, rnn_strips_floats(s->columns, s->hidden) * floats);
-    if (rnn->cell != RNN_GRU && rnn_wants_strips(s))
+    if (rnn->cell != RNN_GRU && rnn_wants_strips(s, rows))
         back.layer.recurrent_strips = rnn_strips_transpose(run->kernels, back.layer.recurrent, back.layer.recurrent_ld, s->hidden,
                                                            s->columns, back.recurrent);
     else

@@ -11,10 +11,11 @@
 
 enum { MOST_WIDTH = 32 };
 
-/* A copy for a handful of products, or of a kernel that the first level holds, is not worth it. */
-bool rnn_wants_strips(const struct rnn_sizes *s)
+/* A copy for a handful of products, or of a kernel that the first level holds, is not worth it; and a product of a few rows goes
+ * through more columns at a time than a strip has. */
+bool rnn_wants_strips(const struct rnn_sizes *s, int64_t rows)
 {
-    return s->time >= 4 && s->hidden >= 64;
+    return s->time >= 4 && s->hidden >= 64 && rows >= 8;
 }
 
 /* Two vectors, which is what a product takes at a time. */

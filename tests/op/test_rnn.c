@@ -480,7 +480,7 @@ static struct pil_tensor *unrolled(struct pil_graph *g, struct pil_tensor *x, st
 static void test_node_against_unrolled(void **state)
 {
     (void)state;
-    static const int64_t hidden[] = { 1, 3, 20, 32 };
+    static const int64_t hidden[] = { 1, 3, 20, 32, 70 };
     enum { ROWS = 70, MOST = 65536 };
     static float gradients[2][MOST];
     for (size_t i = 0; i < COUNT_OF(hidden); i++) {
