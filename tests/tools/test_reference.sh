@@ -27,17 +27,20 @@ check "a comment speaks of every public function" "$faults"
 check "docs/reference is what 'make docs' makes" "$(diff -r docs/reference "$folder/pages" 2>&1)"
 
 # The names are looked for once more, in another way: what is declared is found on a page.
-names=$(sed -n 's/^PIL_API .*\(pil_[a-z0-9_]*\)(.*/\1/p; s/^static inline .*\(pil_[a-z0-9_]*\)(.*/\1/p' include/pilaster/*.h
+{
+    sed -n 's/^PIL_API .*\(pil_[a-z0-9_]*\)(.*/\1/p; s/^static inline .*\(pil_[a-z0-9_]*\)(.*/\1/p' include/pilaster/*.h
     sed -n 's/^PIL_OP_[123A-Z]*(\([a-z0-9_]*\).*/pil_\1/p; s/^#define \(pil_[a-z0-9_]*\)(.*/\1/p' include/pilaster/*.h
-    sed -n 's/^} \(pil_[a-z0-9_]*\);/\1/p; s/^typedef .* \(pil_[a-z0-9_]*\);.*/\1/p' include/pilaster/*.h)
-check "every declaration is on a page" "$([ "$(echo "$names" | wc -l)" -gt 300 ] || echo "only few names are found: $names"
-    for name in $names; do
-        grep -qw -- "$name" docs/reference/[a-z]*.md || echo "$name"
-    done)"
-check "every link of the index leads to a heading" "$(sed -n 's/^- .*](\([a-z]*\.md\)#\(.*\))$/\1 \2/p' docs/reference/README.md |
-    while read -r page anchor; do
-        sed -n 's/^### //p' "docs/reference/$page" | tr 'A-Z ' 'a-z-' | tr -d ',' | grep -qx -- "$anchor" || echo "$page#$anchor"
-    done)"
+    sed -n 's/^} \(pil_[a-z0-9_]*\);/\1/p; s/^typedef .* \(pil_[a-z0-9_]*\);.*/\1/p' include/pilaster/*.h
+} | sort -u >"$folder/names"
+grep -oh 'pil_[a-z0-9_]*' docs/reference/[a-z]*.md | sort -u >"$folder/shown"
+check "every declaration is on a page" "$([ "$(wc -l <"$folder/names")" -gt 300 ] || echo only few names are found
+    comm -23 "$folder/names" "$folder/shown")"
+sed -n 's/^- .*](\([a-z]*\.md#.*\))$/\1/p' docs/reference/README.md | sort -u >"$folder/links"
+for page in docs/reference/[a-z]*.md; do
+    sed -n 's/^### //p' "$page" | tr 'A-Z ' 'a-z-' | tr -d , | sed "s/^/${page##*/}#/"
+done | sort -u >"$folder/headings"
+check "every link of the index leads to a heading" "$([ -s "$folder/links" ] || echo there is no link
+    comm -23 "$folder/links" "$folder/headings")"
 
 cat >"$folder/bare.h" <<'C'
 /* SPDX-License-Identifier: Apache-2.0 */
