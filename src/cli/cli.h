@@ -36,7 +36,7 @@ struct text_list {
 /* Everything any command takes; a command's options name the members it fills. */
 struct arguments {
     const char *target; /* the first word: a model file, a model_dir */
-    const char *model_dir, *checkpoint, *warm_start_from, *data, *format;
+    const char *model_dir, *checkpoint, *warm_start_from, *data, *format, *to;
     int64_t threads, max_steps, rows, seed;
     bool has_max_steps, dry_run, profile, accept_changed_data, help, quiet;
     struct text_list sets, keep;
@@ -47,7 +47,7 @@ struct command {
     size_t option_count;
     int (*run)(struct arguments *arguments);
 };
-extern const struct command command_train, command_evaluate, command_predict, command_columns;
+extern const struct command command_train, command_evaluate, command_predict, command_export, command_columns;
 /* Fills the arguments from the words behind the command's name; EXIT_DONE, or the code to leave with (said on stderr). */
 int options_read(const struct command *command, int count, char **words, struct arguments *out);
 void options_help(const struct command *command);

@@ -168,6 +168,8 @@ static void show_evaluation(struct progress *progress, const struct estimator_ev
                 text_format(&line, "  %s %.4f", first[f], event->result->metrics[i].value);
                 shown++;
             }
+    for (size_t i = 0; i < event->result->export_count; i++)
+        text_format(&line, "  %s", event->result->exports[i]);
     progress_clear(progress);
     fprintf(stderr, "%s\n", line.data ? line.data : "");
     text_free(&line);

@@ -78,7 +78,10 @@ static void schedule_line(const struct model *model, struct text *out)
         text_format(out, "   evaluate after each save");
     else
         text_format(out, "   no evaluation");
-    text_format(out, "   export: none\n");
+    bool exports = false;
+    for (size_t i = 0; i < model->exporter_count; i++)
+        exports |= model->exporters[i].kind == EXPORTER_LATEST;
+    text_format(out, "   export: %s\n", exports && evaluates ? "latest" : "none");
 }
 
 void model_headline(const struct model *model, struct pil_estimator *estimator, struct text *out)

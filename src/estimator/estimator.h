@@ -157,6 +157,7 @@ bool estimator_predict(struct pil_estimator *estimator, pil_input_fn input_fn, c
 struct pil_estimator *model_estimator(struct model *model, const struct estimator_options *options, int threads);
 pil_dataset *model_train_input(void *model);
 pil_dataset *model_eval_input(void *model); /* model->data, else the model file's eval files, or the held-out part */
+void model_receives(pil_receivers *receivers, void *model); /* what an export of it takes: the fields that its columns read */
 bool model_can_evaluate(const struct model *model);
 bool model_has_files(const struct model *model, bool training, pil_status *status); /* else an error */
 void model_specs(const struct model *model, pil_train_spec *train, pil_eval_spec *eval);

@@ -77,10 +77,67 @@ bool model_has_files(const struct model *model, bool training, pil_status *statu
     return status_fail(status, PIL_INVALID_ARGUMENT, "%s: the input section names no %s files", model->path, training ? "train" : "eval");
 }
 
+/* ---- exports ---- */
+
+static bool ask_for(struct program *program, struct pil_column *const *columns, size_t count, pil_status *status)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct pil_column *column = columns[i], *source = column_lookup_source(column);
+        bool ids = source || column_is_categorical(column);
+        int asked = ids ? program_feature(program, source ? source : column, status) : program_numbers(program, column, status);
+        if (asked < 0)
+            return false;
+    }
+    return true;
+}
+
+/* Numbers a row of a field: a vector's width, any number where a cell has separators, else one. */
+static int64_t width_of(const struct model *model, const struct field_spec *field)
+{
+    for (size_t i = 0; i < model->linear_count + model->dnn_count; i++) {
+        const struct pil_column *column = i < model->linear_count ? model->linear_columns[i] : model->dnn_columns[i - model->linear_count];
+        if (strcmp(column_kind(column), "numeric_column") == 0 && strcmp(column_name(column), field->name) == 0)
+            return column_width(column);
+    }
+    return field->separator || field->weight_separator ? 0 : 1;
+}
+
+/* What a model file's columns read, as they read it. */
+static bool receive_fields(const struct model *model, struct program *program, pil_receivers *receivers, pil_status *status)
+{
+    static const pil_receiver_type types[] = { [FIELD_STRING] = PIL_RECEIVE_STRINGS, [FIELD_INT64] = PIL_RECEIVE_INTS,
+                                               [FIELD_FLOAT] = PIL_RECEIVE_FLOATS };
+    for (size_t i = 0; i < model->input.field_count; i++)
+        if (!program_field(program, &model->input.fields[i], status))
+            return false;
+    if (!ask_for(program, model->linear_columns, model->linear_count, status) ||
+        !ask_for(program, model->dnn_columns, model->dnn_count, status) || !program_finish(program, status))
+        return false;
+    size_t count;
+    const struct field_spec *fields = program_fields(program, &count);
+    for (size_t i = 0; i < count; i++)
+        pil_receive(receivers, fields[i].name, types[fields[i].type], width_of(model, &fields[i]));
+    return true;
+}
+
+void model_receives(pil_receivers *receivers, void *context)
+{
+    const struct model *model = context;
+    pil_status status = { 0 };
+    struct program *program = program_new(&(struct program_options){ model->input.max_values_per_row, model->tf_dense }, &status);
+    if (!program || !receive_fields(model, program, receivers, &status))
+        receivers_fail(receivers, &status);
+    program_free(program);
+}
+
 void model_specs(const struct model *model, pil_train_spec *train, pil_eval_spec *eval)
 {
     *train = (pil_train_spec){ .input_fn = model_train_input, .steps = model->train.steps,
                                .max_steps = model->train.steps ? 0 : model->train.max_steps };
     *eval = (pil_eval_spec){ .input_fn = model_eval_input, .steps = model->data ? PIL_ALL : model->eval.steps, .name = model->eval.name,
                              .throttle_secs = model->eval.throttle_secs > 0 ? model->eval.throttle_secs : -1 };
+    for (size_t i = 0, count = 0; i < model->exporter_count && count < PIL_MAX_EXPORTERS; i++)
+        if (model->exporters[i].kind == EXPORTER_LATEST)
+            eval->exporters[count++] = pil_latest_exporter(model->exporters[i].name, model_receives,
+                                                           .exports_to_keep = model->exporters[i].exports_to_keep);
 }

@@ -408,7 +408,11 @@ bool exporters_read(const struct value *list, struct model *model, pil_status *s
                 return value_fail(list->items[i], status, "two exporters have the name '%.64s'", model->exporters[i].name);
     }
     model->exporter_count = list->count;
-    log_line(PIL_LOG_WARNING, "%s: this version writes no exports while it trains; the exporters are kept in the model file only",
-             model->path);
+    for (size_t i = 0; i < list->count; i++)
+        if (model->exporters[i].kind != EXPORTER_LATEST) {
+            log_line(PIL_LOG_WARNING, "%s: this version has no %s exporter: it is kept in the model file only", model->path,
+                     EXPORTER_TABLES[model->exporters[i].kind].name);
+            break;
+        }
     return true;
 }

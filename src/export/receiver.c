@@ -63,6 +63,12 @@ void pil_receive(pil_receivers *receivers, const char *name, pil_receiver_type t
         receivers->items[receivers->count++] = (struct receiver){ copy, type, width };
 }
 
+void receivers_fail(struct pil_receivers *receivers, const pil_status *reason)
+{
+    if (status_ok(&receivers->status))
+        receivers->status = *reason;
+}
+
 const pil_status *receivers_status(const struct pil_receivers *receivers)
 {
     return &receivers->status;

@@ -186,7 +186,7 @@ static void test_exporters_warn(void **state)
     model_free(load_well(START "exporters: [{latest: {name: a}}, {best: {}}]\n"));
     log_set(NULL, NULL);
     assert_int_equal(warnings, 1);
-    assert_non_null(strstr(warning, "writes no exports while it trains"));
+    assert_non_null(strstr(warning, "has no best exporter"));
 }
 
 int main(void)
