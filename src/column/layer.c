@@ -25,12 +25,19 @@ static void feature_name(int feature, char out[32])
     snprintf(out, 32, "feature_%d", feature);
 }
 
+/* What the program refuses is the graph's error at once: ops behind it must not find another. */
+static struct pil_tensor *refused(const struct column_inputs *inputs, const pil_status *status)
+{
+    graph_fail_with(inputs->graph, status);
+    return graph_error_tensor(inputs->graph);
+}
+
 struct pil_tensor *column_ids(const struct column_inputs *inputs, const struct pil_column *categorical, pil_status *status)
 {
     int feature = program_feature(inputs->program, categorical, status);
     char name[32];
     feature_name(MAX(feature, 0), name);
-    return feature < 0 ? graph_error_tensor(inputs->graph) : graph_input(inputs->graph, name, DTYPE_INT32, SHAPE(BATCH_DIM), true);
+    return feature < 0 ? refused(inputs, status) : graph_input(inputs->graph, name, DTYPE_INT32, SHAPE(BATCH_DIM), true);
 }
 
 struct pil_tensor *column_target(const struct column_inputs *inputs, int first, int64_t width)
@@ -41,7 +48,7 @@ struct pil_tensor *column_target(const struct column_inputs *inputs, int first, 
 struct pil_tensor *column_dense(const struct column_inputs *inputs, const char *field, int64_t width, pil_status *status)
 {
     int first = program_dense(inputs->program, field, width, status);
-    return first < 0 ? graph_error_tensor(inputs->graph) : column_target(inputs, first, width);
+    return first < 0 ? refused(inputs, status) : column_target(inputs, first, width);
 }
 
 const struct pil_column *column_lookup_source(const struct pil_column *column)
@@ -83,7 +90,7 @@ static struct pil_tensor *dense_output(const struct column_inputs *inputs, const
         return embedding_output(inputs, embedding, scope, status);
     if (column_is_numeric(column)) {
         int first = program_numbers(inputs->program, column, status);
-        return first < 0 ? graph_error_tensor(inputs->graph) : column_target(inputs, first, column_width(column));
+        return first < 0 ? refused(inputs, status) : column_target(inputs, first, column_width(column));
     }
     const struct pil_column *categorical = column_indicator(column) ? column_indicator(column) : column; /* bucketized: one hot */
     return graph_op1(inputs->graph, "indicator", &(struct op_indicator_args){ column_buckets(categorical) },
