@@ -61,8 +61,9 @@ typedef struct pil_input_layer_options {
     const char *name; /* of its variables' scope */
 } pil_input_layer_options;
 #define PIL_INPUT_LAYER_DEFAULTS .name = "input_layer"
-/* Dense columns side by side, [batch, width], in the order of their names. Variables "<name>/<column>/embedding_weights". Errors: a
- * categorical column (wrap it in an embedding or an indicator), two columns of one name. Source: tf.compat.v1.feature_column.input_layer. */
+/* Dense columns side by side, [batch, width], in the order of their names. Variables "<name>/<column>/embedding_weights"; a
+ * second layer of a name is "<name>_1". Errors: a categorical column (wrap it in an embedding or an indicator), two columns of one
+ * name. Source: tf.compat.v1.feature_column.input_layer. */
 #define pil_input_layer(features, ...)                                                                                           \
     pil_input_layer_make((features), &(pil_input_layer_options){ PIL_INPUT_LAYER_DEFAULTS, .feature_columns = __VA_ARGS__ })
 PIL_API pil_input_layer_options pil_input_layer_options_default(void);

@@ -116,7 +116,7 @@ static pil_train_op *minimize_part(struct pil_graph *graph, const struct model *
             list[count++] = variable->tensor;
     }
     if (!list)
-        graph_fail(graph, "%s", status.message);
+        graph_fail_with(graph, &status);
     struct train_part part = { .optimizer = linear ? model->linear_optimizer : model->dnn_optimizer,
                                .names = names_of(model, linear, both), .clip_gradients = model->clip_gradients };
     return train_op_minimize(graph, &part, loss, list, list ? count : 0);

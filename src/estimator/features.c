@@ -39,6 +39,11 @@ pil_graph *pil_features_graph(const pil_features *features)
     return features->inputs.graph;
 }
 
+static bool is_label(const struct pil_features *features, const char *name)
+{
+    return features->dataset->label && strcmp(features->dataset->label, name) == 0;
+}
+
 /* "the data have no feature 'c': they have a, b and 12 more; did you mean 'a'?" */
 static struct pil_tensor *no_feature(const struct pil_features *features, const char *name)
 {
@@ -46,14 +51,16 @@ static struct pil_tensor *no_feature(const struct pil_features *features, const 
     const struct pil_dataset *dataset = features->dataset;
     const char *names[256];
     struct text list = { 0 };
-    size_t count = MIN(dataset->field_count, COUNT_OF(names));
-    for (size_t i = 0; i < count; i++) {
-        names[i] = dataset->fields[i].name;
-        if (i < MOST_NAMES)
-            text_format(&list, "%s%s", i ? ", " : "", names[i]);
+    size_t count = 0;
+    for (size_t i = 0; i < dataset->field_count && count < COUNT_OF(names); i++) {
+        if (is_label(features, dataset->fields[i].name))
+            continue;
+        names[count++] = dataset->fields[i].name;
+        if (count <= MOST_NAMES)
+            text_format(&list, "%s%s", count > 1 ? ", " : "", names[count - 1]);
     }
-    if (dataset->field_count > MOST_NAMES)
-        text_format(&list, " and %zu more", dataset->field_count - MOST_NAMES);
+    if (count > MOST_NAMES)
+        text_format(&list, " and %zu more", count - MOST_NAMES);
     const char *near = nearest_word(name, names, count);
     struct pil_tensor *error = graph_fail(features->inputs.graph, "the data have no feature '%s': they have %s%s%s%s", name,
                                           list.data ? list.data : "none", near ? "; did you mean '" : "", near ? near : "",
@@ -76,6 +83,8 @@ pil_tensor *pil_feature(const pil_features *features, const char *name)
         return graph_fail(graph, "pil_feature needs a name");
     if (!is_offered(features, name))
         return no_feature(features, name);
+    if (is_label(features, name))
+        return graph_fail(graph, "'%s' is the label of the data, which the model function is given as targets", name);
     const struct dataset_field *field = dataset_find(features->dataset, name);
     const char *remedy = "put a categorical column over it (pil_categorical_ids, pil_input_layer)";
     if (field && field->typed && field->type == FIELD_STRING)
@@ -123,17 +132,24 @@ void features_free(struct pil_features *features)
     for (size_t i = 0; i < features->held_count; i++)
         pil_columns_free(features->held[i]);
     mem_free(features->held);
+    mem_free(features->layers);
+    features->layers = NULL;
+    features->layer_count = 0;
     features->held = NULL;
     features->held_count = 0;
 }
 
 /* The set that a column belongs to may hold an error of its own: the column is the set's error column then. */
-static bool columns_are_good(const struct pil_features *features, pil_keys columns)
+static bool columns_are_good(const struct pil_features *features, const char *who, pil_keys columns)
 {
     struct pil_graph *graph = features->inputs.graph;
+    if (columns.count == 0) {
+        graph_fail(graph, "%s needs at least one column", who);
+        return false;
+    }
     for (size_t i = 0; i < columns.count; i++) {
         if (!columns.items[i]) {
-            graph_fail(graph, "column %zu of the list is NULL", i + 1);
+            graph_fail(graph, "%s: column %zu is NULL", who, i + 1);
             return false;
         }
         const pil_status *status = column_status(columns.items[i]);
@@ -151,7 +167,7 @@ pil_tensor *pil_categorical_ids(const pil_features *features, const pil_column *
 {
     pil_status status = { 0 };
     struct pil_column *one[] = { (struct pil_column *)column };
-    if (!columns_are_good(features, (pil_keys){ one, 1 }))
+    if (!columns_are_good(features, "pil_categorical_ids", (pil_keys){ one, 1 }))
         return graph_error_tensor(features->inputs.graph);
     if (!column_is_categorical(column))
         return graph_fail(features->inputs.graph, "the column '%s' (%s) has no ids: it is not categorical", column_name(column),
@@ -160,15 +176,30 @@ pil_tensor *pil_categorical_ids(const pil_features *features, const pil_column *
     return status_ok(&status) ? ids : fail_with(features, &status);
 }
 
-/* "scopes/name", in the graph's arena; NULL when it fails. */
+/* Whether a layer of columns has that scope; a new name is noted. */
+static bool is_taken(struct pil_features *features, const char *scope, pil_status *status)
+{
+    for (size_t i = 0; i < features->layer_count; i++)
+        if (strcmp(features->layers[i], scope) == 0)
+            return true;
+    if (mem_grow(&features->layers, &features->layer_capacity, features->layer_count + 1, sizeof *features->layers, status))
+        features->layers[features->layer_count++] = scope;
+    return false;
+}
+
+/* "scopes/name", in the graph's arena, and "scopes/name_1" of the second layer of that name, as the original's scopes; NULL when it
+ * fails. */
 static const char *scoped(const struct pil_features *features, const char *name)
 {
     pil_status status = { 0 };
+    struct arena *arena = graph_arena(features->inputs.graph);
     const char *scope = graph_scope(features->inputs.graph);
-    const char *full = arena_format(graph_arena(features->inputs.graph), &status, "%s%s", scope, name ? name : "");
-    if (!full)
+    const char *full = arena_format(arena, &status, "%s%s", scope, name ? name : "");
+    for (int number = 1; full && is_taken(own(features), full, &status); number++)
+        full = arena_format(arena, &status, "%s%s_%d", scope, name ? name : "", number);
+    if (!status_ok(&status))
         fail_with(features, &status);
-    return full;
+    return status_ok(&status) ? full : NULL;
 }
 
 pil_input_layer_options pil_input_layer_options_default(void)
@@ -179,8 +210,10 @@ pil_input_layer_options pil_input_layer_options_default(void)
 pil_tensor *pil_input_layer_make(const pil_features *features, const pil_input_layer_options *options)
 {
     pil_status status = { 0 };
+    if (!columns_are_good(features, "input_layer", options->feature_columns))
+        return graph_error_tensor(features->inputs.graph);
     const char *scope = scoped(features, options->name);
-    if (!scope || !columns_are_good(features, options->feature_columns))
+    if (!scope)
         return graph_error_tensor(features->inputs.graph);
     struct pil_tensor *layer = column_input_layer(&features->inputs, options->feature_columns.items, options->feature_columns.count,
                                                   scope, &status);
@@ -213,8 +246,10 @@ pil_tensor *pil_linear_model_make(const pil_features *features, const pil_linear
                           options->sparse_combiner ? options->sparse_combiner : "NULL");
     if (options->units < 1)
         return graph_fail(graph, "linear_model: units is %lld, 1 or more is needed", (long long)options->units);
+    if (!columns_are_good(features, "linear_model", options->feature_columns))
+        return graph_error_tensor(graph);
     const char *scope = scoped(features, options->name);
-    if (!scope || !columns_are_good(features, options->feature_columns))
+    if (!scope)
         return graph_error_tensor(graph);
     struct pil_tensor *sums = column_linear_model(&features->inputs, options->feature_columns.items, options->feature_columns.count,
                                                   options->units, combiner, scope, &status);

@@ -101,7 +101,7 @@ static const char *const *number_words(struct pil_graph *graph, int64_t classes)
     for (int64_t c = 0; words && c < classes; c++)
         words[c] = arena_format(graph_arena(graph), &status, "%lld", (long long)c);
     if (!status_ok(&status))
-        graph_fail(graph, "%s", status.message);
+        graph_fail_with(graph, &status);
     return words;
 }
 
@@ -138,8 +138,10 @@ static struct pil_tensor *all_classes(const struct build *b)
 {
     pil_status status = { 0 };
     float *numbers = mem_array((size_t)b->classes, sizeof *numbers, &status);
-    if (!numbers)
-        return graph_fail(b->graph, "%s", status.message);
+    if (!numbers) {
+        graph_fail_with(b->graph, &status);
+        return graph_error_tensor(b->graph);
+    }
     for (int64_t c = 0; c < b->classes; c++)
         numbers[c] = (float)c;
     struct pil_tensor *constant = graph_constant(b->graph, SHAPE(b->classes), numbers);

@@ -24,6 +24,8 @@ struct pil_features {
     struct pil_tensor *targets;
     struct pil_columns **held; /* sets of columns that the program was made with */
     size_t held_count, held_capacity;
+    const char **layers; /* scopes of layers of columns */
+    size_t layer_count, layer_capacity;
     bool label_settled; /* a head has said what the label's words are */
 };
 /* labelled: with the dataset's label as targets. */

@@ -175,7 +175,9 @@ static struct pil_metric *keep(struct pil_graph *graph, const struct metric_row 
     metric_free(trial);
     struct pil_metric *kept = trial ? arena_alloc(graph_arena(graph), sizeof *kept, &status) : NULL;
     if (!kept) {
-        graph_fail(graph, "%s%s", graph_scope(graph), status.message);
+        if (status.code != PIL_NO_MEMORY)
+            status_prefix(&status, "%s", graph_scope(graph));
+        graph_fail_with(graph, &status);
         return &error_metric;
     }
     *kept = metric;
@@ -273,6 +275,6 @@ pil_metrics pil_metrics_make(pil_graph *graph, const pil_named_metric *items, si
     }
     if (status_ok(&status))
         return (pil_metrics){ copy, count };
-    graph_fail(graph, "%s", status.message);
+    graph_fail_with(graph, &status);
     return (pil_metrics){ NULL, 0 };
 }

@@ -5,14 +5,16 @@
 /* ---- models ---- */
 
 /* Trainable, and behind a stop_gradient. */
-static pil_estimator_spec stopped_model(pil_graph *g, const pil_features *features, pil_tensor *targets, pil_mode mode, void *params)
+static pil_estimator_spec stopped_model(pil_graph *g, const pil_features *features, pil_tensor *targets, pil_mode mode,
+                                        void *params)
 {
     (void)params;
     pil_tensor *hidden = pil_layers_dense(g, pil_feature(features, "x"), 2, .name = "hidden");
     return custom_spec(g, pil_layers_dense(g, pil_stop_gradient(g, hidden), 1, .name = "last"), targets, mode);
 }
 
-static pil_estimator_spec forgotten_model(pil_graph *g, const pil_features *features, pil_tensor *targets, pil_mode mode, void *params)
+static pil_estimator_spec forgotten_model(pil_graph *g, const pil_features *features, pil_tensor *targets, pil_mode mode,
+                                          void *params)
 {
     for (int i = 0; i < 7; i++) {
         char name[16];
@@ -41,7 +43,8 @@ static pil_estimator_spec good_model(pil_graph *g, const pil_features *features,
 }
 
 /* One of two parts is left to nobody's optimizer on purpose: it has a gradient. */
-static pil_estimator_spec partial_model(pil_graph *g, const pil_features *features, pil_tensor *targets, pil_mode mode, void *params)
+static pil_estimator_spec partial_model(pil_graph *g, const pil_features *features, pil_tensor *targets, pil_mode mode,
+                                        void *params)
 {
     (void)params;
     pil_tensor *w = pil_variable(g, "w", pil_zeros(g, PIL_SHAPE(CUSTOM_WIDTH, 1)));
@@ -61,8 +64,8 @@ static pil_status train(pil_model_fn model_fn, const char *folder, bool strict)
 {
     pil_run_config config = pil_run_config_default();
     config.strict = strict;
-    pil_estimator *estimator = pil_estimator_new(
-        &(pil_estimator_config){ .model_fn = model_fn, .model_dir = scratch_path(folder), .config = &config });
+    pil_estimator *estimator =
+        pil_estimator_new(&(pil_estimator_config){ .model_fn = model_fn, .model_dir = scratch_path(folder), .config = &config });
     custom_log_start();
     pil_status status = pil_train(estimator, &(pil_train_spec){ .input_fn = input_endless, .max_steps = 3 });
     log_set(NULL, NULL);
@@ -92,8 +95,8 @@ static void test_warnings(void **state)
 static void test_strict(void **state)
 {
     (void)state;
-    expect_error_words("strict", train(stopped_model, "strict", true), PIL_INVALID_ARGUMENT, "no gradient reaches trainable variables",
-                       "hidden/kernel, hidden/bias", "strict");
+    expect_error_words("strict", train(stopped_model, "strict", true), PIL_INVALID_ARGUMENT,
+                       "no gradient reaches trainable variables", "hidden/kernel, hidden/bias", "strict");
     assert_false(file_exists(scratch_path("strict"))); /* known from the graph, before anything is written */
     expect_ok(train(dead_model, "strict-dead", true)); /* it may come to life */
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where values come from: initializers, a model that is taken over, the model's own checkpoint; and what a program is told of them. */
+/* Where values come from: initializers, a model that is taken over, the model's own checkpoint; and what a program is told of
+ * them. */
 #include "custom.h"
 
 static pil_estimator *warm(const char *folder, const char *from)
 {
-    return pil_estimator_new(
-        &(pil_estimator_config){ .model_fn = custom_model, .model_dir = scratch_path(folder), .warm_start_from = scratch_path(from) });
+    return pil_estimator_new(&(pil_estimator_config){
+        .model_fn = custom_model, .model_dir = scratch_path(folder), .warm_start_from = scratch_path(from) });
 }
 
 static void read_w(pil_estimator *estimator, float *out)
@@ -74,7 +75,8 @@ static void test_own_checkpoint_wins(void **state)
     pil_estimator_free(estimator);
 }
 
-static pil_estimator_spec other_model(pil_graph *g, const pil_features *features, pil_tensor *targets, pil_mode mode, void *params)
+static pil_estimator_spec other_model(pil_graph *g, const pil_features *features, pil_tensor *targets, pil_mode mode,
+                                      void *params)
 {
     (void)params;
     pil_tensor *w = pil_variable(g, "v", pil_zeros(g, PIL_SHAPE(CUSTOM_WIDTH, 1)));
@@ -82,7 +84,8 @@ static pil_estimator_spec other_model(pil_graph *g, const pil_features *features
 }
 
 /* To evaluate: it has nothing to train. */
-static pil_estimator_spec wider_model(pil_graph *g, const pil_features *features, pil_tensor *targets, pil_mode mode, void *params)
+static pil_estimator_spec wider_model(pil_graph *g, const pil_features *features, pil_tensor *targets, pil_mode mode,
+                                      void *params)
 {
     (void)params;
     pil_variable(g, "w", pil_zeros(g, PIL_SHAPE(CUSTOM_WIDTH, 2)), .trainable = false);
@@ -98,19 +101,21 @@ static void test_wrong_starts(void **state)
     pil_estimator *estimator = warm("nowhere", "nothing");
     expect_error_words("no such folder", pil_train(estimator, &spec), PIL_NOT_FOUND, "nothing");
     pil_estimator_free(estimator);
-    estimator = pil_estimator_new(
-        &(pil_estimator_config){ .model_fn = other_model, .model_dir = scratch_path("nowhere"), .warm_start_from = scratch_path("old") });
+    estimator = pil_estimator_new(&(pil_estimator_config){
+        .model_fn = other_model, .model_dir = scratch_path("nowhere"), .warm_start_from = scratch_path("old") });
     expect_error_words("nothing fits", pil_train(estimator, &spec), PIL_INVALID_ARGUMENT, "old", "none of its variables fits");
     pil_estimator_free(estimator);
     assert_false(file_exists(scratch_path("nowhere")));
 
     estimator = custom_new(other_model, "old", 1); /* another model on the folder */
-    expect_error_words("another model", pil_train(estimator, &spec), PIL_INVALID_ARGUMENT, "model.ckpt-5 is of another model", "v is not there");
-    expect_error_words("evaluated", pil_evaluate(estimator, &(pil_eval_spec){ .input_fn = input_once }, NULL), PIL_INVALID_ARGUMENT, "v is not there");
+    expect_error_words("another model", pil_train(estimator, &spec), PIL_INVALID_ARGUMENT, "model.ckpt-5 is of another model",
+                       "v is not there");
+    expect_error_words("evaluated", pil_evaluate(estimator, &(pil_eval_spec){ .input_fn = input_once }, NULL),
+                       PIL_INVALID_ARGUMENT, "v is not there");
     pil_estimator_free(estimator);
     estimator = custom_new(wider_model, "old", 1);
-    expect_error_words("another shape", pil_evaluate(estimator, &(pil_eval_spec){ .input_fn = input_once }, NULL), PIL_INVALID_ARGUMENT,
-                       "w", "[3, 1]", "[3, 2]");
+    expect_error_words("another shape", pil_evaluate(estimator, &(pil_eval_spec){ .input_fn = input_once }, NULL),
+                       PIL_INVALID_ARGUMENT, "w", "[3, 1]", "[3, 2]");
     pil_estimator_free(estimator);
 }
 
@@ -128,10 +133,12 @@ static void test_damaged(void **state)
     free(data);
     float values[CUSTOM_WIDTH];
     pil_estimator *estimator = custom_new(custom_model, "damaged", 1);
-    expect_error_words("train", pil_train(estimator, &(pil_train_spec){ .input_fn = input_endless, .max_steps = 5 }), PIL_BAD_DATA,
+    expect_error_words("train", pil_train(estimator, &(pil_train_spec){ .input_fn = input_endless, .max_steps = 5 }),
+                       PIL_BAD_DATA, "model.ckpt-3");
+    expect_error_words("evaluate", pil_evaluate(estimator, &(pil_eval_spec){ .input_fn = input_once }, NULL), PIL_BAD_DATA,
                        "model.ckpt-3");
-    expect_error_words("evaluate", pil_evaluate(estimator, &(pil_eval_spec){ .input_fn = input_once }, NULL), PIL_BAD_DATA, "model.ckpt-3");
-    expect_error_words("a variable", pil_variable_value(estimator, "w", NULL, values, CUSTOM_WIDTH), PIL_BAD_DATA, "model.ckpt-3", "w");
+    expect_error_words("a variable", pil_variable_value(estimator, "w", NULL, values, CUSTOM_WIDTH), PIL_BAD_DATA, "model.ckpt-3",
+                       "w");
     assert_int_equal(custom_step("damaged"), 3);
     pil_estimator_free(estimator);
 }
@@ -139,8 +146,10 @@ static void test_damaged(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_warm_start),   cmocka_unit_test(test_own_checkpoint_wins),
-        cmocka_unit_test(test_wrong_starts), cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_warm_start),
+        cmocka_unit_test(test_own_checkpoint_wins),
+        cmocka_unit_test(test_wrong_starts),
+        cmocka_unit_test(test_damaged),
     };
     return cmocka_run_group_tests(tests, set_up, scratch_tear_down);
 }
