@@ -141,17 +141,32 @@ static bool is_column(const struct op_type *type, int64_t n)
     return rows && ((type->shape.rank == 1 && n <= 1) || (type->shape.rank == 2 && (n == 0 || type->shape.dims[1] == n)));
 }
 
+static bool check_predict_output(const struct inspection *inspection, const char *name, const pil_dict *dict)
+{
+    if (dict->count == 0)
+        return wrong(inspection, "the export output '%s' is empty", name);
+    for (size_t i = 0; i < dict->count; i++) {
+        const pil_named_tensor *item = &dict->items[i];
+        if (!item->name || !item->name[0])
+            return wrong(inspection, "value %zu of the export output '%s' has no name", i + 1, name);
+        if (!check_own(inspection, "the export output", name, item->tensor))
+            return false;
+        if (item->tensor->type.sparse)
+            return wrong(inspection, "the export output '%s': the value '%s' is sparse, a dense tensor is needed", name, item->name);
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(dict->items[k].name, item->name) == 0)
+                return wrong(inspection, "the export output '%s': two values are named '%s'", name, item->name);
+    }
+    return true;
+}
+
 static bool check_export(const struct inspection *inspection, const char *name, const pil_export_output *output)
 {
     char shape[128];
-    if (output->kind == PIL_EXPORT_PREDICT) {
-        if (output->outputs.count == 0)
-            return wrong(inspection, "the export output '%s' is empty", name);
-        for (size_t i = 0; i < output->outputs.count; i++)
-            if (!check_own(inspection, "the export output", name, output->outputs.items[i].tensor))
-                return false;
-        return true;
-    }
+    if (output->kind > PIL_EXPORT_CLASSIFY)
+        return wrong(inspection, "the export output '%s' is of kind %d, which there is not", name, (int)output->kind);
+    if (output->kind == PIL_EXPORT_PREDICT)
+        return check_predict_output(inspection, name, &output->outputs);
     if (!check_own(inspection, "the export output", name, output->value))
         return false;
     const struct op_type *type = &output->value->type;

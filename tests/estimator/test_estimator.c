@@ -5,6 +5,8 @@
  */
 #include "custom.h"
 
+#include <pthread.h>
+
 /* A model with all that a resumed run must draw again: dropout, a hidden layer, Adam's slots. */
 static pil_estimator_spec deep_model(pil_graph *g, const pil_features *features, pil_tensor *targets, pil_mode mode, void *params)
 {
@@ -316,6 +318,26 @@ static void test_newest_values(void **state)
     expect_same_checkpoints("shared", "owned", 9);
 }
 
+/* ---- at the same time ---- */
+
+static void *train_aside(void *folder)
+{
+    custom_train_in(folder, deep_model, input_shuffled, 2, 12);
+    return NULL;
+}
+
+/* Estimators do not know of each other: two threads, each with one of its own. */
+static void test_two_threads(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    char beside[] = "beside";
+    assert_int_equal(pthread_create(&thread, NULL, train_aside, beside), 0);
+    custom_train_in("here", deep_model, input_shuffled, 2, 12);
+    pthread_join(thread, NULL);
+    expect_same_checkpoints("beside", "here", 12);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -327,6 +349,7 @@ int main(void)
         cmocka_unit_test(test_modes_mixed),
         cmocka_unit_test(test_variables_of_modes),
         cmocka_unit_test(test_newest_values),
+        cmocka_unit_test(test_two_threads),
     };
     return cmocka_run_group_tests(tests, custom_set_up, scratch_tear_down);
 }

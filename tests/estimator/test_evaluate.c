@@ -118,6 +118,72 @@ static void test_when(void **state)
     }
 }
 
+static pil_dataset *alternating(void *params)
+{
+    static int calls;
+    (void)params;
+    return calls++ % 2 ? input_once(NULL) : input_uneven(NULL);
+}
+
+/* Data of other features, from one evaluation to the next: the graph is made anew for them. */
+static void test_other_features(void **state)
+{
+    (void)state;
+    pil_result first, result;
+    pil_run_config config = pil_run_config_default();
+    config.save_checkpoints_steps = 1;
+    const pil_hook hook = { .begin = count_evaluation };
+    const pil_eval_spec spec = {
+        .input_fn = alternating, .steps = PIL_ALL, .throttle_secs = -1, .hooks = &hook, .hook_count = 1
+    };
+    pil_estimator *estimator = pil_estimator_new(
+        &(pil_estimator_config){ .model_fn = custom_model, .model_dir = scratch_path("alternating"), .config = &config });
+    evaluations = 0;
+    expect_ok(pil_train_and_evaluate(estimator, &(pil_train_spec){ .input_fn = input_endless, .max_steps = 4 }, &spec, &result));
+    assert_int_equal(evaluations, 4);
+    expect_ok(pil_evaluate(estimator, &(pil_eval_spec){ .input_fn = input_once }, &first));
+    assert_true(fabs(pil_metrics_get(&first, "rmse") - pil_metrics_get(&result, "rmse")) < 1e-12);
+    pil_estimator_free(estimator);
+}
+
+static pil_estimator *running;
+
+static bool stop_it(void *context, pil_run *run, pil_status *status)
+{
+    (void)context;
+    (void)run;
+    (void)status;
+    pil_estimator_stop(running);
+    return true;
+}
+
+/* A stop ends an evaluation by itself, and one in training together with the training, behind its checkpoint. */
+static void test_stopped(void **state)
+{
+    (void)state;
+    pil_result result;
+    const pil_hook hook = { .after_run = stop_it };
+    const pil_eval_spec spec = { .input_fn = input_endless, .steps = 50, .throttle_secs = -1, .hooks = &hook, .hook_count = 1 };
+    pil_run_config config = pil_run_config_default();
+    config.save_checkpoints_steps = 2;
+    config.tf_random_seed = 7; /* as the other's */
+    running = pil_estimator_new(
+        &(pil_estimator_config){ .model_fn = custom_model, .model_dir = scratch_path("cancelled"), .config = &config });
+    const pil_status status = pil_evaluate(running, &spec, &result);
+    expect_error_words("alone", status, PIL_CANCELLED, "stopped in the evaluation of step 0");
+    assert_null(strstr(status.message, "saved"));
+    assert_int_equal(result.metric_count, 0);
+    expect_error_words(
+        "in training",
+        pil_train_and_evaluate(running, &(pil_train_spec){ .input_fn = input_endless, .max_steps = 9 }, &spec, &result),
+        PIL_CANCELLED, "stopped in the evaluation of step 2", "saved");
+    assert_int_equal(custom_step("cancelled"), 2);
+    custom_train(running, input_endless, 9);
+    pil_estimator_free(running);
+    custom_train_in("uncancelled", custom_model, input_endless, 1, 9);
+    expect_same_checkpoints("cancelled", "uncancelled", 9);
+}
+
 /* ---- event files ---- */
 
 /* "step tag value" lines of the only event file of a folder that has other files, too. */
@@ -198,8 +264,9 @@ static void test_no_summaries(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_loss_and_metrics), cmocka_unit_test(test_no_rows),      cmocka_unit_test(test_when),
-        cmocka_unit_test(test_events),           cmocka_unit_test(test_no_summaries),
+        cmocka_unit_test(test_loss_and_metrics), cmocka_unit_test(test_no_rows), cmocka_unit_test(test_when),
+        cmocka_unit_test(test_other_features),   cmocka_unit_test(test_stopped), cmocka_unit_test(test_events),
+        cmocka_unit_test(test_no_summaries),
     };
     return cmocka_run_group_tests(tests, custom_set_up, scratch_tear_down);
 }

@@ -89,8 +89,40 @@ static void test_every_allocation(void **state)
     assert_true(n > 500 && done < n / 10);
 }
 
+/* A disk that refuses one call, or is full from there on. What is left is gone on with, to the bits of a training that met no
+ * such disk. */
+static void test_every_file_call(void **state)
+{
+    (void)state;
+    pil_status status;
+    log_set(custom_note, NULL);
+    remove_model();
+    broken_start(-1, false);
+    assert_true(live(&status));
+    broken_stop();
+    rename(scratch_path("model"), scratch_path("whole"));
+    for (int n = 0, reached = 1; reached; n++)
+        for (int lasting = 0; lasting < 2; lasting++) {
+            custom_log[0] = '\0';
+            remove_model();
+            broken_start(n, lasting);
+            bool worked = live(&status);
+            reached = broken_stop();
+            if (!worked && status.code != PIL_IO)
+                fail_msg("call %d fails: %s: %s", n, pil_code_name(status.code), status.message);
+            if (worked && lasting && reached && n < 10)
+                fail_msg("call %d fails, and nobody has noticed", n);
+            broken_start(-1, false);
+            if (!worked && custom_step("model") < 2 && !live(&status))
+                fail_msg("behind call %d: %s", n, status.message);
+            broken_stop();
+            expect_same_checkpoints("model", "whole", 2);
+        }
+    log_set(NULL, NULL);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_every_allocation) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_every_allocation), cmocka_unit_test(test_every_file_call) };
     return cmocka_run_group_tests(tests, custom_set_up, scratch_tear_down);
 }
