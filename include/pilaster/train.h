@@ -8,10 +8,11 @@
  *
  * Three families of optimizers, with the formulas, defaults and checkpoint names of the original's:
  *
- *     pil_adam_optimizer(...)             tf.compat.v1.train.AdamOptimizer: epsilon 1e-8, slots "<variable>/Adam",
- * "<variable>/Adam_1" pil_adam(..., .legacy = true)       tf.keras.optimizers.legacy.Adam: epsilon 1e-7, slots
- * "training/Adam/<variable>/m", ".../v" pil_adam(...)                       tf.keras.optimizers.Adam of 2.15: not in train ops
- * yet
+ *     pil_adam_optimizer(...)          tf.compat.v1.train.AdamOptimizer: epsilon 1e-8
+ *                                      slots "<variable>/Adam", "<variable>/Adam_1"
+ *     pil_adam(..., .legacy = true)    tf.keras.optimizers.legacy.Adam: epsilon 1e-7
+ *                                      slots "training/Adam/<variable>/m", ".../v"
+ *     pil_adam(...)                    tf.keras.optimizers.Adam of 2.15: not in train ops yet
  *
  * An optimizer is a value; what is wrong with one is said where it is used. A name in it must live until then.
  *
