@@ -145,7 +145,8 @@ static void numeric_define(const struct pil_column *column, struct text *out)
 static bool numeric_missing(const struct lane_spec *lane, const struct program_run *run, int64_t row, const struct field *field)
 {
     status_fail(run->status, PIL_BAD_DATA, "the number is missing");
-    status_hint(run->status, "set default_value to fill such fields, or input.on_error: skip to drop such rows");
+    status_hint(run->status, "set default_value to fill such fields, "
+                             "or input.on_error: skip (in C: .ignore_errors) to drop such rows");
     return run_fail_at(run, row, field, lane->column);
 }
 

@@ -339,13 +339,15 @@ static bool target_number(const struct target *target, const struct program_run 
         print_float(number, *value);
         status_fail(run->status, PIL_BAD_DATA, "the label %s is no class: classes are 0 to %lld", number,
                     (long long)target->classes - 1);
-        status_hint(run->status, "params.n_classes is how many there are; input.on_error: skip drops such rows");
+        status_hint(run->status, "n_classes says how many there are; "
+                                 "input.on_error: skip (in C: .ignore_errors) drops such rows");
     } else if (!field->present[entry] || (target->words && field->texts[entry].size == 0)) {
         status_fail(run->status, PIL_BAD_DATA, "the value is missing");
         if (target->required)
             status_hint(run->status, "a numeric_column has a default_value for such rows, a raw feature has none");
         else
-            status_hint(run->status, "every row needs one to train or evaluate; input.on_error: skip drops rows that have none");
+            status_hint(run->status, "every row needs one to train or evaluate; "
+                                     "input.on_error: skip (in C: .ignore_errors) drops rows that have none");
     } else {
         int64_t id = map_find(target->words, field->texts[entry]);
         *value = (float)id;
@@ -353,7 +355,7 @@ static bool target_number(const struct target *target, const struct program_run 
             return true;
         struct slice word = field->texts[entry];
         status_fail(run->status, PIL_BAD_DATA, "'%.*s' is not in label_vocabulary", (int)MIN(word.size, 200), word.data);
-        status_hint(run->status, "add it there; input.on_error: skip drops such rows");
+        status_hint(run->status, "add it there; input.on_error: skip (in C: .ignore_errors) drops such rows");
     }
     return run_fail_at(run, row, field, NULL);
 }

@@ -68,6 +68,18 @@ static void tell(struct cycle *cycle, enum estimator_event_kind kind, const char
     estimator->options.event(estimator->options.context, &event);
 }
 
+/* A way out is told in the words of the model file and its program, or of C. */
+static bool of_file(const struct pil_estimator *estimator)
+{
+    return estimator->options.origin != NULL;
+}
+
+static const char *dir_hint(const struct pil_estimator *estimator)
+{
+    return of_file(estimator) ? "--model-dir, or model_dir in the run section, names the folder that the model is kept in"
+                              : "model_dir of the estimator's config names the folder that the model is kept in";
+}
+
 /* ---- what rides along in a checkpoint ---- */
 
 #define CURSOR_NAME "pilaster/cursor"
@@ -153,7 +165,9 @@ static bool check_definitions(const struct cycle *cycle, struct slice saved, pil
                 status_fail(status, PIL_INVALID_ARGUMENT, "%s%sthe column '%s' is defined otherwise than when %s was written",
                             estimator->options.origin ? estimator->options.origin : "", estimator->options.origin ? ": " : "", names[i],
                             estimator->restored);
-                return status_hint(status, "start in an empty folder, or go on with the changed column by --accept-changed-data");
+                return status_hint(status, "%s", of_file(estimator)
+                                                     ? "start in an empty folder, or go on with the changed column by --accept-changed-data"
+                                                     : "its ids would mean other things now: start in an empty folder");
             }
         }
         saved = slice_of(saved.data + MIN(length + 1, saved.size), saved.size - MIN(length + 1, saved.size));
@@ -333,7 +347,7 @@ static bool make_folder(struct pil_estimator *estimator, pil_status *status)
 {
     const char *model_dir = estimator->config.model_dir;
     if (!file_make_folder(model_dir, status))
-        return status_hint(status, "--model-dir, or model_dir in the run section, names the folder that the model is kept in");
+        return status_hint(status, "%s", dir_hint(estimator));
     estimator->lock = checkpoint_lock(model_dir, status);
     if (!estimator->lock)
         return false;
@@ -353,7 +367,7 @@ static bool prepare_model(struct cycle *cycle, pil_status *status)
     if (!model_dir) {
         status_fail(status, PIL_INVALID_ARGUMENT, "%s%smodel_dir must name a folder for the model",
                     estimator->options.origin ? estimator->options.origin : "", estimator->options.origin ? ": run." : "");
-        return status_hint(status, "--model-dir, or model_dir in the run section, names it");
+        return status_hint(status, "%s", dir_hint(estimator));
     }
     cycle->dataset = estimator_dataset(estimator, cycle->train->input_fn, "train", status);
     if (!cycle->dataset)

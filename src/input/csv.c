@@ -24,8 +24,9 @@ enum {
     INDEX_LEAST = 2 * INDEX_SPARE
 };
 
-static const char ADVICE[] = "set default_value to fill such fields, or input.on_error: skip to drop such rows";
-static const char SKIP_ADVICE[] = "input.on_error: skip drops such rows";
+static const char ADVICE[] = "set default_value to fill such fields, "
+                             "or input.on_error: skip (in C: .ignore_errors) to drop such rows";
+static const char SKIP_ADVICE[] = "input.on_error: skip (in C: .ignore_errors) drops such rows";
 
 struct bind {
     size_t column, field;
@@ -373,7 +374,8 @@ static bool bad_quotes(struct parse *parse, const struct cell *cell, size_t colu
     if (column >= parse->csv->columns)
         return bad_count(parse, column + 1);
     status_fail(parse->status, PIL_BAD_DATA, "%s", quote_trouble(cell));
-    return bad_cell(parse, column, cell->raw, "quotes inside a quoted field are doubled; input.on_error: skip drops such rows");
+    return bad_cell(parse, column, cell->raw, "quotes inside a quoted field are doubled; "
+                                              "input.on_error: skip (in C: .ignore_errors) drops such rows");
 }
 
 /* First the shape of the record: how many fields, where it ends, which part it belongs to. */

@@ -11,7 +11,7 @@
 
 #include "base/json.h"
 
-static const char ADVICE[] = "input.on_error: skip drops such rows";
+static const char ADVICE[] = "input.on_error: skip (in C: .ignore_errors) drops such rows";
 
 struct lines {
     const struct field_spec *specs;

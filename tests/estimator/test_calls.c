@@ -40,7 +40,8 @@ static void test_train_calls(void **state)
     pil_estimator *estimator = pil_estimator_new(&(pil_estimator_config){ .model_dir = folder });
     expect_error_words("no model_fn", train_once(estimator, good), PIL_INVALID_ARGUMENT, "model_fn");
     expect_error_words("no config", train_once(pil_estimator_new(NULL), good), PIL_INVALID_ARGUMENT, "model_fn");
-    expect_error_words("no folder", train_once(with((pil_estimator_config){ 0 }), good), PIL_INVALID_ARGUMENT, "model_dir");
+    expect_error_words("no folder", train_once(with((pil_estimator_config){ 0 }), good), PIL_INVALID_ARGUMENT,
+                       "model_dir of the estimator's config");
     estimator = with((pil_estimator_config){ .model_dir = folder });
     expect_error_words("no train spec", pil_train(estimator, NULL), PIL_INVALID_ARGUMENT, "train spec", "NULL");
     expect_error_words("no eval spec", pil_evaluate(estimator, NULL, NULL), PIL_INVALID_ARGUMENT, "eval spec", "NULL");
@@ -57,6 +58,39 @@ static void test_train_calls(void **state)
                        PIL_INVALID_ARGUMENT, "11 hooks", "10");
     expect_error_words("no estimator", pil_train(NULL, &good), PIL_INVALID_ARGUMENT, "estimator", "NULL");
     assert_false(file_exists(folder));
+    scratch_write(folder, "x", 1);
+    expect_error_words("a file", train_once(with((pil_estimator_config){ .model_dir = folder }), good), PIL_IO, folder,
+                       "model_dir of the estimator's config");
+    remove(folder);
+}
+
+static const char *columns_words[] = { "red", "green", "blue" };
+
+static pil_estimator_spec columns_model(pil_graph *g, const pil_features *features, pil_tensor *targets, pil_mode mode,
+                                        void *params)
+{
+    (void)params;
+    pil_columns *columns = pil_columns_new();
+    pil_column *word = pil_categorical_column_with_vocabulary_list(columns, "word", columns_words, 3);
+    pil_tensor *x = pil_input_layer(features, PIL_KEYS(pil_embedding_column(columns, word, 2)));
+    pil_columns_free(columns);
+    return custom_spec(g, pil_layers_dense(g, x, 1), targets, mode);
+}
+
+/* A column that means something else than when the checkpoint was written. */
+static void test_changed_columns(void **state)
+{
+    (void)state;
+    const pil_train_spec spec = { .input_fn = input_endless, .steps = 2 };
+    const char *folder = scratch_path("columns");
+    expect_ok(train_once(with((pil_estimator_config){ .model_fn = columns_model, .model_dir = folder }), spec));
+    expect_ok(train_once(with((pil_estimator_config){ .model_fn = columns_model, .model_dir = folder }), spec));
+    columns_words[1] = "yellow";
+    const pil_status status = train_once(with((pil_estimator_config){ .model_fn = columns_model, .model_dir = folder }), spec);
+    expect_error_words("another word", status, PIL_INVALID_ARGUMENT, "word", "is defined otherwise than when", "model.ckpt-4",
+                       "empty folder");
+    assert_null(strstr(status.message, "--"));
+    columns_words[1] = "green";
 }
 
 static void test_configs(void **state)
@@ -194,8 +228,8 @@ static void test_divergence(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_train_calls), cmocka_unit_test(test_configs),    cmocka_unit_test(test_eval_specs),
-        cmocka_unit_test(test_exports),     cmocka_unit_test(test_divergence),
+        cmocka_unit_test(test_train_calls), cmocka_unit_test(test_changed_columns), cmocka_unit_test(test_configs),
+        cmocka_unit_test(test_eval_specs),  cmocka_unit_test(test_exports),         cmocka_unit_test(test_divergence),
     };
     return cmocka_run_group_tests(tests, custom_set_up, scratch_tear_down);
 }

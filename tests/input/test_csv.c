@@ -232,7 +232,7 @@ static void errors_word_by_word(void **unused)
                 "x.csv:3: field 'distance' (column 6): 'abc' is not a number\n"
                 "          UA,1545,N14228,EWR,IAH,abc,2\n"
                 "                                 ^^^\n"
-                "          set default_value to fill such fields, or input.on_error: skip to drop such rows");
+                "          set default_value to fill such fields, or input.on_error: skip (in C: .ignore_errors) to drop such rows");
     parse_fails(csv, specs, 2, "UA,\xC3\xA9t\xC3\xA9,N14228,EWR,IAH,\"abc\",2",
                 "x.csv:2: field 'distance' (column 6): 'abc' is not a number\n"
                 "          UA,\xC3\xA9t\xC3\xA9,N14228,EWR,IAH,\"abc\",2\n"
@@ -241,14 +241,14 @@ static void errors_word_by_word(void **unused)
     parse_fails(csv, specs, 2, "UA,\"\n\",N,EWR,IAH,1,1\nUA,1\n\n",
                 "x.csv:4: 2 fields in this record, 7 expected\n"
                 "          UA,1\n"
-                "          input.on_error: skip drops such rows");
+                "          input.on_error: skip (in C: .ignore_errors) drops such rows");
     parse_fails(csv, specs, 2, "1,2,3,4,5,6,7,8\n", "x.csv:2: 8 fields in this record, 7 expected\n");
     parse_fails(csv, specs, 2, "1\n", "x.csv:2: 1 field in this record, 7 expected\n");
     parse_fails(csv, specs, 2, "UA,\"ab\"cd,N,EWR,IAH,1,\"1\"1\n",
                 "x.csv:2: field 'day' (column 7): something follows its closing quote\n"
                 "          UA,\"ab\"cd,N,EWR,IAH,1,\"1\"1\n"
                 "                                ^^^^\n"
-                "          quotes inside a quoted field are doubled; input.on_error: skip drops such rows");
+                "          quotes inside a quoted field are doubled; input.on_error: skip (in C: .ignore_errors) drops such rows");
     parse_fails(csv, specs, 2, "UA,\"ab,N,EWR,IAH,1,1\n", "x.csv:2: field 'flight' (column 2): its quote is not closed\n");
     csv_free(csv);
 }
