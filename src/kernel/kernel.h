@@ -165,7 +165,9 @@ struct lstm_step {
     bool keras_order;   /* i, f, c, o instead of i, j, f, o */
     float forget_bias;  /* added to f before its activation */
     const bool *ended;
-    float *gates;       /* [rows, 4 hidden] in: sums of the products; out: i, j, f, o after their activations, in the same order */
+    const float *sums;  /* [rows, 4 hidden]: of the products; may be gates */
+    int64_t sums_ld;
+    float *gates;       /* [rows, 4 hidden] out: i, j, f, o after their activations, in the same order */
     int64_t gates_ld;
     const float *c_before;
     int64_t c_before_ld;

@@ -92,6 +92,7 @@ INLINE void lstm_rows(const struct lstm_step *s, const struct pair pair)
     const struct lstm_columns at = lstm_columns(s);
     for (int64_t r = 0; r < s->rows; r++) {
         float *gates = s->gates + r * s->gates_ld, *c = s->c + r * s->c_ld, *h = s->h + r * s->h_ld;
+        const float *sums = s->sums + r * s->sums_ld;
         float *c_activated = s->c_activated + r * s->c_activated_ld;
         const float *c_before = s->c_before + r * s->c_before_ld;
         if (s->ended && s->ended[r]) {
@@ -101,10 +102,10 @@ INLINE void lstm_rows(const struct lstm_step *s, const struct pair pair)
         }
 #define GATES(u, lanes)                                                                                 \
     do {                                                                                                \
-        vf i = apply(pair.known, pair.recurrent, take(gates + at.i + (u), lanes));                      \
-        vf j = apply(pair.known, pair.activation, take(gates + at.j + (u), lanes));                     \
-        vf f = take(gates + at.f + (u), lanes) + vset(s->forget_bias);                                  \
-        vf o = apply(pair.known, pair.recurrent, take(gates + at.o + (u), lanes));                      \
+        vf i = apply(pair.known, pair.recurrent, take(sums + at.i + (u), lanes));                       \
+        vf j = apply(pair.known, pair.activation, take(sums + at.j + (u), lanes));                      \
+        vf f = take(sums + at.f + (u), lanes) + vset(s->forget_bias);                                   \
+        vf o = apply(pair.known, pair.recurrent, take(sums + at.o + (u), lanes));                       \
         f = apply(pair.known, pair.recurrent, f);                                                       \
         put(gates + at.i + (u), i, lanes);                                                              \
         put(gates + at.j + (u), j, lanes);                                                              \

@@ -7,7 +7,8 @@
  *   rnn_kernel_gradient  saved, dgates -> one kernel's gradient               reduces
  *   rnn_bias_gradient    dgates -> the bias's                                 reduces
  *
- * A step is one product of [x, h] with the kernels and one call of an element-wise kernel (kernel.h: lstm_step, gru_step). What
+ * A step is one product of [x, h] with the kernels and one call of an element-wise kernel (kernel.h: lstm_step, gru_step). An LSTM's
+ * sums stay in one small buffer: what is saved is out of the caches by the time it is written again, and a product waits for it. What
  * the gradient needs lies in `saved` and `dgates`, by blocks of its own: for all rows of the tile, step after step,
  * [step][row][width]. So a step's matrices are contiguous, and the gradient of a kernel is one product over time and rows. Both
  * are private to these four ops, which see the same tiles: nobody else can read them row by row.
@@ -227,9 +228,11 @@ static size_t rnn_scratch(const void *options, const struct op_type *inputs, con
     size_t floats = args->forward_only ? (size_t)(rnn_find_blocks(args, &s, false, 1, NULL, &blocks) * tile_rows) : 0;
     if (args->forward_only && rnn_in_lanes(args))
         floats = (size_t)(rnn_lanes_floats(&s, false) * tile_rows);
+    if (args->cell == RNN_LSTM)
+        floats += (size_t)(tile_rows * s.width);
     if (takes_strips(args, &s, tile_rows))
         floats += (size_t)(rnn_strips_floats(s.features, s.columns) + rnn_strips_floats(s.hidden, s.columns));
-    return rnn_ends_scratch(tile_rows) + 3 * 64 + floats * sizeof(float);
+    return rnn_ends_scratch(tile_rows) + 4 * 64 + floats * sizeof(float);
 }
 
 /* The kernels in strips, where the layer's sums are products with all of their columns. */
@@ -294,7 +297,7 @@ static void sums(const struct rnn_layer *layer, int64_t step)
     const struct rnn_sizes *s = &layer->s;
     const int64_t joined_ld = s->features + s->hidden;
     const float *joined = rnn_block_at(&layer->blocks, BLOCK_JOINED, step);
-    float *gates = rnn_block_at(&layer->blocks, BLOCK_GATES, step);
+    float *gates = layer->sums ? layer->sums : rnn_block_at(&layer->blocks, BLOCK_GATES, step);
     if (layer->joined_strips.data) {
         rnn_strips_product(layer, joined, joined_ld, &layer->joined_strips, layer->bias, false, gates, s->width);
         return;
@@ -328,6 +331,8 @@ struct lstm_step rnn_lstm_call(const struct rnn_layer *layer, int64_t step)
         .keras_order = args->keras_order,
         .forget_bias = args->forget_bias,
         .ended = layer->ends.ended,
+        .sums = layer->sums,
+        .sums_ld = layer->s.width,
         .gates = rnn_block_at(b, BLOCK_GATES, step),
         .gates_ld = layer->s.width,
         .c_before = rnn_block_at(b, BLOCK_CELL, step),
@@ -451,6 +456,8 @@ static struct rnn_layer rnn_begin(const struct op_run *run, const struct rnn_rol
     }
     layer.ends = rnn_ends_begin(args, roles->ends < 0 ? NULL : &run->inputs[roles->ends].tensor, x->rows, layer.s.time, scratch);
     find_strips(&layer, scratch);
+    if (args->cell == RNN_LSTM)
+        layer.sums = rnn_piece(scratch, layer.rows * layer.s.width * (int64_t)sizeof(float));
     const bool keep = !args->forward_only;
     rnn_find_blocks(args, &layer.s, keep, x->rows,
                     keep ? tensor_floats(&run->outputs[run->output_count - 1].tensor) : (float *)(void *)*scratch, &layer.blocks);

@@ -90,6 +90,7 @@ struct rnn_layer {
     const float *kernel, *recurrent; /* the rows for x, and for h */
     int64_t kernel_ld, recurrent_ld;
     const float *bias, *recurrent_bias;
+    float *sums; /* of the step at hand, an LSTM's */
     struct rnn_strips joined_strips, kernel_strips, recurrent_strips; /* of both kernels together, or of each */
     int64_t rows;
 };

@@ -54,8 +54,8 @@ static void by_steps(const struct kernels *kernels, const struct lstm_lanes *s, 
         kernels->gemm(&(struct gemm){ .m = s->rows, .n = 4 * n, .k = f + n, .a = joined[0], .a_row = wide, .a_column = 1, .b = start->kernel,
                                       .ldb = LD, .c = gates[t][0], .ldc = LD, .bias = s->bias ? start->bias : NULL });
         steps[t] = (struct lstm_step){ .rows = s->rows, .hidden = n, .activation = ACTIVATION_TANH, .recurrent = ACTIVATION_SIGMOID,
-                                       .keras_order = s->keras_order, .forget_bias = s->forget_bias, .gates = gates[t][0], .gates_ld = LD,
-                                       .c_before = out->c[t][0], .c_before_ld = UNITS, .h_before = out->h[t][0], .h_before_ld = UNITS,
+                                       .keras_order = s->keras_order, .forget_bias = s->forget_bias, .sums = gates[t][0], .sums_ld = LD, .gates = gates[t][0],
+                                       .gates_ld = LD, .c_before = out->c[t][0], .c_before_ld = UNITS, .h_before = out->h[t][0], .h_before_ld = UNITS,
                                        .c = out->c[t + 1][0], .c_ld = UNITS, .c_activated = shown[t][0], .c_activated_ld = UNITS,
                                        .h = out->h[t + 1][0], .h_ld = UNITS };
         kernels->lstm_step(&steps[t]);

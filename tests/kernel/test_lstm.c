@@ -44,7 +44,7 @@ static void run_lstm(const struct kernels *kernels, struct memory *m, struct lst
 {
     memcpy(m->out.gates, m->gates, sizeof m->gates);
     memcpy(m->out.dc, m->dc, sizeof m->dc);
-    s->gates = m->out.gates, s->gates_ld = WIDTH, s->c_before = m->c_before, s->c_before_ld = WIDTH, s->h_before = m->h_before;
+    s->sums = m->out.gates, s->sums_ld = WIDTH, s->gates = m->out.gates, s->gates_ld = WIDTH, s->c_before = m->c_before, s->c_before_ld = WIDTH, s->h_before = m->h_before;
     s->h_before_ld = WIDTH, s->c = m->out.c, s->c_ld = WIDTH, s->c_activated = m->out.shown, s->c_activated_ld = WIDTH;
     s->h = m->out.h, s->h_ld = WIDTH;
     kernels->lstm_step(s);
