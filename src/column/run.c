@@ -385,8 +385,12 @@ static bool write_targets(const struct program *program, const struct program_ru
             if (!field->absent)
                 field_entries(field, run->first + r, &begin, &end);
             if (!field->absent && end - begin != target->width) {
-                status_fail(run->status, PIL_BAD_DATA, "the cell has %lld numbers, the model takes %lld",
-                            (long long)(end - begin), (long long)target->width);
+                if (begin == end)
+                    status_fail(run->status, PIL_BAD_DATA, "the value is missing, the model takes %lld number%s",
+                                (long long)target->width, target->width == 1 ? "" : "s");
+                else
+                    status_fail(run->status, PIL_BAD_DATA, "the cell has %lld numbers, the model takes %lld",
+                                (long long)(end - begin), (long long)target->width);
                 return run_fail_at(run, r, field, NULL);
             }
             if (!field->absent && plain_numbers(target, field, begin, out))

@@ -60,15 +60,36 @@ static bool is_complete(const char *folder, struct arena *arena, pil_status *sta
     return path && file_is_regular(path);
 }
 
-/* What our writers leave when they die: a folder of that name with nothing in it, or with our own folder. */
+/* What our writers leave when they die, and nobody else: a folder with nothing in it, with our own folder, which is made first and
+ * removed last, or with nothing but the place of that. */
 static bool is_left_over(const char *folder, struct arena *arena, pil_status *status)
+{
+    char **names, **inner;
+    size_t count, inner_count;
+    const char *own = path_join(arena, folder, OWN_FOLDER, status), *place = path_join(arena, folder, "assets.extra", status);
+    if (!own || !place || !file_is_folder(folder))
+        return false;
+    if (file_is_folder(own))
+        return true;
+    if (!file_list(folder, arena, &names, &count, status))
+        return false;
+    return count == 0 || (count == 1 && file_is_folder(place) && file_list(place, arena, &inner, &inner_count, status) &&
+                          inner_count == 0);
+}
+
+/* Whatever moment this is stopped at, what stays is known as a left-over: our own folder goes last. */
+static bool remove_version(const char *folder, struct arena *arena, pil_status *status)
 {
     char **names;
     size_t count;
-    const char *own = path_join(arena, folder, OWN_FOLDER, status);
-    if (!own || !file_is_folder(folder))
+    if (!file_list(folder, arena, &names, &count, status))
         return false;
-    return file_is_folder(own) || (file_list(folder, arena, &names, &count, status) && count == 0);
+    for (size_t i = 0; i < count; i++) {
+        const char *path = path_join(arena, folder, names[i], status);
+        if (!path || (strcmp(names[i], "assets.extra") != 0 && file_is_folder(path) && !file_remove_folder(path, status)))
+            return false;
+    }
+    return file_remove_folder(folder, status);
 }
 
 static bool remove_left_overs(const char *base, struct arena *arena, pil_status *status)
@@ -80,7 +101,7 @@ static bool remove_left_overs(const char *base, struct arena *arena, pil_status 
     for (size_t i = 0; i < count; i++) {
         const char *folder = path_join(arena, base, names[i], status);
         bool temporary = strncmp(names[i], "temp-", 5) == 0 && is_number(names[i] + 5, 1, 20);
-        if (!folder || (temporary && is_left_over(folder, arena, status) && !file_remove_folder(folder, status)))
+        if (!folder || (temporary && is_left_over(folder, arena, status) && !remove_version(folder, arena, status)))
             return false;
     }
     return status_ok(status);
@@ -107,7 +128,7 @@ bool export_keep(const char *base, int64_t keep, pil_status *status)
             done = false;
         } else if (is_number(names[i], 10, 10) && is_complete(folder, arena, status) && ++found > keep) {
             /* Nobody sees half of it: it loses its name first. */
-            done = file_rename(folder, temporary, status) && file_remove_folder(temporary, status);
+            done = file_rename(folder, temporary, status) && remove_version(temporary, arena, status);
         }
     }
     done = done || (arena && !lock && status_ok(status)); /* there is no base yet */
@@ -254,7 +275,7 @@ void draft_close(struct draft *draft)
 {
     pil_status ignored = { 0 };
     if (draft->folder && draft->lock && file_is_folder(draft->folder))
-        file_remove_folder(draft->folder, &ignored);
+        remove_version(draft->folder, draft->arena, &ignored);
     file_lock_free(draft->lock);
     mem_free(draft->files);
     arena_free(draft->arena);

@@ -108,7 +108,7 @@ pil_predictor *pil_predictor_open(const char *folder, pil_status *status)
 
 const pil_signature *pil_predictor_describe(const pil_predictor *predictor, size_t i)
 {
-    return i < predictor->exported.signatures.count ? &predictor->signatures[i] : NULL;
+    return predictor && i < predictor->exported.signatures.count ? &predictor->signatures[i] : NULL;
 }
 
 const struct program *predictor_program(const pil_predictor *predictor)
@@ -394,8 +394,11 @@ static const struct signature *find_signature(const struct exported *exported, c
 
 bool pil_predictor_run(pil_predictor *predictor, const pil_request *request, pil_prediction *result, pil_status *status)
 {
-    const struct exported *exported = &predictor->exported;
     *status = (pil_status){ 0 };
+    if (!predictor || !request || !result)
+        return status_fail(status, PIL_INVALID_ARGUMENT, "pil_predictor_run: the %s is NULL",
+                           !predictor ? "predictor" : !request ? "request" : "prediction");
+    const struct exported *exported = &predictor->exported;
     if (result->workspace)
         result->workspace->ran = NULL;
     const struct signature *signature =

@@ -45,12 +45,16 @@ static bool call(struct run_hook *hook, struct pil_run *run, enum run_moment mom
 {
     if (hook->kind)
         return !hook->kind->at[moment] || hook->kind->at[moment](hook, run, status);
+    static const char *const moments[RUN_MOMENTS] = {
+        [RUN_BEGIN] = "begin", [RUN_BEFORE] = "before_run", [RUN_AFTER] = "after_run", [RUN_END] = "end"
+    };
     pil_hook_function function = own_function(&hook->hook, moment);
     if (!function || function(hook->hook.context, run, status))
         return true;
     /* A hook that fails and forgets to say why must not look like success. */
     if (status_ok(status))
-        status_fail(status, PIL_CANCELLED, "hook %d ended the run at step %lld", hook->number + 1, (long long)pil_run_step(run));
+        status_fail(status, PIL_CANCELLED, "%s of hook %d ended the run at step %lld and did not say why",
+                    moments[moment], hook->number + 1, (long long)pil_run_step(run));
     return false;
 }
 

@@ -109,18 +109,23 @@ static void test_keep(void **state)
     file_make_folder(scratch_path("keep/123"), &status);        /* nor of anybody */
     file_make_folder(scratch_path("keep/temp-5"), &status);     /* a dead writer's */
     file_make_folder(scratch_path("keep/temp-7/assets.extra/pilaster"), &status);
+    file_make_folder(scratch_path("keep/temp-6/assets.extra"), &status); /* died between the two */
     file_make_folder(scratch_path("keep/temp-8/other"), &status); /* somebody else's */
+    file_make_folder(scratch_path("keep/temp-80/assets.extra/other"), &status);
+    file_make_folder(scratch_path("keep/temp-81/variables"), &status); /* TensorFlow, at work */
     scratch_write(scratch_path("keep/temp-9"), "x", 1);
     assert_true(export_keep(scratch_path("keep"), 3, &status));
-    assert_int_equal(list_of(scratch_path("keep"), names, 16), 7);
+    assert_int_equal(list_of(scratch_path("keep"), names, 16), 9);
     assert_string_equal(names[0], "0000000001");
     assert_string_equal(names[1], "123");
     assert_string_equal(names[2], first);
     assert_string_equal(names[5], "temp-8");
+    assert_string_equal(names[6], "temp-80");
+    assert_string_equal(names[7], "temp-81");
     assert_true(export_keep(scratch_path("keep"), 0, &status)); /* all stay */
-    assert_int_equal(list_of(scratch_path("keep"), names, 16), 7);
+    assert_int_equal(list_of(scratch_path("keep"), names, 16), 9);
     assert_true(export_keep(scratch_path("keep"), 1, &status));
-    assert_int_equal(list_of(scratch_path("keep"), names, 16), 5);
+    assert_int_equal(list_of(scratch_path("keep"), names, 16), 7);
     assert_true(export_keep(scratch_path("nowhere"), 1, &status));
     assert_ok(status);
     hand_free(&hand);

@@ -274,6 +274,13 @@ static void test_wrong_requests(void **state)
     request.inputs = NULL;
     assert_false(pil_predictor_run(predictor, &request, &result, &status));
     assert_says(status, "inputs, which are missing");
+    assert_false(pil_predictor_run(NULL, &request, &result, &status)); /* an open whose status nobody looked at */
+    assert_says(status, "the predictor is NULL");
+    assert_null(pil_predictor_describe(NULL, 0));
+    assert_false(pil_predictor_run(predictor, NULL, &result, &status));
+    assert_says(status, "the request is NULL");
+    assert_false(pil_predictor_run(predictor, &request, NULL, &status));
+    assert_says(status, "the prediction is NULL");
     request = hand_request(rows, NULL, 2); /* and after all that it runs */
     assert_true(pil_predictor_run(predictor, &request, &result, &status));
     assert_int_equal(status.code, PIL_OK);

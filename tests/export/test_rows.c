@@ -78,6 +78,7 @@ static void test_errors(void **state)
         const char *data, *says;
     } list[] = {
         { "other\n1\n", "rawdata" },
+        { "{}\n", ":1: field 'rawdata': the value is missing, the model takes 9 numbers" },
         { "rawdata\n1|2|3\n", ":2: field 'rawdata': the cell has 3 numbers, the model takes 9" },
         { "rawdata\n1|2|3|4|5|6|7|8|x\n", "'x' is not a number" },
     };

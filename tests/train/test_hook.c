@@ -209,7 +209,7 @@ static void ends(void **state)
     running_hook(r, (pil_hook){ .after_run = refuse }); /* without a word */
     assert_false(loop_run(&r->run, &r->status));
     assert_int_equal(r->status.code, PIL_CANCELLED);
-    assert_non_null(strstr(r->status.message, "hook 1 ended the run at step 1"));
+    assert_non_null(strstr(r->status.message, "after_run of hook 1 ended the run at step 1"));
     running_free(r);
     r = running_new(9);
     running_hook(r, (pil_hook){ .begin = stop });
