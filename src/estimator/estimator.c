@@ -19,6 +19,11 @@ static bool check_config(const pil_estimator_config *config, struct pil_estimato
     const pil_run_config *run = &estimator->config;
     if (!config->model_fn)
         return status_fail(status, PIL_INVALID_ARGUMENT, "the estimator's config has no model_fn");
+    /* "" would put the model's files into the root folder. */
+    if ((config->model_dir && !*config->model_dir) || (run->model_dir && !*run->model_dir))
+        return status_fail(status, PIL_INVALID_ARGUMENT, "model_dir is empty, it must name a folder for the model");
+    if (config->warm_start_from && !*config->warm_start_from)
+        return status_fail(status, PIL_INVALID_ARGUMENT, "warm_start_from is empty, it must name a checkpoint or a model's folder");
     if (config->model_dir && run->model_dir && strcmp(config->model_dir, run->model_dir) != 0)
         return status_fail(status, PIL_INVALID_ARGUMENT, "two folders are named: model_dir %s, and %s in the run config", config->model_dir,
                            run->model_dir);
