@@ -238,6 +238,9 @@ static bool open_feed(struct cycle *cycle, pil_status *status)
         has = false;
         opened = open_at(cycle, NULL, status);
     }
+    if (!opened && status_ok(status) && has)
+        log_line(PIL_LOG_WARNING, "the data end where %s stands: nothing is left of them, the next call reads them again",
+                 cycle->estimator->restored);
     if (!opened && status_ok(status) && !has)
         status_fail(status, PIL_BAD_DATA, "the training data have no rows");
     return status_ok(status);

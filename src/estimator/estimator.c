@@ -249,6 +249,8 @@ pil_status pil_evaluate(pil_estimator *estimator, const pil_eval_spec *eval_spec
 
 double pil_metrics_get(const pil_result *result, const char *name)
 {
+    if (!name)
+        return NAN;
     for (size_t i = 0; i < result->metric_count; i++)
         if (strcmp(result->metrics[i].name, name) == 0)
             return result->metrics[i].value;

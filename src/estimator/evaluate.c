@@ -136,8 +136,10 @@ bool evaluation_write(const struct pil_estimator *estimator, const char *name, c
 {
     double now = (double)time(NULL);
     if (!*events) {
-        char *folder = arena_format(estimator->arena, status, "%s/eval%s%s", estimator->config.model_dir, name ? "_" : "", name ? name : "");
-        *events = folder ? event_writer_new(folder, NULL, now, status) : NULL;
+        struct text folder = { 0 };
+        text_format(&folder, "%s/eval%s%s", estimator->config.model_dir, name ? "_" : "", name ? name : "");
+        *events = text_ok(&folder, status) ? event_writer_new(folder.data, NULL, now, status) : NULL;
+        text_free(&folder);
     }
     for (size_t i = 0; *events && i < result->metric_count; i++)
         if (!event_scalar(*events, now, result->global_step, result->metrics[i].name, (float)result->metrics[i].value, status))

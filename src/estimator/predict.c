@@ -150,7 +150,7 @@ static const pil_output *find(const struct pil_predictions *predictions, const c
     const pil_output *items = predictions->row < predictions->rows && predictions->row >= 0 && status_ok(&predictions->status)
                                   ? outputs_items(predictions->prediction.outputs, &count)
                                   : NULL;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; name && i < count; i++)
         if (strcmp(items[i].name, name) == 0)
             return &items[i];
     return NULL;

@@ -33,12 +33,27 @@ static bool initialize(struct pil_estimator *estimator, pil_status *status)
            transfer_apply(estimator->store, status) && (!warm_start || transfer_warm_start(estimator->store, warm_start, status));
 }
 
+/* The newest checkpoint, or NULL with status ok. A program may ask for predictions a million times: the name is kept once. */
+static const char *newest_checkpoint(struct pil_estimator *estimator, pil_status *status)
+{
+    if (!estimator->config.model_dir)
+        return NULL;
+    struct arena *scratch = arena_new(status);
+    const char *newest = scratch ? checkpoint_latest(estimator->config.model_dir, scratch, status) : NULL;
+    if (newest && estimator->holds && strcmp(newest, estimator->holds) == 0)
+        newest = estimator->holds;
+    else if (newest)
+        newest = arena_text(estimator->arena, newest, strlen(newest), status);
+    arena_free(scratch);
+    return newest;
+}
+
 /* The checkpoint asked for, else the newest, else NULL with status ok. */
 static const char *find_checkpoint(struct pil_estimator *estimator, pil_status *status)
 {
     if (estimator->options.checkpoint && !estimator->trains)
         return estimator->options.checkpoint;
-    return estimator->config.model_dir ? checkpoint_latest(estimator->config.model_dir, estimator->arena, status) : NULL;
+    return newest_checkpoint(estimator, status);
 }
 
 /* The store has what this run needs, which may be more than the mode before it had, and nobody has trained the model further. */
@@ -84,7 +99,7 @@ bool values_missing(const struct pil_estimator *estimator, pil_status *status)
 
 bool values_saved(struct pil_estimator *estimator, pil_status *status)
 {
-    estimator->holds = checkpoint_latest(estimator->config.model_dir, estimator->arena, status);
+    estimator->holds = newest_checkpoint(estimator, status);
     return status_ok(status);
 }
 

@@ -141,6 +141,15 @@ static void test_end_of_data(void **state)
     expect_ok(pil_train(estimator, &six));
     expect_ok(pil_train(estimator, &six));
     assert_int_equal(custom_step("all"), 12);
+    custom_log_start();
+    custom_train(estimator, input_once, 20); /* as a run that was killed there, which has reached the end of its data */
+    assert_int_equal(custom_step("all"), 12);
+    assert_non_null(strstr(custom_log, "warning: the data end where"));
+    custom_log_start();
+    custom_train(estimator, input_once, 20);
+    assert_int_equal(custom_step("all"), 18);
+    assert_null(strstr(custom_log, "the data end where"));
+    log_set(NULL, NULL);
     pil_estimator_free(estimator);
 }
 
@@ -266,6 +275,21 @@ static void test_modes_mixed(void **state)
     expect_same_checkpoints("mixed", "unmixed", 9);
 }
 
+/* A program that asks again and again does not grow. */
+static void test_many_calls(void **state)
+{
+    (void)state;
+    int64_t rows;
+    custom_train_in("many", custom_model, input_endless, 1, 2);
+    pil_estimator *estimator = custom_new(custom_model, "many", 1);
+    mean_square(estimator, &rows);
+    const size_t before = arena_bytes(estimator->arena);
+    for (int i = 0; i < 300; i++)
+        mean_square(estimator, &rows);
+    assert_int_equal(arena_bytes(estimator->arena), before);
+    pil_estimator_free(estimator);
+}
+
 /* A loss may need variables that predictions do not. */
 static pil_estimator_spec uneven_model(pil_graph *g, const pil_features *features, pil_tensor *targets, pil_mode mode,
                                        void *params)
@@ -341,14 +365,9 @@ static void test_two_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_steps),
-        cmocka_unit_test(test_end_of_data),
-        cmocka_unit_test(test_pieces),
-        cmocka_unit_test(test_other_data),
-        cmocka_unit_test(test_untrained),
-        cmocka_unit_test(test_modes_mixed),
-        cmocka_unit_test(test_variables_of_modes),
-        cmocka_unit_test(test_newest_values),
+        cmocka_unit_test(test_steps),       cmocka_unit_test(test_end_of_data),        cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_other_data),  cmocka_unit_test(test_untrained),          cmocka_unit_test(test_modes_mixed),
+        cmocka_unit_test(test_many_calls),  cmocka_unit_test(test_variables_of_modes), cmocka_unit_test(test_newest_values),
         cmocka_unit_test(test_two_threads),
     };
     return cmocka_run_group_tests(tests, custom_set_up, scratch_tear_down);

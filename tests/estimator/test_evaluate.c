@@ -55,6 +55,38 @@ static void test_loss_and_metrics(void **state)
     pil_estimator_free(estimator);
 }
 
+/* Options of metrics that lie on the model function's stack. */
+static pil_estimator_spec threshold_model(pil_graph *g, const pil_features *features, pil_tensor *targets, pil_mode mode,
+                                          void *params)
+{
+    (void)params;
+    float thresholds[] = { 0.25f, 0.5f, 0.75f };
+    char curve[] = "PR", name[] = "auc_pr";
+    pil_tensor *logits = custom_layer(g, pil_feature(features, "x"));
+    pil_estimator_spec spec = { .mode = mode, .predictions = PIL_DICT(g, { "p", pil_sigmoid(g, logits) }) };
+    if (mode == PIL_PREDICT)
+        return spec;
+    spec.loss = pil_sigmoid_cross_entropy(g, targets, logits);
+    spec.eval_metric_ops = PIL_METRICS(g, { name, pil_metric_auc(g, targets, pil_sigmoid(g, logits), .thresholds = thresholds,
+                                                                 .threshold_count = 3, .curve = curve) });
+    memset(thresholds, 0, sizeof thresholds);
+    memset(curve, 'x', sizeof curve - 1);
+    memset(name, 'x', sizeof name - 1);
+    return spec;
+}
+
+static void test_options_are_copied(void **state)
+{
+    (void)state;
+    pil_result result;
+    pil_estimator *estimator = custom_new(threshold_model, "thresholds", 1);
+    expect_ok(pil_evaluate(estimator, &(pil_eval_spec){ .input_fn = input_class, .steps = 6 }, &result));
+    const double area = pil_metrics_get(&result, "auc_pr");
+    assert_true(area > 0 && area <= 1);
+    assert_true(isnan(pil_metrics_get(&result, NULL)));
+    pil_estimator_free(estimator);
+}
+
 static pil_estimator_spec narrow_model(pil_graph *g, const pil_features *features, pil_tensor *targets, pil_mode mode,
                                        void *params)
 {
@@ -264,9 +296,10 @@ static void test_no_summaries(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_loss_and_metrics), cmocka_unit_test(test_no_rows), cmocka_unit_test(test_when),
-        cmocka_unit_test(test_other_features),   cmocka_unit_test(test_stopped), cmocka_unit_test(test_events),
-        cmocka_unit_test(test_no_summaries),
+        cmocka_unit_test(test_loss_and_metrics), cmocka_unit_test(test_options_are_copied),
+        cmocka_unit_test(test_no_rows),          cmocka_unit_test(test_when),
+        cmocka_unit_test(test_other_features),   cmocka_unit_test(test_stopped),
+        cmocka_unit_test(test_events),           cmocka_unit_test(test_no_summaries),
     };
     return cmocka_run_group_tests(tests, custom_set_up, scratch_tear_down);
 }

@@ -119,8 +119,50 @@ static void test_on_demand(void **state)
     pil_estimator_free(estimator);
 }
 
+/* A variable that only the loss reads stays behind. */
+static pil_estimator_spec uneven_model(pil_graph *g, const pil_features *features, pil_tensor *targets, pil_mode mode,
+                                       void *params)
+{
+    (void)params;
+    pil_tensor *y = custom_layer(g, pil_feature(features, "x"));
+    pil_estimator_spec spec = { .mode = mode, .predictions = PIL_DICT(g, { "predicted", y }) };
+    if (mode == PIL_PREDICT)
+        return spec;
+    pil_tensor *scale = pil_variable(g, "scale", pil_ones(g, PIL_SCALAR));
+    spec.loss = pil_mul(g, pil_mean_squared_error(g, targets, y), pil_square(g, scale));
+    spec.train_op = pil_minimize(g, pil_gradient_descent_optimizer(0.1f), spec.loss);
+    return spec;
+}
+
+static void test_variables_of_training(void **state)
+{
+    (void)state;
+    pil_status status = { 0 };
+    pil_result result;
+    char path[PIL_PATH], prefix[PIL_PATH + 32];
+    pil_estimator *estimator = custom_new(uneven_model, "uneven", 1);
+    const pil_eval_spec spec = { .input_fn = input_once,
+                                 .steps = PIL_ALL,
+                                 .exporters = { pil_latest_exporter("e", custom_serving) } };
+    expect_ok(pil_train_and_evaluate(estimator, &(pil_train_spec){ .input_fn = input_endless, .max_steps = 3 }, &spec, &result));
+    expect_ok(pil_export(estimator, scratch_path("uneven-export"), custom_serving, path));
+    predict_all(estimator);
+    const char *const folders[] = { result.exports[0], path };
+    for (size_t i = 0; i < 2; i++) {
+        expect_predictor(folders[i], NULL, "predicted");
+        snprintf(prefix, sizeof prefix, "%s/variables/variables", folders[i]);
+        struct bundle *bundle = bundle_open(prefix, &status);
+        expect_ok(status);
+        assert_non_null(bundle_find(bundle, "w"));
+        assert_null(bundle_find(bundle, "scale"));
+        bundle_close(bundle);
+    }
+    pil_estimator_free(estimator);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_latest), cmocka_unit_test(test_on_demand) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_latest), cmocka_unit_test(test_on_demand),
+                                        cmocka_unit_test(test_variables_of_training) };
     return cmocka_run_group_tests(tests, custom_set_up, scratch_tear_down);
 }

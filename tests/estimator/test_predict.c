@@ -49,6 +49,10 @@ static void test_names_and_shapes(void **state)
     assert_null(pil_predictions_get(predictions, "x", &count));
     assert_false(pil_predictions_next(predictions));
     expect_ok(pil_predictions_close(predictions));
+    assert_null(pil_predictions_get(predictions = pil_predict(estimator, input_once), NULL, NULL));
+    assert_true(pil_predictions_next(predictions));
+    assert_null(pil_predictions_get(predictions, NULL, NULL));
+    expect_ok(pil_predictions_close(predictions));
     expect_ok(pil_predictions_close(NULL));
     pil_estimator_free(estimator);
 }
