@@ -5,6 +5,8 @@
  */
 #include "custom.h"
 
+#include <sys/wait.h>
+
 /* ---- hooks ---- */
 
 static char calls[4096]; /* "begin before after ..." */
@@ -219,7 +221,8 @@ static bool ask_others(void)
     const pil_train_spec train = { .input_fn = input_endless, .max_steps = 9 };
     const pil_eval_spec eval = { .input_fn = input_once };
     char path[PIL_PATH];
-    expect_error_words("the folder", pil_train(other, &train), PIL_BUSY, "busy");
+    expect_error_words("the folder", pil_train(other, &train), PIL_BUSY, scratch_path("busy"),
+                       "another training runs in this folder");
     expect_ok(pil_evaluate(other, &eval, &result)); /* of the newest checkpoint */
     assert_int_equal(result.global_step, 0);
     expect_error_words("itself", pil_train(self, &train), PIL_BUSY, "training");
@@ -246,6 +249,43 @@ static void test_busy(void **state)
     custom_train(self, input_shuffled, 6);
     pil_estimator_free(self);
     pil_estimator_free(other);
+}
+
+/* A child trains in the folder: the code of its status is its exit. */
+static int train_in_child(int64_t max_steps)
+{
+    int exit_status = -1;
+    const pid_t child = fork();
+    if (child == 0) {
+        pil_estimator *estimator = custom_new(custom_model, "processes", 1);
+        const pil_status status = pil_train(estimator, &(pil_train_spec){ .input_fn = input_shuffled, .max_steps = max_steps });
+        pil_estimator_free(estimator);
+        _exit((int)status.code);
+    }
+    assert_true(child > 0 && waitpid(child, &exit_status, 0) == child && WIFEXITED(exit_status));
+    return WEXITSTATUS(exit_status);
+}
+
+static bool ask_a_child(void)
+{
+    assert_int_equal(train_in_child(9), PIL_BUSY);
+    return true;
+}
+
+/* Another process is kept out while the model trains; what it trains afterwards is found. */
+static void test_processes(void **state)
+{
+    (void)state;
+    pil_result result;
+    pil_estimator *estimator = custom_new(custom_model, "processes", 1);
+    expect_ok(train_with(estimator, &(struct watcher){ .name = "ask", .act = ask_a_child }, 3));
+    assert_int_equal(train_in_child(6), PIL_OK);
+    expect_ok(pil_evaluate(estimator, &(pil_eval_spec){ .input_fn = input_once }, &result));
+    assert_int_equal(result.global_step, 6);
+    custom_train(estimator, input_shuffled, 8);
+    pil_estimator_free(estimator);
+    custom_train_in("alone", custom_model, input_shuffled, 1, 8);
+    expect_same_checkpoints("processes", "alone", 8);
 }
 
 static bool remove_folder(void)
@@ -290,6 +330,51 @@ static void test_folder_disappears(void **state)
     pil_estimator_free(estimator);
 }
 
+/* ---- checkpoints ---- */
+
+/* The steps of the checkpoints that a training of seven steps leaves: "0 3 6 7". */
+static void saved_steps(pil_run_config config, char *out, size_t size)
+{
+    static int number;
+    char folder[16];
+    pil_status status = { 0 };
+    struct arena *arena = arena_new(&status);
+    char **prefixes;
+    size_t count, used = 0;
+    snprintf(folder, sizeof folder, "saved%d", number++);
+    pil_estimator *estimator = pil_estimator_new(
+        &(pil_estimator_config){ .model_fn = custom_model, .model_dir = scratch_path(folder), .config = &config });
+    custom_train(estimator, input_endless, 7);
+    pil_estimator_free(estimator);
+    assert_true(checkpoint_list(scratch_path(folder), arena, &prefixes, &count, &status));
+    for (size_t i = 0; i < count; i++)
+        used += (size_t)snprintf(out + used, size - used, "%s%s", i ? " " : "", strrchr(prefixes[i], '-') + 1);
+    arena_free(arena);
+}
+
+static void test_when_saved(void **state)
+{
+    (void)state;
+    const struct {
+        int64_t steps;
+        double secs;
+        int64_t keep;
+        const char *expected;
+    } rows[] = {
+        { 3, -1, 5, "0 3 6 7" }, { 3, -1, 2, "6 7" }, { 3, 0, 0, "0 3 6 7" },  { 1, -1, 0, "0 1 2 3 4 5 6 7" },
+        { 0, 0, 5, "0 7" },      { 0, -1, 5, "0 7" }, { 0, 1e-9, 3, "5 6 7" }, { 7, -1, 1, "7" },
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char steps[64] = "";
+        pil_run_config config = pil_run_config_default();
+        config.save_checkpoints_steps = rows[i].steps;
+        config.save_checkpoints_secs = rows[i].secs;
+        config.keep_checkpoint_max = rows[i].keep;
+        saved_steps(config, steps, sizeof steps);
+        assert_string_equal(steps, rows[i].expected);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -298,6 +383,8 @@ int main(void)
         cmocka_unit_test(test_prediction_hooks),
         cmocka_unit_test(test_stops),
         cmocka_unit_test(test_busy),
+        cmocka_unit_test(test_when_saved),
+        cmocka_unit_test(test_processes),
         cmocka_unit_test(test_folder_disappears),
     };
     return cmocka_run_group_tests(tests, custom_set_up, scratch_tear_down);
