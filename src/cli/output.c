@@ -226,15 +226,36 @@ void progress_end(struct progress *progress)
     current = NULL;
 }
 
+/* Says why a folder is not that of a model file: it may be something else of ours. */
+static bool check_model(const char *model_dir, struct arena *arena, pil_status *status)
+{
+    const char *own = path_join(arena, model_dir, "assets.extra/pilaster", status);
+    if (!own)
+        return false;
+    if (file_is_folder(own)) {
+        status_fail(status, PIL_BAD_DATA, "%s is an export that is not complete: it has no assets.extra/pilaster/MANIFEST", model_dir);
+        return status_hint(status, "copy it again, or export the model again");
+    }
+    if (checkpoint_latest(model_dir, arena, status)) {
+        status_fail(status, PIL_NOT_FOUND, "%s is the folder of a model without a model.yaml: a C program made it", model_dir);
+        return status_hint(status, "that program evaluates it and predicts; its exports (pil_export) are run by pilaster predict EXPORT");
+    }
+    if (!status_ok(status))
+        return false;
+    status_fail(status, PIL_NOT_FOUND, file_exists(model_dir) ? "%s is not the folder of a model: it has no model.yaml" : "%s: no such folder",
+                model_dir);
+    return status_hint(status, "train one first: pilaster train MODEL.yaml --model-dir %s", model_dir);
+}
+
 /* Says why a folder is not that of a trained model. */
 static bool check_trained(const char *model_dir, const char *path, struct arena *arena, bool has_checkpoint, pil_status *status)
 {
     if (!file_exists(path))
-        status_fail(status, PIL_NOT_FOUND, "%s is not the folder of a model: it has no model.yaml", model_dir);
-    else if (!has_checkpoint && !checkpoint_latest(model_dir, arena, status) && status_ok(status))
+        return check_model(model_dir, arena, status);
+    if (!has_checkpoint && !checkpoint_latest(model_dir, arena, status) && status_ok(status)) {
         status_fail(status, PIL_NOT_FOUND, "%s is not the folder of a trained model: it has no checkpoint", model_dir);
-    if (status->code == PIL_NOT_FOUND)
         status_hint(status, "train one first: pilaster train MODEL.yaml --model-dir %s", model_dir);
+    }
     return status_ok(status);
 }
 
