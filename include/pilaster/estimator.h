@@ -154,6 +154,7 @@ typedef struct pil_run_config {
     int64_t save_checkpoints_steps; /* 0: by time. Given with save_checkpoints_secs: an error */
     double save_checkpoints_secs;  /* -1: 600 where no steps are given; 0 with steps 0: only at the start and the end */
     int64_t keep_checkpoint_max;   /* 5; 0: all */
+    double keep_checkpoint_every_n_hours; /* 10000: besides the newest, one in so many hours stays; 0: none */
     int64_t log_step_count_steps;  /* 100; 0: no log lines and no global_step/sec */
     int threads;                   /* 0: one for each processor. The result has the same bits for any number */
     bool strict;                   /* what the gradient audit finds is an error, not a warning */

@@ -207,6 +207,7 @@ bool file_exists(const char *path);
 bool file_is_folder(const char *path);
 bool file_is_regular(const char *path); /* neither a folder nor a pipe or the like */
 bool file_size(const char *path, int64_t *size, pil_status *status);
+double file_written(const char *path); /* when last, in seconds since 1970; 0: there is no such file */
 bool file_remove(const char *path, pil_status *status);      /* absent is fine */
 bool file_make_folder(const char *path, pil_status *status); /* with its parents; existing is fine */
 /* folder.c: gives a file or folder another name, which stays when this returns; an empty folder of that name is replaced. */

@@ -222,6 +222,12 @@ bool file_is_regular(const char *path)
     return stat(path, &info) == 0 && S_ISREG(info.st_mode);
 }
 
+double file_written(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 ? (double)info.st_mtim.tv_sec + (double)info.st_mtim.tv_nsec * 1e-9 : 0;
+}
+
 bool file_size(const char *path, int64_t *size, pil_status *status)
 {
     struct stat info;

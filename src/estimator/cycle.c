@@ -31,6 +31,7 @@ struct cycle {
     struct pil_run loop;
     int64_t start_step, saved_step, evaluated_step;
     double started, last_save, last_evaluation;
+    struct checkpoint_keep keep;
 };
 
 static double now_seconds(void)
@@ -131,7 +132,7 @@ static bool save(struct cycle *cycle, pil_status *status)
     /* A run that reached the end of its input has no place to go on from. */
     size_t extra_count = cycle->loop.input_ended ? 1 : 2;
     bool ok = text_ok(&definitions, status) &&
-              checkpoint_save(estimator->store, config->model_dir, step, config->keep_checkpoint_max, extras, extra_count, status);
+              checkpoint_save(estimator->store, config->model_dir, step, &cycle->keep, extras, extra_count, status);
     text_free(&definitions);
     /* Somebody may move or remove the folder at any time; the next checkpoint makes it anew. */
     if (ok && !file_exists(cycle->model_file))
@@ -307,6 +308,9 @@ static bool begin(void *context, pil_run *loop, pil_status *status)
         return false;
     cycle->saved_step = cycle->start_step;
     cycle->started = cycle->last_save = now_seconds();
+    const pil_run_config *config = &estimator->config;
+    cycle->keep = (struct checkpoint_keep){ config->keep_checkpoint_max, config->keep_checkpoint_every_n_hours,
+                                            cycle->started + config->keep_checkpoint_every_n_hours * 3600 };
     loop->events = cycle->events;
     if (!estimator->restored && !save(cycle, status))
         return false;

@@ -9,6 +9,7 @@
 pil_run_config pil_run_config_default(void)
 {
     return (pil_run_config){ .tf_random_seed = -1, .save_summary_steps = 100, .save_checkpoints_secs = -1, .keep_checkpoint_max = 5,
+                             .keep_checkpoint_every_n_hours = 10000,
                              .log_step_count_steps = 100 };
 }
 

@@ -29,6 +29,7 @@ struct run_options {
     int64_t save_checkpoints_steps;  /* 0: by time */
     double save_checkpoints_secs;    /* 600 where neither is given; 0: no periodic checkpoints */
     int64_t keep_checkpoint_max;     /* 5 */
+    double keep_checkpoint_every_n_hours; /* 10,000 */
     int64_t log_step_count_steps;    /* 100 */
 };
 struct input_section {

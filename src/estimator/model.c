@@ -13,6 +13,7 @@ struct pil_estimator *model_estimator(struct model *model, const struct estimato
     config.save_checkpoints_steps = run->save_checkpoints_steps;
     config.save_checkpoints_secs = run->save_checkpoints_steps ? 0 : run->save_checkpoints_secs;
     config.keep_checkpoint_max = run->keep_checkpoint_max;
+    config.keep_checkpoint_every_n_hours = run->keep_checkpoint_every_n_hours;
     config.log_step_count_steps = run->log_step_count_steps;
     config.threads = threads;
     config.strict = model->train.strict;

@@ -213,30 +213,9 @@ static const struct run_options run_defaults = { .tf_random_seed = -1,
                                                  .save_checkpoints_steps = NOT_SAID,
                                                  .save_checkpoints_secs = NOT_SAID,
                                                  .keep_checkpoint_max = 5,
+                                                 .keep_checkpoint_every_n_hours = 10000,
                                                  .log_step_count_steps = 100 };
 #define RUN(member) .offset = offsetof(struct run_options, member)
-
-static bool parse_hours(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader,
-                        pil_status *status)
-{
-    double hours = 10000;
-
-    (void)field;
-    if (!ARG_DOUBLE.parse(arg, value, &hours, reader, status))
-        return false;
-    return hours >= 10000 ||
-           value_unsupported(value, status, "%s is not in this version; keep_checkpoint_max says how many stay", arg->name);
-}
-
-static void print_hours(const struct arg *arg, const void *field, struct text *out)
-{
-    (void)arg, (void)field;
-    text_append_text(out, "10000");
-}
-
-static const struct arg_type KEEP_HOURS = {
-    .name = "number", .schema = "{\"type\":\"number\"}", .parse = parse_hours, .print = print_hours, .json = print_hours
-};
 
 /* The schema tells no default of these two: each depends on the other. */
 static bool parse_save_steps(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader,
@@ -281,7 +260,8 @@ static const struct arg run_args[] = {
       .extra = &number_none },
     { "keep_checkpoint_max", &FILE_ARG_INT, RUN(keep_checkpoint_max), .help = "the newest so many stay; null or 0: all",
       AT_LEAST(0), .extra = &int_none },
-    { "keep_checkpoint_every_n_hours", &KEEP_HOURS, .offset = 0, .help = "10000: none besides" },
+    { "keep_checkpoint_every_n_hours", &ARG_DOUBLE, RUN(keep_checkpoint_every_n_hours),
+      .help = "besides the newest, one in so many hours stays; 0: none", AT_LEAST(0) },
     { "log_step_count_steps", &FILE_ARG_INT, RUN(log_step_count_steps),
       .help = "the speed goes to the events this often; null: never", AT_LEAST(0), .extra = &int_none },
 };

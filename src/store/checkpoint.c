@@ -135,7 +135,7 @@ struct save {
     struct arena *arena;
     struct item *items;
     size_t count;
-    int64_t keep;
+    struct checkpoint_keep *keep;
     struct state named;   /* what the `checkpoint` file names, oldest first; has room for one more */
     struct state removed; /* what goes away at the end */
 };
@@ -171,6 +171,18 @@ static bool drop_name(struct state *state, const char *name)
     return dropped;
 }
 
+/* One that is not among the newest any more: does it stay for good? */
+static bool stays(struct save *save, const char *name, pil_status *status)
+{
+    struct checkpoint_keep *keep = save->keep;
+    char *prefix = keep->every_n_hours > 0 ? state_prefix(save->model_dir, name, save->arena, status) : NULL;
+    char *index = prefix ? arena_format(save->arena, status, "%s.index", prefix) : NULL;
+    if (index == NULL || file_written(index) <= keep->next)
+        return false;
+    keep->next += keep->every_n_hours * 3600;
+    return true;
+}
+
 /* Writes a bundle and names it, the newest now, in place of `instead`. */
 static bool write_named(struct save *save, char *name, const char *instead, pil_status *status)
 {
@@ -180,8 +192,9 @@ static bool write_named(struct save *save, char *name, const char *instead, pil_
         return false;
     drop_name(named, instead);
     named->names[named->count++] = name;
-    while (save->keep > 0 && named->count > (size_t)save->keep) {
-        save->removed.names[save->removed.count++] = named->names[0];
+    while (save->keep != NULL && save->keep->newest > 0 && named->count > (size_t)save->keep->newest) {
+        if (!stays(save, named->names[0], status))
+            save->removed.names[save->removed.count++] = named->names[0];
         memmove(named->names, named->names + 1, --named->count * sizeof(char *));
     }
     return state_write(save->model_dir, named, status);
@@ -212,7 +225,7 @@ static void clean_up(struct save *save)
         log_line(PIL_LOG_WARNING, "%s: could not clean up after saving: %s", save->model_dir, status.message);
 }
 
-bool checkpoint_save(const struct store *store, const char *model_dir, int64_t step, int64_t keep,
+bool checkpoint_save(const struct store *store, const char *model_dir, int64_t step, struct checkpoint_keep *keep,
                      const struct checkpoint_extra *extras, size_t extra_count, pil_status *status)
 {
     bool fine = false;

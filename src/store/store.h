@@ -93,9 +93,16 @@ struct checkpoint_extra {
     const void *data;
     size_t bytes;     /* saved as a uint8 vector */
 };
-/* Writes model_dir/model.ckpt-<step> and then the `checkpoint` file; removes the oldest beyond `keep` (0: keeps all).
+/* Which checkpoints stay when a new one is written: the newest, and besides, of those that are not among the newest any more, one
+ * in so many hours; these are named no longer and never removed. Source: tf.compat.v1.train.Saver. */
+struct checkpoint_keep {
+    int64_t newest;       /* 0: all */
+    double every_n_hours; /* 0: none besides */
+    double next;          /* seconds since 1970: one written later stays; goes on by the hours, so it lives as long as the run */
+};
+/* Writes model_dir/model.ckpt-<step> and then the `checkpoint` file; removes what `keep` does not let stay (NULL: all stays).
  * The `checkpoint` file is TensorFlow's text proto. */
-bool checkpoint_save(const struct store *store, const char *model_dir, int64_t step, int64_t keep,
+bool checkpoint_save(const struct store *store, const char *model_dir, int64_t step, struct checkpoint_keep *keep,
                      const struct checkpoint_extra *extras, size_t extra_count, pil_status *status);
 /* Writes some variables' values alone, no slots, as a bundle of that prefix. Names are given once each, in any order. */
 bool checkpoint_export(const struct store *store, const char *prefix, const char *const *names, size_t count, pil_status *status);

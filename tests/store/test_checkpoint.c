@@ -65,7 +65,7 @@ static void there_and_back(void **state)
     struct store *store = filled(30), *back = model_new(6, &status);
     const char *folder = scratch_path("new/model");
     struct checkpoint_extra extras[] = { { "pilaster/cursor", "epoch\0one", 9 }, { "pilaster/another", "", 0 } };
-    assert_true(checkpoint_save(store, folder, 30, 5, extras, 2, &status));
+    assert_true(checkpoint_save(store, folder, 30, &(struct checkpoint_keep){ .newest = 5 }, extras, 2, &status));
     assert_string_equal(listing(folder), "checkpoint model.ckpt-30.data-00000-of-00001 model.ckpt-30.index");
     char prefix[600];
     snprintf(prefix, sizeof prefix, "%s/model.ckpt-30", folder);
@@ -100,9 +100,42 @@ static void there_and_back(void **state)
 static bool save(const struct store *store, const char *folder, int64_t step, int64_t keep, pil_status *status)
 {
     broken_start(-1, false);
-    bool fine = checkpoint_save(store, folder, step, keep, NULL, 0, status);
+    bool fine = checkpoint_save(store, folder, step, &(struct checkpoint_keep){ .newest = keep }, NULL, 0, status);
     broken_stop();
     return fine;
+}
+
+/* Besides the newest two, one in so many hours stays: with hours of no length all do, with long ones none. */
+static void some_stay_for_good(void **state)
+{
+    (void)state;
+    static const struct {
+        double hours;
+        int there;
+    } cases[] = { { 1e-9, 5 }, { 10000, 2 }, { 0, 2 } };
+    for (size_t c = 0; c < COUNT_OF(cases); c++) {
+        pil_status status = { 0 };
+        struct store *store = filled(1);
+        struct checkpoint_keep keep = { .newest = 2, .every_n_hours = cases[c].hours, .next = cases[c].hours > 1 ? 4e9 : 0 };
+        char folder[32];
+        snprintf(folder, sizeof folder, "kept-%zu", c);
+        for (int64_t step = 0; step < 5; step++)
+            assert_true(checkpoint_save(store, scratch_path(folder), step, &keep, NULL, 0, &status));
+        int there = 0;
+        for (int step = 0; step < 5; step++) {
+            char name[64];
+            snprintf(name, sizeof name, "%s/model.ckpt-%d.index", folder, step);
+            there += file_exists(scratch_path(name));
+        }
+        assert_int_equal(there, cases[c].there);
+        struct arena *arena = arena_new(&status);
+        char **prefixes;
+        size_t count;
+        assert_true(checkpoint_list(scratch_path(folder), arena, &prefixes, &count, &status));
+        assert_int_equal(count, 2); /* those that stay for good are named no longer */
+        arena_free(arena);
+        store_free(store);
+    }
 }
 
 /* Tensors of more than one piece: rows narrower and wider than a block, packed ones. */
@@ -195,7 +228,7 @@ static void broken_disk(void **state)
                 assert_true(save(old, folder, 5, 2, &status) && save(old, folder, 10, 2, &status));
                 pil_status error = { 0 };
                 broken_start(n, lasting != 0);
-                bool worked = checkpoint_save(fresh, folder, step, 2, NULL, 0, &error);
+                bool worked = checkpoint_save(fresh, folder, step, &(struct checkpoint_keep){ .newest = 2 }, NULL, 0, &error);
                 bool reached = broken_stop();
                 int64_t now = newest(folder);
                 if (!reached) {
@@ -222,11 +255,11 @@ static void out_of_memory(void **state)
     (void)state;
     pil_status status = { 0 };
     struct store *old = filled(10), *fresh = filled(20);
-    assert_true(checkpoint_save(old, scratch_path("memory"), 10, 2, NULL, 0, &status));
+    assert_true(checkpoint_save(old, scratch_path("memory"), 10, &(struct checkpoint_keep){ .newest = 2 }, NULL, 0, &status));
     for (int64_t n = 0;; n++) {
         pil_status error = { 0 };
         failing_start(n, false);
-        bool worked = checkpoint_save(fresh, scratch_path("memory"), 10, 2, NULL, 0, &error);
+        bool worked = checkpoint_save(fresh, scratch_path("memory"), 10, &(struct checkpoint_keep){ .newest = 2 }, NULL, 0, &error);
         long long live = failing_live;
         bool reached = failing_stop();
         assert_int_equal(live, 0);
@@ -247,7 +280,7 @@ static void names_may_not_repeat(void **state)
     pil_status status = { 0 };
     struct store *store = filled(1);
     struct checkpoint_extra extra = { "dnn/average", "", 0 };
-    assert_false(checkpoint_save(store, scratch_path("twice"), 1, 2, &extra, 1, &status));
+    assert_false(checkpoint_save(store, scratch_path("twice"), 1, &(struct checkpoint_keep){ .newest = 2 }, &extra, 1, &status));
     assert_int_equal(status.code, PIL_INTERNAL);
     assert_int_equal(newest(scratch_path("twice")), -1);
     store_free(store);
@@ -282,7 +315,8 @@ static void lock(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(there_and_back), cmocka_unit_test(large_tensors), cmocka_unit_test(kept),
+        cmocka_unit_test(there_and_back), cmocka_unit_test(some_stay_for_good),
+        cmocka_unit_test(large_tensors), cmocka_unit_test(kept),
         cmocka_unit_test(broken_disk),    cmocka_unit_test(out_of_memory), cmocka_unit_test(names_may_not_repeat),
         cmocka_unit_test(lock),
     };

@@ -38,7 +38,7 @@ static void twins_there_and_back(void **state)
         bundle_close(bundle);
         int64_t step = *store_int64(store, "global_step");
         broken_start(-1, false);
-        assert_true(checkpoint_save(store, scratch_path("twin"), step, 1, NULL, 0, &status));
+        assert_true(checkpoint_save(store, scratch_path("twin"), step, &(struct checkpoint_keep){ .newest = 1 }, NULL, 0, &status));
         broken_stop();
         snprintf(back, sizeof back, "twin/model.ckpt-%d.index", (int)step);
         scratch_expect_same(paths[i], scratch_path(back));
@@ -125,7 +125,7 @@ static void save(const struct store *store, const char *folder, int64_t step)
 {
     pil_status status = { 0 };
     broken_start(-1, false);
-    assert_true(checkpoint_save(store, folder, step, 0, NULL, 0, &status));
+    assert_true(checkpoint_save(store, folder, step, NULL, NULL, 0, &status));
     broken_stop();
 }
 

@@ -12,7 +12,7 @@ static void make_source(const char *folder)
     broken_start(-1, false);
     for (int64_t step = 3; step <= 4; step++) {
         model_fill(store, step);
-        assert_true(checkpoint_save(store, folder, step, 0, NULL, 0, &status));
+        assert_true(checkpoint_save(store, folder, step, NULL, NULL, 0, &status));
     }
     broken_stop();
     store_free(store);
