@@ -462,7 +462,7 @@ static struct pil_tensor *unrolled(struct pil_graph *g, struct pil_tensor *x, st
     const int64_t n = args->hidden;
     struct pil_tensor *flat = graph_op1(g, "reshape", &(struct op_reshape_args){ SHAPE(-1, TIME * FEATURES) }, x);
     struct pil_tensor *zero = graph_op2(g, "matmul", &(struct op_matmul_args){ 0 }, columns(g, flat, 0, 1),
-                                        graph_constant(g, SHAPE(1, n), (const float[64]){ 0 }));
+                                        graph_constant(g, SHAPE(1, n), (const float[96]){ 0 }));
     struct pil_tensor *h = zero, *c = zero;
     for (int64_t t = 0; t < TIME; t++) {
         struct pil_tensor *joined = graph_op2(g, "concat", &(struct op_axis_args){ .axis = 1 }, columns(g, flat, t * FEATURES, FEATURES), h);
