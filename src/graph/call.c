@@ -5,11 +5,25 @@
 #include "graph/internal.h"
 #include "pilaster/op.h"
 
+static void no_op(struct pil_graph *graph, const char *op)
+{
+    enum { MOST_OPS = 512 };
+    const char *names[MOST_OPS];
+    size_t count = MIN(op_count(), (size_t)MOST_OPS);
+    for (size_t i = 0; i < count; i++)
+        names[i] = op_at(i)->name;
+    const char *nearest = nearest_word(op, names, count);
+    if (nearest)
+        graph_fail(graph, "there is no op '%s'; did you mean '%s'?", op, nearest);
+    else
+        graph_fail(graph, "there is no op '%s'", op);
+}
+
 static bool check_call(struct pil_graph *graph, const struct op_row *row, const char *op, const void *options,
                        size_t options_size, pil_tensor *const *inputs, size_t count)
 {
     if (!row)
-        graph_fail(graph, "there is no op '%s'", op);
+        no_op(graph, op);
     else if ((options ? options_size : 0) != row->args_size)
         graph_fail(graph, "%s: its options have %zu bytes, not %zu: the program was compiled with another version's header", op,
                    row->args_size, options ? options_size : 0);

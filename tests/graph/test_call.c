@@ -258,7 +258,7 @@ static void mistakes(void **state)
 {
     (void)state;
     static const char *const says[] = {
-        "softmax: input 1 is NULL", "there is no op 'sofmax'", "its options have 8 bytes, not 0",
+        "softmax: input 1 is NULL", "there is no op 'sofmax'; did you mean 'softmax'?", "its options have 8 bytes, not 0",
         "there is no axis 2",       "add(x [?, 5], y [?, 4])", "its options have 8 bytes, not 3"
     };
     for (size_t i = 0; i < COUNT_OF(says); i++) {
