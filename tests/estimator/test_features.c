@@ -161,7 +161,7 @@ static pil_dict feature_missing(pil_graph *g, const pil_features *features)
 static pil_dataset *input_many(void *params)
 {
     pil_array arrays[12];
-    static char names[12][8];
+    static char names[12][16];
     (void)params;
     for (int i = 0; i < 12; i++) {
         snprintf(names[i], sizeof names[i], "f%d", i);

@@ -121,7 +121,7 @@ static void test_metrics(void **state)
         expect_spec(&s, &spec, rows[i].words);
     }
     pil_named_metric many[PIL_MAX_METRICS];
-    char names[PIL_MAX_METRICS][8];
+    char names[PIL_MAX_METRICS][16];
     for (int i = 0; i < PIL_MAX_METRICS; i++) {
         snprintf(names[i], sizeof names[i], "m%d", i);
         many[i] = (pil_named_metric){ names[i], s.metric };
