@@ -58,8 +58,7 @@ static void on_event(void *context, const struct estimator_event *event)
     clock->processor = processor_seconds(&usage);
 }
 
-static void print(const char *name, int threads, const struct clock *clock, const struct model *model,
-                  const pil_result *result)
+static void print(const char *name, int threads, const struct clock *clock, const struct model *model, const pil_result *result)
 {
     struct rusage usage;
     double seconds = clock->last - clock->start, steady = clock->last - clock->warm;
@@ -105,7 +104,8 @@ int main(int count, char **words)
         model->run.model_dir = words[3];
         model_specs(model, &train, &eval);
         struct pil_estimator *estimator = model_estimator(model, &options, threads);
-        status = model_can_evaluate(model) ? pil_train_and_evaluate(estimator, &train, &eval, &result) : pil_train(estimator, &train);
+        status =
+            model_can_evaluate(model) ? pil_train_and_evaluate(estimator, &train, &eval, &result) : pil_train(estimator, &train);
         if (status_ok(&status))
             print(words[1], threads, &clock, model, &result);
         pil_estimator_free(estimator);

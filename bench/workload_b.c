@@ -94,8 +94,8 @@ static struct pil_tensor *build(struct pil_graph *graph, int64_t table_rows)
         snprintf(name, sizeof name, "ids_%d", t);
         struct pil_tensor *ids = graph_input(graph, name, DTYPE_INT32, SHAPE(BATCH_DIM), true);
         snprintf(name, sizeof name, "table_%02d", t);
-        struct pil_tensor *table =
-            graph_variable(graph, name, SHAPE(table_rows, DIM), (pil_initializer){ PIL_INITIALIZER_UNIFORM, -0.05f, 0.05f }, true);
+        struct pil_tensor *table = graph_variable(graph, name, SHAPE(table_rows, DIM),
+                                                  (pil_initializer){ PIL_INITIALIZER_UNIFORM, -0.05f, 0.05f }, true);
         parts[t] = graph_op2(graph, "lookup", &(struct op_lookup_args){ COMBINER_MEAN, 0, 1 }, ids, table);
     }
     parts[TABLES] = graph_input(graph, "numbers", DTYPE_FLOAT32, SHAPE(BATCH_DIM, NUMBERS), false);

@@ -59,8 +59,10 @@ static struct pil_tensor *build_course(struct pil_graph *graph, const struct siz
     pil_static_rnn(graph, cell, steps, (size_t)size->time, outputs);
     struct pil_tensor *weight = pil_variable(graph, "weight", pil_random_normal(graph, PIL_SHAPE(size->hidden, 1)));
     struct pil_tensor *bias = pil_variable(graph, "bias", pil_zeros(graph, PIL_SHAPE(1)));
-    return pil_add(graph, pil_op(graph, "matmul", &(struct op_matmul_args){ 0 }, sizeof(struct op_matmul_args),
-                                 (pil_tensor *[]){ outputs[size->time - 1], weight }, 2, NULL), bias);
+    return pil_add(graph,
+                   pil_op(graph, "matmul", &(struct op_matmul_args){ 0 }, sizeof(struct op_matmul_args),
+                          (pil_tensor *[]){ outputs[size->time - 1], weight }, 2, NULL),
+                   bias);
 }
 
 /* The same from the op rnn itself and a product with its bias: the least that a graph of it can be. */
@@ -131,7 +133,8 @@ static void report(const struct size *size, int threads, const struct result *re
            (long long)size->hidden, (long long)size->batch, threads, kernel_get()->level);
     printf("  %.0f examples/s   best window %.0f   loss %.5f   best %.1f %% of %.0f GFLOP/s\n", result->rate, result->best,
            result->loss, percent, peak);
-    printf("{\"workload\":\"C\",\"who\":\"pilaster\",\"seq\":%lld,\"hidden\":%lld,\"batch\":%lld,\"threads\":%d,\"examples_s\":%.0f,\"best_examples_"
+    printf("{\"workload\":\"C\",\"who\":\"pilaster\",\"seq\":%lld,\"hidden\":%lld,\"batch\":%lld,\"threads\":%d,\"examples_s\":%."
+           "0f,\"best_examples_"
            "s\":%.0f,"
            "\"loss\":%.5f,\"percent_of_peak\":%.1f}\n",
            (long long)size->time, (long long)size->hidden, (long long)size->batch, threads, result->rate, result->best,
@@ -180,7 +183,8 @@ int main(int count, char **words)
     bool ok = threads != NULL;
     for (int64_t i = 0; ok && i < (int64_t)COUNT_OF(sizes); i++)
         if (only < 0 || only == i)
-            ok = measure(&sizes[i], bench_option(count, words, "--steps", 0), bench_option(count, words, "--by-hand", 0) != 0, threads, &status);
+            ok = measure(&sizes[i], bench_option(count, words, "--steps", 0), bench_option(count, words, "--by-hand", 0) != 0,
+                         threads, &status);
     threads_free(threads);
     if (!ok)
         fprintf(stderr, "workload_c: %s\n", status.message);

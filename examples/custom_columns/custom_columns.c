@@ -52,7 +52,8 @@ static pil_status make_columns(struct flights *flights)
 static pil_dataset *get_train(void *params)
 {
     struct flights *flights = params;
-    return pil_csv_dataset(PIL_WORDS(flights->train), 512, .label_name = "late", .shuffle_buffer_size = 100000, .num_epochs = 0, .cache = true);
+    return pil_csv_dataset(PIL_WORDS(flights->train), 512, .label_name = "late", .shuffle_buffer_size = 100000, .num_epochs = 0,
+                           .cache = true);
 }
 
 static pil_dataset *get_valid(void *params)
@@ -63,7 +64,8 @@ static pil_dataset *get_valid(void *params)
 
 /* ---- the model ---- */
 
-static pil_estimator_spec delay_model(pil_graph *g, const pil_features *features, pil_tensor *targets, pil_mode mode, void *params)
+static pil_estimator_spec delay_model(pil_graph *g, const pil_features *features, pil_tensor *targets, pil_mode mode,
+                                      void *params)
 {
     struct flights *flights = params;
     pil_head head = pil_binary_class_head(NULL);
@@ -94,19 +96,21 @@ static void serving_input_fn(pil_receivers *receivers, void *params)
 
 static bool ask(const char *folder, pil_status *status)
 {
-    static const char *const weekday = "Fri", *const origin = "EWR", *const dest = "ORD", *const tailnum = "N14228", *const carrier = "UA";
+    static const char *const weekday = "Fri", *const origin = "EWR", *const dest = "ORD", *const tailnum = "N14228",
+                             *const carrier = "UA";
     static const int64_t month = 7, sched_hour = 18;
     static const float distance = 719;
     pil_prediction result = { 0 };
     pil_predictor *predictor = pil_predictor_open(folder, status);
-    bool ok = predictor && pil_predictor_run(predictor,
-                                             &(pil_request){ PIL_INPUTS({ "weekday", .strings = &weekday }, { "origin", .strings = &origin },
-                                                                        { "dest", .strings = &dest }, { "tailnum", .strings = &tailnum },
-                                                                        { "carrier", .strings = &carrier }, { "month", .ints = &month },
-                                                                        { "sched_hour", .ints = &sched_hour },
-                                                                        { "distance", .floats = &distance }),
-                                                             .rows = 1 },
-                                             &result, status);
+    bool ok =
+        predictor &&
+        pil_predictor_run(predictor,
+                          &(pil_request){ PIL_INPUTS({ "weekday", .strings = &weekday }, { "origin", .strings = &origin },
+                                                     { "dest", .strings = &dest }, { "tailnum", .strings = &tailnum },
+                                                     { "carrier", .strings = &carrier }, { "month", .ints = &month },
+                                                     { "sched_hour", .ints = &sched_hour }, { "distance", .floats = &distance }),
+                                          .rows = 1 },
+                          &result, status);
     if (ok)
         printf("a Friday in July at 18, Newark to Chicago: late with probability %.3f\n",
                (double)pil_predictor_outputs(&result, "logistic", NULL)->floats[0]);
@@ -139,7 +143,9 @@ int main(int count, char **arguments)
         estimator = pil_estimator_new(
             &(pil_estimator_config){ .model_fn = delay_model, .model_dir = model_dir, .config = &config, .params = &flights });
         pil_train_spec train_spec = { .input_fn = get_train, .max_steps = count > 3 ? atoi(arguments[3]) : 1000 };
-        pil_eval_spec eval_spec = { .input_fn = get_valid, .steps = PIL_ALL, .throttle_secs = -1,
+        pil_eval_spec eval_spec = { .input_fn = get_valid,
+                                    .steps = PIL_ALL,
+                                    .throttle_secs = -1,
                                     .exporters = { pil_latest_exporter("exporter", serving_input_fn) } };
         status = pil_train_and_evaluate(estimator, &train_spec, &eval_spec, &result);
     }

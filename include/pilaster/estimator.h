@@ -110,17 +110,17 @@ typedef enum pil_head_kind { PIL_HEAD_REGRESSION, PIL_HEAD_BINARY, PIL_HEAD_MULT
 /* A value: what stands between logits and loss, metrics, predictions and exports. */
 typedef struct pil_head {
     pil_head_kind kind;
-    int64_t label_dimension;            /* regression: columns of the label */
-    int64_t n_classes;                  /* multi-class: at least 3 */
-    const char *weight_column;          /* a field of numbers, one a row; NULL: all rows weigh 1 */
-    pil_words label_vocabulary;         /* classes by word; none: the labels are numbers 0, 1, ... Borrowed until the spec is made */
-    pil_reduction loss_reduction;       /* PIL_REDUCTION_SUM_OVER_BATCH_SIZE */
-    int tensorflow;                     /* 2, or 1: the form of AUC */
+    int64_t label_dimension;      /* regression: columns of the label */
+    int64_t n_classes;            /* multi-class: at least 3 */
+    const char *weight_column;    /* a field of numbers, one a row; NULL: all rows weigh 1 */
+    pil_words label_vocabulary;   /* classes by word; none: the labels are numbers 0, 1, ... Borrowed until the spec is made */
+    pil_reduction loss_reduction; /* PIL_REDUCTION_SUM_OVER_BATCH_SIZE */
+    int tensorflow;               /* 2, or 1: the form of AUC */
 } pil_head;
-#define PIL_HEAD_DEFAULTS .label_dimension = 1, .n_classes = 2, .loss_reduction = PIL_REDUCTION_SUM_OVER_BATCH_SIZE, .tensorflow = 2
+#define PIL_HEAD_DEFAULTS                                                                                                        \
+    .label_dimension = 1, .n_classes = 2, .loss_reduction = PIL_REDUCTION_SUM_OVER_BATCH_SIZE, .tensorflow = 2
 /* Squared error; predictions "predictions". Source: tf.estimator.RegressionHead. */
-#define pil_regression_head(...)                                                                                                 \
-    ((pil_head){ PIL_HEAD_DEFAULTS, .kind = PIL_HEAD_REGRESSION, .label_dimension = __VA_ARGS__ })
+#define pil_regression_head(...) ((pil_head){ PIL_HEAD_DEFAULTS, .kind = PIL_HEAD_REGRESSION, .label_dimension = __VA_ARGS__ })
 /* Sigmoid cross entropy of one logit; predictions "logits", "logistic", "probabilities", "class_ids", "classes", "all_class_ids",
  * "all_classes"; metrics accuracy, auc, ... The argument is weight_column (NULL: none). Source: tf.estimator.BinaryClassHead. */
 #define pil_binary_class_head(...) ((pil_head){ PIL_HEAD_DEFAULTS, .kind = PIL_HEAD_BINARY, .weight_column = __VA_ARGS__ })
@@ -132,42 +132,43 @@ PIL_API pil_head pil_head_default(pil_head_kind kind);
 PIL_API int64_t pil_head_logits_dimension(const pil_head *head);
 
 typedef struct pil_head_spec_options {
-    pil_tensor *labels;              /* the model function's targets */
-    const pil_optimizer *optimizer;  /* TRAIN: minimizes the loss; NULL: the caller sets spec.train_op */
+    pil_tensor *labels;             /* the model function's targets */
+    const pil_optimizer *optimizer; /* TRAIN: minimizes the loss; NULL: the caller sets spec.train_op */
 } pil_head_spec_options;
 #define PIL_HEAD_SPEC_DEFAULTS .optimizer = NULL
 /* Loss, metrics, predictions and export outputs from logits [batch, n]. Errors: logits or labels of another width (both shapes
  * named). Source: Head.create_estimator_spec. */
 #define pil_head_spec(head, features, mode, logits, ...)                                                                         \
-    pil_head_spec_make((head), (features), (mode), (logits), &(pil_head_spec_options){ PIL_HEAD_SPEC_DEFAULTS, .labels = __VA_ARGS__ })
+    pil_head_spec_make((head), (features), (mode), (logits),                                                                     \
+                       &(pil_head_spec_options){ PIL_HEAD_SPEC_DEFAULTS, .labels = __VA_ARGS__ })
 PIL_API pil_head_spec_options pil_head_spec_options_default(void);
-PIL_API pil_estimator_spec pil_head_spec_make(const pil_head *head, const pil_features *features, pil_mode mode, pil_tensor *logits,
-                                              const pil_head_spec_options *options);
+PIL_API pil_estimator_spec pil_head_spec_make(const pil_head *head, const pil_features *features, pil_mode mode,
+                                              pil_tensor *logits, const pil_head_spec_options *options);
 
 /* ---- the estimator ------------------------------------------------------------------------------------------- */
 
 /* How a run is kept. pil_run_config_default() has the original's values; change what differs. Source: tf.estimator.RunConfig. */
 typedef struct pil_run_config {
-    const char *model_dir;         /* where checkpoints, events and exports go */
-    int64_t tf_random_seed;        /* of first values, shuffles and dropout; -1: none given (0 is used) */
-    int64_t save_summary_steps;    /* 100; 0: no summaries */
-    int64_t save_checkpoints_steps; /* 0: by time. Given with save_checkpoints_secs: an error */
-    double save_checkpoints_secs;  /* -1: 600 where no steps are given; 0 with steps 0: only at the start and the end */
-    int64_t keep_checkpoint_max;   /* 5; 0: all */
+    const char *model_dir;                /* where checkpoints, events and exports go */
+    int64_t tf_random_seed;               /* of first values, shuffles and dropout; -1: none given (0 is used) */
+    int64_t save_summary_steps;           /* 100; 0: no summaries */
+    int64_t save_checkpoints_steps;       /* 0: by time. Given with save_checkpoints_secs: an error */
+    double save_checkpoints_secs;         /* -1: 600 where no steps are given; 0 with steps 0: only at the start and the end */
+    int64_t keep_checkpoint_max;          /* 5; 0: all */
     double keep_checkpoint_every_n_hours; /* 10000: besides the newest, one in so many hours stays; 0: none */
-    int64_t log_step_count_steps;  /* 100; 0: no log lines and no global_step/sec */
-    int threads;                   /* 0: one for each processor. The result has the same bits for any number */
-    bool strict;                   /* what the gradient audit finds is an error, not a warning */
+    int64_t log_step_count_steps;         /* 100; 0: no log lines and no global_step/sec */
+    int threads;                          /* 0: one for each processor. The result has the same bits for any number */
+    bool strict;                          /* what the gradient audit finds is an error, not a warning */
 } pil_run_config;
 PIL_API pil_run_config pil_run_config_default(void);
 
 typedef struct pil_estimator pil_estimator;
 typedef struct pil_estimator_config {
     pil_model_fn model_fn;
-    const char *model_dir;         /* or config->model_dir; if both are given they must agree */
-    const pil_run_config *config;  /* NULL: the defaults; copied */
-    void *params;                  /* for model_fn and the input functions; borrowed */
-    const char *warm_start_from;   /* a checkpoint or a model's folder that a new model takes over from; NULL: none */
+    const char *model_dir;        /* or config->model_dir; if both are given they must agree */
+    const pil_run_config *config; /* NULL: the defaults; copied */
+    void *params;                 /* for model_fn and the input functions; borrowed */
+    const char *warm_start_from;  /* a checkpoint or a model's folder that a new model takes over from; NULL: none */
 } pil_estimator_config;
 /* Never NULL; what is wrong with the config is told by the first call that trains, evaluates or predicts. */
 PIL_API pil_estimator *pil_estimator_new(const pil_estimator_config *config);
@@ -186,8 +187,8 @@ typedef struct pil_metric_value {
 } pil_metric_value;
 /* A plain struct: nothing to free. */
 typedef struct pil_result {
-    int64_t global_step; /* of the model that was evaluated */
-    size_t metric_count; /* 0: nothing was evaluated */
+    int64_t global_step;                       /* of the model that was evaluated */
+    size_t metric_count;                       /* 0: nothing was evaluated */
     pil_metric_value metrics[PIL_MAX_METRICS]; /* in the order of the spec, then "loss" */
     size_t export_count;
     char exports[PIL_MAX_EXPORTERS][PIL_PATH]; /* the folders written last, one an exporter */
@@ -208,8 +209,8 @@ typedef struct pil_train_spec {
 /* Source: tf.estimator.EvalSpec. */
 typedef struct pil_eval_spec {
     pil_input_fn input_fn;
-    int64_t steps;        /* batches; 0: 100; PIL_ALL: to the end of the input */
-    const char *name;     /* of the folder eval_<name>; NULL: eval */
+    int64_t steps;    /* batches; 0: 100; PIL_ALL: to the end of the input */
+    const char *name; /* of the folder eval_<name>; NULL: eval */
     const pil_hook *hooks;
     size_t hook_count;
     pil_exporter exporters[PIL_MAX_EXPORTERS];

@@ -38,7 +38,7 @@ typedef struct pil_export_output {
     pil_tensor *value;        /* REGRESS: [batch] or [batch, 1]; CLASSIFY: the scores [batch, classes] */
     const char *const *words; /* CLASSIFY: the classes' words, or NULL: their numbers */
     size_t word_count;
-    pil_dict outputs;         /* PREDICT */
+    pil_dict outputs; /* PREDICT */
 } pil_export_output;
 /* "outputs". */
 PIL_API pil_export_output pil_regression_output(pil_tensor *value);

@@ -62,10 +62,10 @@ typedef struct pil_arrays {
     ((pil_arrays){ (const pil_array[]){ __VA_ARGS__ }, sizeof((const pil_array[]){ __VA_ARGS__ }) / sizeof(pil_array) })
 
 typedef struct pil_dataset_from_arrays_options {
-    pil_arrays x;         /* features */
-    pil_array y;          /* the label; without values: there is none. Without a name it is called "label" */
+    pil_arrays x; /* features */
+    pil_array y;  /* the label; without values: there is none. Without a name it is called "label" */
     int64_t batch_size;
-    int64_t num_epochs;   /* 0: without end (the original's None) */
+    int64_t num_epochs; /* 0: without end (the original's None) */
     bool shuffle;
     int64_t shuffle_seed; /* -1: the run's tf_random_seed */
 } pil_dataset_from_arrays_options;
@@ -103,30 +103,30 @@ typedef struct pil_csv_fields {
     ((pil_words){ (const char *const[]){ __VA_ARGS__ }, sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(const char *) })
 
 typedef struct pil_csv_dataset_options {
-    pil_words file_pattern;  /* paths and globs, read in this order; gzip is known by its content; "-": standard input */
+    pil_words file_pattern; /* paths and globs, read in this order; gzip is known by its content; "-": standard input */
     int64_t batch_size;
     pil_words column_names;  /* given: the files have no header, and their columns are called so */
     const char *label_name;  /* NULL: there is no label */
     int64_t label_dimension; /* numbers in a label's cell */
     pil_csv_fields fields;
     char field_delim;
-    char comment;            /* a record that starts with it is passed over; 0: none */
-    int64_t num_epochs;      /* 0: without end (the original's None) */
+    char comment;       /* a record that starts with it is passed over; 0: none */
+    int64_t num_epochs; /* 0: without end (the original's None) */
     bool shuffle;
     int64_t shuffle_buffer_size;
-    int64_t shuffle_seed;    /* -1: the run's tf_random_seed */
-    int64_t skip;            /* batches to pass over at the start */
-    bool ignore_errors;      /* bad records are dropped and counted; else they are errors */
-    const char *format;      /* NULL: "csv", or "jsonl" where the first file starts with '{' */
-    bool cache;              /* keep the rows, as the columns have made them, after the first epoch */
-    int64_t cache_bytes;     /* beyond this the cache is an error that says the size it would need */
+    int64_t shuffle_seed; /* -1: the run's tf_random_seed */
+    int64_t skip;         /* batches to pass over at the start */
+    bool ignore_errors;   /* bad records are dropped and counted; else they are errors */
+    const char *format;   /* NULL: "csv", or "jsonl" where the first file starts with '{' */
+    bool cache;           /* keep the rows, as the columns have made them, after the first epoch */
+    int64_t cache_bytes;  /* beyond this the cache is an error that says the size it would need */
     int64_t max_values_per_row;
-    double split;            /* 0: no split; else this share of the rows is the held-out part ... */
-    bool split_held_out;     /* ... which this dataset reads, or the rest */
-    const char *split_by;    /* rows are dealt to the parts by a hash of this field; NULL: of the whole record */
+    double split;         /* 0: no split; else this share of the rows is the held-out part ... */
+    bool split_held_out;  /* ... which this dataset reads, or the rest */
+    const char *split_by; /* rows are dealt to the parts by a hash of this field; NULL: of the whole record */
 } pil_csv_dataset_options;
 #define PIL_CSV_DATASET_DEFAULTS                                                                                                 \
-    .label_dimension = 1, .field_delim = ',', .shuffle = true, .shuffle_buffer_size = 10000, .shuffle_seed = -1,                                       \
+    .label_dimension = 1, .field_delim = ',', .shuffle = true, .shuffle_buffer_size = 10000, .shuffle_seed = -1,                 \
     .cache_bytes = (int64_t)4 << 30, .max_values_per_row = 10000
 /* Rows of CSV files (or of JSON lines), quoted as in RFC 4180. Texts of the options are copied. The original's column_defaults
  * are the columns' default_value here, its select_columns follow from the columns. Errors at once: no file, batch_size below 1, a
@@ -184,10 +184,10 @@ typedef bool (*pil_seek_batch)(void *context, int64_t epoch, int64_t batch, pil_
 typedef struct pil_dataset_from_callback_options {
     pil_feature_specs features; /* the label among them */
     pil_next_batch next;
-    pil_seek_batch seek;        /* NULL: the batches before are drawn from the epoch's first on, and thrown away */
-    void *context;              /* borrowed: must outlive the dataset */
-    const char *label_name;     /* NULL: there is no label */
-    int64_t num_epochs;         /* 0: without end */
+    pil_seek_batch seek;    /* NULL: the batches before are drawn from the epoch's first on, and thrown away */
+    void *context;          /* borrowed: must outlive the dataset */
+    const char *label_name; /* NULL: there is no label */
+    int64_t num_epochs;     /* 0: without end */
 } pil_dataset_from_callback_options;
 #define PIL_DATASET_FROM_CALLBACK_DEFAULTS .num_epochs = 1
 /* Batches that a function makes: each of its batches is one batch of the model, whatever its size. Errors at once: no next, no

@@ -207,12 +207,13 @@ bool file_exists(const char *path);
 bool file_is_folder(const char *path);
 bool file_is_regular(const char *path); /* neither a folder nor a pipe or the like */
 bool file_size(const char *path, int64_t *size, pil_status *status);
-double file_written(const char *path); /* when last, in seconds since 1970; 0: there is no such file */
+double file_written(const char *path);                       /* when last, in seconds since 1970; 0: there is no such file */
 bool file_remove(const char *path, pil_status *status);      /* absent is fine */
 bool file_make_folder(const char *path, pil_status *status); /* with its parents; existing is fine */
 /* folder.c: gives a file or folder another name, which stays when this returns; an empty folder of that name is replaced. */
 bool file_rename(const char *from, const char *to, pil_status *status);
-bool file_remove_folder(const char *path, pil_status *status); /* with all that is in it; links are not followed; absent is fine */
+bool file_remove_folder(const char *path,
+                        pil_status *status); /* with all that is in it; links are not followed; absent is fine */
 /* Names in a folder (without . and ..), sorted by bytes, NUL-terminated, in the arena. */
 bool file_list(const char *folder, struct arena *arena, char ***names, size_t *count, pil_status *status);
 /* Paths that match a pattern (glob), sorted by bytes; a plain path gives itself. None is an error that names the pattern. */

@@ -26,7 +26,7 @@ struct option {
     const char *value; /* what stands for the value in the help; NULL for a flag */
     const char *help;
     enum option_kind kind;
-    size_t offset;     /* in struct arguments */
+    size_t offset; /* in struct arguments */
 };
 enum { MOST_LISTED = 64 };
 struct text_list {

@@ -58,8 +58,12 @@ static bool explain(const struct model *model, const struct arguments *arguments
     struct threads *threads = threads_new(1, status);
     const char *data[] = { arguments->data };
     const struct arg_texts *train = &model->input.train;
-    struct feed_options options = { .paths = arguments->data ? data : train->items, .path_count = arguments->data ? 1 : train->count,
-                                    .format = model->input.format, .csv = model->input.csv, .keep_fields = true, .targets_optional = true,
+    struct feed_options options = { .paths = arguments->data ? data : train->items,
+                                    .path_count = arguments->data ? 1 : train->count,
+                                    .format = model->input.format,
+                                    .csv = model->input.csv,
+                                    .keep_fields = true,
+                                    .targets_optional = true,
                                     .order = { .batch_size = 64, .epochs = 1 } };
     struct feed *feed = NULL;
     struct program_scratch *scratch = NULL;
@@ -98,11 +102,16 @@ static int run(struct arguments *arguments)
 }
 
 static const struct option options[] = {
-    { "data", "F", "the rows to look at; '-' is standard input; default: the training files", OPTION_TEXT, offsetof(struct arguments, data) },
+    { "data", "F", "the rows to look at; '-' is standard input; default: the training files", OPTION_TEXT,
+      offsetof(struct arguments, data) },
     { "rows", "N", "only the first N rows", OPTION_POSITIVE, offsetof(struct arguments, rows) },
     { "format", "FORMAT", "json (an object a row) or table", OPTION_TEXT, offsetof(struct arguments, format) },
     { "set", "KEY=VALUE", "override a value of the model file", OPTION_LIST, offsetof(struct arguments, sets) },
 };
-const struct command command_columns = { "columns", "MODEL.yaml", "what each column makes of each row: values, ids, weights",
-                                         "pilaster columns examples/flights/model.yaml --rows 1 --format table", options, COUNT_OF(options),
+const struct command command_columns = { "columns",
+                                         "MODEL.yaml",
+                                         "what each column makes of each row: values, ids, weights",
+                                         "pilaster columns examples/flights/model.yaml --rows 1 --format table",
+                                         options,
+                                         COUNT_OF(options),
                                          run };

@@ -46,5 +46,7 @@ static const struct option options[] = {
     { "format", "FORMAT", "json (one line) or table", OPTION_TEXT, offsetof(struct arguments, format) },
     { "threads", "N", "workers; 0: one a processor", OPTION_COUNT, offsetof(struct arguments, threads) },
 };
-const struct command command_evaluate = { "evaluate", "MODEL_DIR", "metrics of a trained model",
-                                          "pilaster evaluate flights_model --format table", options, COUNT_OF(options), run };
+const struct command command_evaluate = {
+    "evaluate",        "MODEL_DIR", "metrics of a trained model", "pilaster evaluate flights_model --format table", options,
+    COUNT_OF(options), run
+};

@@ -44,5 +44,10 @@ static const struct option options[] = {
     { "checkpoint", "P", "this checkpoint instead of the newest", OPTION_TEXT, offsetof(struct arguments, checkpoint) },
     { "threads", "N", "workers; 0: one a processor", OPTION_COUNT, offsetof(struct arguments, threads) },
 };
-const struct command command_export = { "export", "MODEL_DIR", "a trained model as a folder that runs by itself",
-                                        "pilaster export flights_model --to exports", options, COUNT_OF(options), run };
+const struct command command_export = { "export",
+                                        "MODEL_DIR",
+                                        "a trained model as a folder that runs by itself",
+                                        "pilaster export flights_model --to exports",
+                                        options,
+                                        COUNT_OF(options),
+                                        run };

@@ -9,7 +9,7 @@
 #include "cli/cli.h"
 
 static const struct command *const commands[] = { &command_train, &command_evaluate, &command_predict, &command_export,
-                                                &command_columns };
+                                                  &command_columns };
 
 static void log_to_stderr(void *context, pil_log_level level, const char *text)
 {

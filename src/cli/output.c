@@ -233,16 +233,19 @@ static bool check_model(const char *model_dir, struct arena *arena, pil_status *
     if (!own)
         return false;
     if (file_is_folder(own)) {
-        status_fail(status, PIL_BAD_DATA, "%s is an export that is not complete: it has no assets.extra/pilaster/MANIFEST", model_dir);
+        status_fail(status, PIL_BAD_DATA, "%s is an export that is not complete: it has no assets.extra/pilaster/MANIFEST",
+                    model_dir);
         return status_hint(status, "copy it again, or export the model again");
     }
     if (checkpoint_latest(model_dir, arena, status)) {
         status_fail(status, PIL_NOT_FOUND, "%s is the folder of a model without a model.yaml: a C program made it", model_dir);
-        return status_hint(status, "that program evaluates it and predicts; its exports (pil_export) are run by pilaster predict EXPORT");
+        return status_hint(status,
+                           "that program evaluates it and predicts; its exports (pil_export) are run by pilaster predict EXPORT");
     }
     if (!status_ok(status))
         return false;
-    status_fail(status, PIL_NOT_FOUND, file_exists(model_dir) ? "%s is not the folder of a model: it has no model.yaml" : "%s: no such folder",
+    status_fail(status, PIL_NOT_FOUND,
+                file_exists(model_dir) ? "%s is not the folder of a model: it has no model.yaml" : "%s: no such folder",
                 model_dir);
     return status_hint(status, "train one first: pilaster train MODEL.yaml --model-dir %s", model_dir);
 }

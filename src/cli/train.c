@@ -35,7 +35,8 @@ static void override(struct model *model, const struct arguments *arguments)
     }
 }
 
-static bool train_and_evaluate(const struct model *model, struct pil_estimator *estimator, struct text *profile, pil_status *status)
+static bool train_and_evaluate(const struct model *model, struct pil_estimator *estimator, struct text *profile,
+                               pil_status *status)
 {
     struct text out = { 0 };
     pil_train_spec train;
@@ -44,7 +45,8 @@ static bool train_and_evaluate(const struct model *model, struct pil_estimator *
     model_specs(model, &train, &eval);
     training = estimator;
     catch_signals();
-    *status = model_can_evaluate(model) ? pil_train_and_evaluate(estimator, &train, &eval, &result) : pil_train(estimator, &train);
+    *status =
+        model_can_evaluate(model) ? pil_train_and_evaluate(estimator, &train, &eval, &result) : pil_train(estimator, &train);
     if (profile->data)
         fprintf(stderr, "%s", profile->data);
     bool ok = status_ok(status);
@@ -81,8 +83,8 @@ static bool train(struct model *model, const struct arguments *arguments, pil_st
         model->warm_start_from = arguments->warm_start_from;
     struct pil_estimator *estimator = text_ok(&yaml, status) ? model_estimator(model, &options, (int)arguments->threads) : NULL;
     progress.estimator = estimator;
-    bool ok = estimator && (arguments->dry_run ? describe(model, estimator, status)
-                                               : train_and_evaluate(model, estimator, &profile, status));
+    bool ok = estimator &&
+              (arguments->dry_run ? describe(model, estimator, status) : train_and_evaluate(model, estimator, &profile, status));
     training = NULL;
     progress_end(&progress);
     text_free(&profile);
@@ -108,17 +110,23 @@ static const struct option options[] = {
       offsetof(struct arguments, model_dir) },
     { "max-steps", "N", "stop when the model has been trained N steps in all", OPTION_POSITIVE,
       offsetof(struct arguments, max_steps) },
-    { "threads", "N", "workers; 0: one a processor. The result has the same bits for any N", OPTION_COUNT, offsetof(struct arguments, threads) },
-    { "warm-start-from", "CKPT", "a new model takes over the variables that fit from a checkpoint or a model's folder", OPTION_TEXT,
-      offsetof(struct arguments, warm_start_from) },
+    { "threads", "N", "workers; 0: one a processor. The result has the same bits for any N", OPTION_COUNT,
+      offsetof(struct arguments, threads) },
+    { "warm-start-from", "CKPT", "a new model takes over the variables that fit from a checkpoint or a model's folder",
+      OPTION_TEXT, offsetof(struct arguments, warm_start_from) },
     { "set", "KEY=VALUE", "override a value of the model file: --set params.dnn_hidden_units=[32]", OPTION_LIST,
       offsetof(struct arguments, sets) },
     { "accept-changed-data", NULL, "resume although data or columns have changed; the input starts anew", OPTION_FLAG,
       offsetof(struct arguments, accept_changed_data) },
-    { "profile", NULL, "afterwards, a table of where the time went (on stderr)", OPTION_FLAG, offsetof(struct arguments, profile) },
+    { "profile", NULL, "afterwards, a table of where the time went (on stderr)", OPTION_FLAG,
+      offsetof(struct arguments, profile) },
     { "dry-run", NULL, "print the model with every default, its parameters and the schedule; train nothing", OPTION_FLAG,
       offsetof(struct arguments, dry_run) },
 };
-const struct command command_train = { "train", "MODEL.yaml", "trains the model, evaluates it, leaves checkpoints; resumes where it stopped",
-                                       "pilaster train examples/flights/model.yaml --model-dir flights_model", options, COUNT_OF(options),
+const struct command command_train = { "train",
+                                       "MODEL.yaml",
+                                       "trains the model, evaluates it, leaves checkpoints; resumes where it stopped",
+                                       "pilaster train examples/flights/model.yaml --model-dir flights_model",
+                                       options,
+                                       COUNT_OF(options),
                                        run };

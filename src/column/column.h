@@ -18,18 +18,18 @@
  * pil_column and its makers are public (pilaster/column.h). What the rest of this room and the estimator read: */
 struct column_row; /* a kind's row: name, argument table, functions, help; private to the room */
 
-const struct column_row *column_find(const char *kind);        /* "crossed_column" */
+const struct column_row *column_find(const char *kind); /* "crossed_column" */
 size_t column_kind_count(void);
 const struct arg_table *column_kind_table(size_t number); /* a kind's name and arguments, for schema and reference page */
 const char *column_kind(const struct pil_column *column);
-const char *column_name(const struct pil_column *column);      /* TensorFlow's name: "dayofweek_X_hourofday_embedding" */
-const char *column_key(const struct pil_column *column);       /* the model file's key, or the name */
+const char *column_name(const struct pil_column *column);         /* TensorFlow's name: "dayofweek_X_hourofday_embedding" */
+const char *column_key(const struct pil_column *column);          /* the model file's key, or the name */
 const pil_status *column_status(const struct pil_column *column); /* the first error of the set it was made in */
 bool column_is_categorical(const struct pil_column *column);
-bool column_is_dense(const struct pil_column *column);         /* numeric, embedding, indicator; bucketized is both */
-int64_t column_buckets(const struct pil_column *column);       /* categorical: number of ids */
-int64_t column_width(const struct pil_column *column);         /* dense: columns of its output */
-const char *column_scope(const struct pil_column *column);     /* the name as part of a variable's name: odd characters are _ */
+bool column_is_dense(const struct pil_column *column);     /* numeric, embedding, indicator; bucketized is both */
+int64_t column_buckets(const struct pil_column *column);   /* categorical: number of ids */
+int64_t column_width(const struct pil_column *column);     /* dense: columns of its output */
+const char *column_scope(const struct pil_column *column); /* the name as part of a variable's name: odd characters are _ */
 /* shared_embeddings stands for several columns in a list of feature columns; every other column for itself. */
 size_t column_part_count(const struct pil_column *column);
 struct pil_column *column_part(struct pil_column *column, size_t i);
@@ -48,7 +48,7 @@ struct column_set *column_set_new(const struct value *columns, const char *folde
 struct pil_column *column_set_get(struct column_set *set, struct slice key, const struct value *at, pil_status *status);
 size_t column_set_count(const struct column_set *set);
 struct pil_column *column_set_at(const struct column_set *set, size_t i);
-struct pil_columns *column_set_columns(struct column_set *set); /* the public owner */
+struct pil_columns *column_set_columns(struct column_set *set);         /* the public owner */
 void column_set_print(const struct column_set *set, struct text *yaml); /* the `columns` section, every default written out */
 void column_set_free(struct column_set *set);
 
@@ -68,10 +68,10 @@ int program_numbers(struct program *program, const struct pil_column *column, pi
  * Optional ones may be absent when predicting (then `present` of the batch is false). */
 struct program_target {
     const char *field;
-    int64_t width;                        /* label_dimension */
-    const char *const *vocabulary;        /* label_vocabulary or NULL */
+    int64_t width;                 /* label_dimension */
+    const char *const *vocabulary; /* label_vocabulary or NULL */
     size_t vocabulary_count;
-    int64_t classes;                      /* 0: any number */
+    int64_t classes; /* 0: any number */
 };
 int program_target(struct program *program, const struct program_target *target, pil_status *status);
 /* Gives the target at `first`, which was asked for without them, its vocabulary (NULL: none) and classes. Once it has them a
@@ -122,9 +122,9 @@ void program_file_free(struct program_file *file);
  * Ragged features lie beside, each with offsets of its own. */
 struct records {
     int64_t rows;
-    int32_t *words;                   /* [rows * record_words] */
+    int32_t *words; /* [rows * record_words] */
     size_t capacity;
-    struct sparse_builder *ragged;    /* one per ragged feature, in order of feature number */
+    struct sparse_builder *ragged; /* one per ragged feature, in order of feature number */
     size_t ragged_count;
 };
 size_t program_record_words(const struct program *program);
@@ -150,17 +150,17 @@ void program_free(struct program *program);
 /* A batch as the graph takes it. Owned by the feed, valid until the next feed_next. */
 struct batch {
     int64_t rows;
-    struct tensor numbers;          /* [rows, number_count], padded */
-    const struct sparse *features;  /* [feature_count], with groups where the feed was asked to group */
-    bool targets_absent;            /* the source has no label (predicting) */
-    struct cursor cursor;           /* of the batch after this one */
-    const struct fields *fields;    /* the raw fields of these rows where keep_fields was asked for, else NULL */
+    struct tensor numbers;         /* [rows, number_count], padded */
+    const struct sparse *features; /* [feature_count], with groups where the feed was asked to group */
+    bool targets_absent;           /* the source has no label (predicting) */
+    struct cursor cursor;          /* of the batch after this one */
+    const struct fields *fields;   /* the raw fields of these rows where keep_fields was asked for, else NULL */
 };
 struct feed_options {
     const struct pil_dataset *dataset; /* arrays or a callback, which must outlive the feed; else files: */
     const char *const *paths;
     size_t path_count;
-    const char *format;             /* "csv" ("jsonl" for prediction) */
+    const char *format; /* "csv" ("jsonl" for prediction) */
     struct csv_options csv;
     struct order_options order;
     bool group;                     /* make groups of every feature (training) */
@@ -170,10 +170,10 @@ struct feed_options {
     bool keep_fields;               /* in-order reading only: batch->fields (predict --keep, columns) */
     const struct field_spec *extra; /* with keep_fields: fields to read besides the program's */
     size_t extra_count;
-    const struct cursor *from;      /* resume; NULL: the start */
+    const struct cursor *from; /* resume; NULL: the start */
     /* eval: {split: 0.2, by: hash}: rows dealt by a hash of the row (by NULL) or of a field, the same way each time */
-    double split;                   /* 0: no split */
-    bool split_eval;                /* the held-out part, else the rest */
+    double split;    /* 0: no split */
+    bool split_eval; /* the held-out part, else the rest */
     const char *split_by;
 };
 /* What to read and in which order as the dataset says it, `seed` where it names none. The rest of the options is the caller's. */
@@ -181,14 +181,15 @@ struct feed_options feed_dataset(const struct pil_dataset *dataset, uint64_t see
 struct feed;
 /* The threads are those of the run: a feed works ahead only inside jobs that the session runs for it, never by itself. The program,
  * the threads and the texts that options point to must outlive the feed. */
-struct feed *feed_open(const struct program *program, const struct feed_options *options, struct threads *threads, pil_status *status);
+struct feed *feed_open(const struct program *program, const struct feed_options *options, struct threads *threads,
+                       pil_status *status);
 /* The next batch; NULL with status ok at the end of the input. Works on the calling thread (and the pool) for whatever the jobs
  * have not done yet. */
 const struct batch *feed_next(struct feed *feed, pil_status *status);
 /* Jobs that prepare the batch after the current one: handed to session_run, appended behind its first phase. Returns how many
  * (0 .. limit). What goes wrong in them is reported by the next feed_next. */
 size_t feed_jobs(struct feed *feed, struct job *jobs, size_t limit);
-int64_t feed_rows(const struct feed *feed);   /* rows of an epoch where known (after its end, or of arrays), else -1 */
+int64_t feed_rows(const struct feed *feed); /* rows of an epoch where known (after its end, or of arrays), else -1 */
 int64_t feed_skipped(const struct feed *feed);
 uint64_t feed_fingerprint(const struct feed *feed);
 void feed_close(struct feed *feed);
@@ -197,7 +198,8 @@ void feed_close(struct feed *feed);
 /* Records as a batch, for requests, which no feed reads. Valid until the next fill; as many rows again allocate nothing. */
 struct record_batch;
 struct record_batch *record_batch_new(const struct program *program, pil_status *status);
-const struct batch *record_batch_fill(struct record_batch *batch, const struct records *records, pil_status *status); /* or NULL */
+const struct batch *record_batch_fill(struct record_batch *batch, const struct records *records,
+                                      pil_status *status); /* or NULL */
 void record_batch_free(struct record_batch *batch);
 
 /* ---- layer.c: columns in a graph ---- */
@@ -217,7 +219,8 @@ struct pil_tensor *column_target(const struct column_inputs *inputs, int first, 
 struct pil_tensor *column_dense(const struct column_inputs *inputs, const char *field, int64_t width, pil_status *status);
 /* Before plan_compile, when nothing more is asked of the program: gives the graph's numbers the width of the program's. */
 void column_settle(const struct column_inputs *inputs);
-struct pil_tensor *column_ids(const struct column_inputs *inputs, const struct pil_column *categorical, pil_status *status); /* sparse */
+struct pil_tensor *column_ids(const struct column_inputs *inputs, const struct pil_column *categorical,
+                              pil_status *status); /* sparse */
 /* Does a graph that comes from a file read what the program makes, and nothing else; are its tables large enough for the ids? */
 bool column_check(const struct program *program, const struct pil_graph *graph, pil_status *status);
 /* Binds a batch to a session whose graph was built with these inputs. */

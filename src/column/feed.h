@@ -183,7 +183,7 @@ struct feed {
     int64_t next_epoch, next_batch;
     bool partial;     /* its first pass began behind the first batch */
     int64_t batch_ns; /* what a batch of it takes, about */
-    bool own_fields; /* a piece has fields of its own */
+    bool own_fields;  /* a piece has fields of its own */
     uint64_t fingerprint;
     int64_t pass, last_pass;         /* of the source; the last that anybody needs */
     bool rewind;                     /* before the next block */

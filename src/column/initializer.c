@@ -98,7 +98,7 @@ bool initializer_of(const pil_column_initializer *given, int64_t dimension, pil_
         return false;
     }
     *out = (pil_initializer){ meaning->kind, number_at(given, meaning->a, meaning->a_offset, meaning->a_default),
-                                 number_at(given, meaning->b, meaning->b_offset, meaning->b_default) };
+                              number_at(given, meaning->b, meaning->b_offset, meaning->b_default) };
     if (meaning->kind == PIL_INITIALIZER_UNIFORM && out->a == 0 && out->b == 0)
         *out = (pil_initializer){ PIL_INITIALIZER_UNIFORM, -0.05f, 0.05f };
     return true;

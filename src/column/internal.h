@@ -70,7 +70,7 @@ struct pil_column {
 
 struct pil_columns {
     struct arena *arena;
-    atomic_int holders;        /* besides whoever made it */
+    atomic_int holders;         /* besides whoever made it */
     pil_status status;          /* the first error */
     const char *wrong_argument; /* of the maker that failed, or NULL */
     struct pil_column *first;

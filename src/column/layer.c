@@ -71,14 +71,15 @@ static struct pil_tensor *embedding_output(const struct column_inputs *inputs, c
 {
     struct pil_tensor *ids = column_ids(inputs, embedding->categorical, status);
     struct shape shape = SHAPE(column_buckets(embedding->categorical), embedding->dimension);
-    struct pil_tensor *table = variable_of(inputs, embedding->shared ? "" : scope, embedding->variable, shape, embedding->initializer,
-                                           embedding->trainable);
+    struct pil_tensor *table = variable_of(inputs, embedding->shared ? "" : scope, embedding->variable, shape,
+                                           embedding->initializer, embedding->trainable);
     struct graph_variable *variable = graph_variable_of(table);
     if (variable) {
         variable->checkpoint = embedding->checkpoint;
         variable->checkpoint_tensor = embedding->checkpoint_tensor;
     }
-    return graph_op2(inputs->graph, "lookup", &(struct op_lookup_args){ embedding->combiner, embedding->max_norm, 1 }, ids, table);
+    return graph_op2(inputs->graph, "lookup", &(struct op_lookup_args){ embedding->combiner, embedding->max_norm, 1 }, ids,
+                     table);
 }
 
 /* A dense column's output [batch, width]. */
@@ -103,7 +104,8 @@ static int by_name(const void *a, const void *b)
 }
 
 /* A copy sorted by name, shared embeddings taken apart, *count columns long; two columns of one name are an error. */
-static struct pil_column **sorted(const struct column_inputs *inputs, struct pil_column *const *columns, size_t *count, pil_status *status)
+static struct pil_column **sorted(const struct column_inputs *inputs, struct pil_column *const *columns, size_t *count,
+                                  pil_status *status)
 {
     size_t given = *count, n = 0;
     for (size_t i = 0; i < given; i++)
@@ -124,8 +126,8 @@ static struct pil_column **sorted(const struct column_inputs *inputs, struct pil
     return list;
 }
 
-struct pil_tensor *column_input_layer(const struct column_inputs *inputs, struct pil_column *const *columns, size_t count, const char *scope,
-                                      pil_status *status)
+struct pil_tensor *column_input_layer(const struct column_inputs *inputs, struct pil_column *const *columns, size_t count,
+                                      const char *scope, pil_status *status)
 {
     struct pil_column **list = sorted(inputs, columns, &count, status);
     struct pil_tensor **parts = list ? arena_alloc(graph_arena(inputs->graph), MAX(count, 1) * sizeof *parts, status) : NULL;
@@ -134,7 +136,8 @@ struct pil_tensor *column_input_layer(const struct column_inputs *inputs, struct
     for (size_t i = 0; i < count; i++) {
         if (!column_is_dense(list[i])) {
             status_fail(status, PIL_INVALID_ARGUMENT,
-                        "the column '%s' (%s) is categorical: wrap it in an embedding_column or an indicator_column before a layer takes it",
+                        "the column '%s' (%s) is categorical: wrap it in an embedding_column or an indicator_column before a "
+                        "layer takes it",
                         column_name(list[i]), column_kind(list[i]));
             return graph_error_tensor(inputs->graph);
         }
@@ -144,17 +147,19 @@ struct pil_tensor *column_input_layer(const struct column_inputs *inputs, struct
 }
 
 /* x W for a dense column of a linear model. */
-static struct pil_tensor *dense_term(const struct column_inputs *inputs, const struct pil_column *column, const char *scope, int64_t units,
-                                     pil_status *status)
+static struct pil_tensor *dense_term(const struct column_inputs *inputs, const struct pil_column *column, const char *scope,
+                                     int64_t units, pil_status *status)
 {
     char name[768];
     snprintf(name, sizeof name, "%s/weights", column_scope(column));
-    struct pil_tensor *weights = variable_of(inputs, scope, name, SHAPE(column_width(column), units), (pil_initializer){ 0 }, true);
-    return graph_op2(inputs->graph, "matmul", &(struct op_matmul_args){ 0 }, dense_output(inputs, column, scope, status), weights);
+    struct pil_tensor *weights =
+        variable_of(inputs, scope, name, SHAPE(column_width(column), units), (pil_initializer){ 0 }, true);
+    return graph_op2(inputs->graph, "matmul", &(struct op_matmul_args){ 0 }, dense_output(inputs, column, scope, status),
+                     weights);
 }
 
-struct pil_tensor *column_linear_model(const struct column_inputs *inputs, struct pil_column *const *columns, size_t count, int64_t units,
-                                       enum combiner sparse_combiner, const char *scope, pil_status *status)
+struct pil_tensor *column_linear_model(const struct column_inputs *inputs, struct pil_column *const *columns, size_t count,
+                                       int64_t units, enum combiner sparse_combiner, const char *scope, pil_status *status)
 {
     struct pil_graph *graph = inputs->graph;
     struct pil_column **list = sorted(inputs, columns, &count, status);
@@ -172,7 +177,8 @@ struct pil_tensor *column_linear_model(const struct column_inputs *inputs, struc
         char name[768];
         snprintf(name, sizeof name, "%s/weights", column_scope(list[i]));
         pairs[2 * pair_count] = column_ids(inputs, list[i], status);
-        pairs[2 * pair_count + 1] = variable_of(inputs, scope, name, SHAPE(column_buckets(list[i]), units), (pil_initializer){ 0 }, true);
+        pairs[2 * pair_count + 1] =
+            variable_of(inputs, scope, name, SHAPE(column_buckets(list[i]), units), (pil_initializer){ 0 }, true);
         pair_count++;
     }
     if (pair_count) {
@@ -210,7 +216,8 @@ bool column_check(const struct program *program, const struct pil_graph *graph, 
             return status_fail(status, PIL_BAD_DATA, "the graph reads the input '%s', which the columns do not make", name);
         if (feature >= 0 && graph_fewest_rows(graph, input) < program_feature_limit(program, (size_t)feature))
             return status_fail(status, PIL_BAD_DATA, "the graph has a table of %lld rows for the %lld ids of '%s'",
-                               (long long)graph_fewest_rows(graph, input), (long long)program_feature_limit(program, (size_t)feature), name);
+                               (long long)graph_fewest_rows(graph, input),
+                               (long long)program_feature_limit(program, (size_t)feature), name);
     }
     return true;
 }

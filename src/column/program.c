@@ -207,7 +207,9 @@ bool program_target_words(struct program *program, int first, const char *const 
     if (target->words || target->classes != 0) {
         status_fail(status, PIL_INVALID_ARGUMENT, "the label '%s' has %lld classes%s, and is asked for with %lld%s", target->name,
                     (long long)target->classes, target->words ? " and a vocabulary" : "", (long long)classes,
-                    !vocabulary ? "" : target->words ? " and another vocabulary" : " and a vocabulary");
+                    !vocabulary     ? ""
+                    : target->words ? " and another vocabulary"
+                                    : " and a vocabulary");
         return status_hint(status, "heads that read one label agree on its classes; another label has another name");
     }
     asked.field = target->name;

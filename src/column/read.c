@@ -249,8 +249,8 @@ static bool cache_too_small(const struct feed *feed, int64_t limit, double progr
     char need[64], allowed[64];
     megabytes(need, sizeof(need), (double)feed->cache.bytes / (progress > 0 ? progress : 1));
     megabytes(allowed, sizeof(allowed), (double)limit);
-    status_fail(status, PIL_INVALID_ARGUMENT, "%s: the cache would need %s %s, input.cache_bytes allows %s",
-                origin_name(feed), progress > 0 ? "about" : "more than", need, allowed);
+    status_fail(status, PIL_INVALID_ARGUMENT, "%s: the cache would need %s %s, input.cache_bytes allows %s", origin_name(feed),
+                progress > 0 ? "about" : "more than", need, allowed);
     return status_hint(status, "raise input.cache_bytes, or set input.cache: false to read the data again in each epoch");
 }
 

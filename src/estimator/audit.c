@@ -13,7 +13,8 @@ static uint64_t hash_of(const struct variable *variable)
     const struct tensor *value = &variable->value;
     uint64_t hash = 0;
     for (int64_t r = 0; r < value->rows; r++)
-        hash = fingerprint_cat64(hash, fingerprint64((const char *)(tensor_floats(value) + r * value->ld), (size_t)value->cols * sizeof(float)));
+        hash = fingerprint_cat64(
+            hash, fingerprint64((const char *)(tensor_floats(value) + r * value->ld), (size_t)value->cols * sizeof(float)));
     return hash;
 }
 
@@ -60,7 +61,8 @@ bool audit_graph(const struct pil_estimator *estimator, const struct mode_run *r
     size_t listed = 0, count = graph_without_gradient(run->graph, &names);
     for (size_t i = 0; i < count; i++)
         add_name(&list, &listed, names[i]);
-    bool ok = found(estimator, &list, listed, "no gradient reaches a trainable variable", "no gradient reaches trainable variables", status);
+    bool ok = found(estimator, &list, listed, "no gradient reaches a trainable variable",
+                    "no gradient reaches trainable variables", status);
     text_free(&list);
     return ok;
 }
@@ -96,7 +98,8 @@ bool audit_step(struct audit *audit, const struct pil_estimator *estimator, cons
     if (still_count)
         log_line(PIL_LOG_INFO, "gradient audit: the first step left %s as %s: %s", still_count == 1 ? "a variable" : "variables",
                  still_count == 1 ? "it was" : "they were", still.data ? still.data : "");
-    bool ok = found(estimator, &moved, moved_count, "a variable moved that is not trainable", "variables moved that are not trainable", status);
+    bool ok = found(estimator, &moved, moved_count, "a variable moved that is not trainable",
+                    "variables moved that are not trainable", status);
     text_free(&moved);
     text_free(&still);
     return ok;

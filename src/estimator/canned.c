@@ -21,7 +21,8 @@ static bool has_dnn(const struct model *model)
     return model->kind == ESTIMATOR_DNN || (model->kind == ESTIMATOR_COMBINED && model->dnn_count > 0);
 }
 
-static struct pil_tensor *layer(struct pil_graph *graph, struct pil_tensor *x, const char *name, int64_t units, enum activation activation)
+static struct pil_tensor *layer(struct pil_graph *graph, struct pil_tensor *x, const char *name, int64_t units,
+                                enum activation activation)
 {
     char kernel[128], bias[128];
     snprintf(kernel, sizeof kernel, "dnn/%s/kernel", name);
@@ -46,7 +47,8 @@ static struct pil_tensor *batch_norm(struct pil_graph *graph, struct pil_tensor 
         char name[128];
         snprintf(name, sizeof name, "dnn/hiddenlayer_%d/batchnorm_%d/%s", number, number, names[i]);
         pil_initializer_kind kind = i % 3 == 0 ? PIL_INITIALIZER_ONES : PIL_INITIALIZER_ZEROS;
-        variables[i] = graph_variable(graph, name, SHAPE(shape.dims[MAX(shape.rank - 1, 0)]), (pil_initializer){ kind, 0, 0 }, i < 2);
+        variables[i] =
+            graph_variable(graph, name, SHAPE(shape.dims[MAX(shape.rank - 1, 0)]), (pil_initializer){ kind, 0, 0 }, i < 2);
     }
     moments[0] = variables[2];
     moments[1] = variables[3];
@@ -63,8 +65,8 @@ static struct pil_tensor *batch_norm(struct pil_graph *graph, struct pil_tensor 
 static struct pil_tensor *dnn_logits(const struct model *model, const pil_features *features, pil_mode mode)
 {
     struct pil_graph *graph = pil_features_graph(features);
-    struct pil_tensor *x = pil_input_layer(features, { model->dnn_columns, model->dnn_count },
-                                           .name = "dnn/input_from_feature_columns/input_layer");
+    struct pil_tensor *x =
+        pil_input_layer(features, { model->dnn_columns, model->dnn_count }, .name = "dnn/input_from_feature_columns/input_layer");
     for (size_t i = 0; i < model->hidden_units.count; i++) {
         char name[64];
         snprintf(name, sizeof name, "hiddenlayer_%zu", i);
@@ -104,7 +106,8 @@ static struct optimizer_names names_of(const struct model *model, bool linear, b
 }
 
 /* Moves the linear part's variables (and a baseline's), or all others. */
-static pil_train_op *minimize_part(struct pil_graph *graph, const struct model *model, struct pil_tensor *loss, bool linear, bool both)
+static pil_train_op *minimize_part(struct pil_graph *graph, const struct model *model, struct pil_tensor *loss, bool linear,
+                                   bool both)
 {
     pil_status status = { 0 };
     size_t count = 0, all = graph_variable_count(graph);
@@ -118,11 +121,13 @@ static pil_train_op *minimize_part(struct pil_graph *graph, const struct model *
     if (!list)
         graph_fail_with(graph, &status);
     struct train_part part = { .optimizer = linear ? model->linear_optimizer : model->dnn_optimizer,
-                               .names = names_of(model, linear, both), .clip_gradients = model->clip_gradients };
+                               .names = names_of(model, linear, both),
+                               .clip_gradients = model->clip_gradients };
     return train_op_minimize(graph, &part, loss, list, list ? count : 0);
 }
 
-pil_estimator_spec canned_model_fn(pil_graph *graph, const pil_features *features, pil_tensor *targets, pil_mode mode, void *params)
+pil_estimator_spec canned_model_fn(pil_graph *graph, const pil_features *features, pil_tensor *targets, pil_mode mode,
+                                   void *params)
 {
     const struct model *model = params;
     struct pil_tensor *logits = NULL;
@@ -132,9 +137,9 @@ pil_estimator_spec canned_model_fn(pil_graph *graph, const pil_features *feature
         logits = dnn_logits(model, features, mode);
     if (has_linear(model)) {
         static const char *const combiners[] = { [COMBINER_SUM] = "sum", [COMBINER_MEAN] = "mean", [COMBINER_SQRTN] = "sqrtn" };
-        struct pil_tensor *linear = pil_linear_model(features, { model->linear_columns, model->linear_count },
-                                                     .units = pil_head_logits_dimension(&model->head),
-                                                     .sparse_combiner = combiners[model->sparse_combiner], .name = "linear/linear_model");
+        struct pil_tensor *linear = pil_linear_model(
+            features, { model->linear_columns, model->linear_count }, .units = pil_head_logits_dimension(&model->head),
+            .sparse_combiner = combiners[model->sparse_combiner], .name = "linear/linear_model");
         logits = logits ? graph_op2(graph, "add", NULL, logits, linear) : linear;
     }
     pil_estimator_spec spec = pil_head_spec(&model->head, features, mode, logits, targets);

@@ -17,7 +17,7 @@
 struct cycle {
     struct pil_estimator *estimator;
     const pil_train_spec *train;
-    const pil_eval_spec *eval;     /* NULL: training alone */
+    const pil_eval_spec *eval; /* NULL: training alone */
     pil_result *result;
     char *model_file, *checkpoints; /* model.yaml of the model_dir (NULL: none), and the file that names its checkpoints */
     struct mode_run run;
@@ -25,7 +25,7 @@ struct cycle {
     struct audit audit;
     pil_dataset *dataset;
     struct feed *feed;
-    const struct batch *first;     /* read before anything was written */
+    const struct batch *first;       /* read before anything was written */
     struct cursor pending, consumed; /* behind the batch that runs, behind the last one trained on */
     struct event_writer *events, *eval_events;
     struct pil_run loop;
@@ -61,9 +61,16 @@ static void tell(struct cycle *cycle, enum estimator_event_kind kind, const char
     if (!estimator->options.event)
         return;
     struct estimator_event event = {
-        .kind = kind, .step = estimator_step(estimator), .start_step = cycle->start_step, .last_step = expected_end(cycle),
-        .examples = cycle->loop.examples, .seconds = now_seconds() - cycle->started, .loss = cycle->loop.loss,
-        .train_rows = cycle->feed ? feed_rows(cycle->feed) : -1, .eval_rows = -1, .checkpoint = checkpoint,
+        .kind = kind,
+        .step = estimator_step(estimator),
+        .start_step = cycle->start_step,
+        .last_step = expected_end(cycle),
+        .examples = cycle->loop.examples,
+        .seconds = now_seconds() - cycle->started,
+        .loss = cycle->loop.loss,
+        .train_rows = cycle->feed ? feed_rows(cycle->feed) : -1,
+        .eval_rows = -1,
+        .checkpoint = checkpoint,
         .result = kind == EVENT_EVALUATED ? cycle->result : NULL,
     };
     estimator->options.event(estimator->options.context, &event);
@@ -128,7 +135,8 @@ static bool save(struct cycle *cycle, pil_status *status)
     put_int64(cursor + 16, feed_fingerprint(cycle->feed));
     struct text definitions = { 0 };
     put_definitions(cycle->run.program, &definitions);
-    struct checkpoint_extra extras[] = { { DEFINITIONS_NAME, definitions.data, definitions.size }, { CURSOR_NAME, cursor, sizeof cursor } };
+    struct checkpoint_extra extras[] = { { DEFINITIONS_NAME, definitions.data, definitions.size },
+                                         { CURSOR_NAME, cursor, sizeof cursor } };
     /* A run that reached the end of its input has no place to go on from. */
     size_t extra_count = cycle->loop.input_ended ? 1 : 2;
     bool ok = text_ok(&definitions, status) &&
@@ -164,11 +172,12 @@ static bool check_definitions(const struct cycle *cycle, struct slice saved, pil
             if (slice_is(slice_of(saved.data + 17, length - 17), names[i]) && memcmp(hash, saved.data, 16) != 0) {
                 const struct pil_estimator *estimator = cycle->estimator;
                 status_fail(status, PIL_INVALID_ARGUMENT, "%s%sthe column '%s' is defined otherwise than when %s was written",
-                            estimator->options.origin ? estimator->options.origin : "", estimator->options.origin ? ": " : "", names[i],
-                            estimator->restored);
-                return status_hint(status, "%s", of_file(estimator)
-                                                     ? "start in an empty folder, or go on with the changed column by --accept-changed-data"
-                                                     : "its ids would mean other things now: start in an empty folder");
+                            estimator->options.origin ? estimator->options.origin : "", estimator->options.origin ? ": " : "",
+                            names[i], estimator->restored);
+                return status_hint(status, "%s",
+                                   of_file(estimator)
+                                       ? "start in an empty folder, or go on with the changed column by --accept-changed-data"
+                                       : "its ids would mean other things now: start in an empty folder");
             }
         }
         saved = slice_of(saved.data + MIN(length + 1, saved.size), saved.size - MIN(length + 1, saved.size));
@@ -232,7 +241,8 @@ static bool open_feed(struct cycle *cycle, pil_status *status)
     bool opened = open_at(cycle, has ? &cursor : NULL, status);
     bool other = has && cycle->feed && cursor.data != feed_fingerprint(cycle->feed) && cycle->estimator->options.new_data;
     if (other) {
-        log_line(PIL_LOG_WARNING, "%s was trained on other data: these are read from their beginning", cycle->estimator->restored);
+        log_line(PIL_LOG_WARNING, "%s was trained on other data: these are read from their beginning",
+                 cycle->estimator->restored);
         status_clear(status);
     }
     if (!opened && status_ok(status) && has && (other || cycle->train->steps)) {
@@ -273,7 +283,8 @@ static size_t next_jobs(void *context, struct job *jobs, size_t limit)
 static bool evaluate(struct cycle *cycle, pil_status *status)
 {
     double before = now_seconds();
-    if (!evaluation_run(&cycle->evaluation, cycle->result, status) || !evaluation_write(cycle->estimator, cycle->eval->name, cycle->result, &cycle->eval_events, status) ||
+    if (!evaluation_run(&cycle->evaluation, cycle->result, status) ||
+        !evaluation_write(cycle->estimator, cycle->eval->name, cycle->result, &cycle->eval_events, status) ||
         !exporters_run(cycle->estimator, cycle->eval, cycle->result, status))
         return false;
     cycle->evaluated_step = estimator_step(cycle->estimator);
@@ -342,7 +353,8 @@ static bool end(void *context, pil_run *loop, pil_status *status)
     bool saved = *loop->global_step == cycle->saved_step && file_exists(cycle->checkpoints);
     if ((!saved || loop->input_ended) && !save(cycle, status))
         return false;
-    if (!estimator_stops(cycle->estimator) && cycle->eval && cycle->evaluated_step != *loop->global_step && !evaluate(cycle, status))
+    if (!estimator_stops(cycle->estimator) && cycle->eval && cycle->evaluated_step != *loop->global_step &&
+        !evaluate(cycle, status))
         return false;
     return event_flush(cycle->events, status);
 }
@@ -392,7 +404,8 @@ static bool prepare_model(struct cycle *cycle, pil_status *status)
 static bool add_hooks(struct cycle *cycle, pil_status *status)
 {
     const pil_run_config *config = &cycle->estimator->config;
-    const pil_hook nan = pil_nan_tensor_hook(true), keep = { .begin = begin, .after_run = after_run, .end = end, .context = cycle };
+    const pil_hook nan = pil_nan_tensor_hook(true),
+                   keep = { .begin = begin, .after_run = after_run, .end = end, .context = cycle };
     const pil_dict loss = { 0 };
     bool ok = hook_add(&cycle->loop, &nan, status) && hook_add(&cycle->loop, &keep, status);
     if (ok && config->save_summary_steps > 0) {
@@ -402,7 +415,8 @@ static bool add_hooks(struct cycle *cycle, pil_status *status)
     if (ok && config->log_step_count_steps > 0) {
         const pil_hook counter = pil_step_counter_hook(config->log_step_count_steps);
         const pil_hook logging = pil_logging_tensor_hook(loss, .every_n_iter = config->log_step_count_steps);
-        ok = hook_add(&cycle->loop, &counter, status) && (!cycle->estimator->options.logs || hook_add(&cycle->loop, &logging, status));
+        ok = hook_add(&cycle->loop, &counter, status) &&
+             (!cycle->estimator->options.logs || hook_add(&cycle->loop, &logging, status));
     }
     for (size_t i = 0; ok && i < cycle->run.hooks.count; i++)
         ok = hook_add(&cycle->loop, &cycle->run.hooks.items[i], status);
@@ -476,10 +490,12 @@ static bool train(struct cycle *cycle, pil_status *status)
     return true;
 }
 
-bool cycle_run(struct pil_estimator *estimator, const pil_train_spec *train_spec, const pil_eval_spec *eval_spec, pil_result *result,
-               pil_status *status)
+bool cycle_run(struct pil_estimator *estimator, const pil_train_spec *train_spec, const pil_eval_spec *eval_spec,
+               pil_result *result, pil_status *status)
 {
-    struct cycle cycle = { .estimator = estimator, .train = train_spec, .eval = eval_spec, .result = result, .evaluated_step = -1 };
+    struct cycle cycle = {
+        .estimator = estimator, .train = train_spec, .eval = eval_spec, .result = result, .evaluated_step = -1
+    };
     bool ok = prepare_model(&cycle, status) && train(&cycle, status);
     pil_status closing = { 0 };
     if (!close_events(&cycle, ok ? status : &closing))

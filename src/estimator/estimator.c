@@ -8,7 +8,10 @@
 
 pil_run_config pil_run_config_default(void)
 {
-    return (pil_run_config){ .tf_random_seed = -1, .save_summary_steps = 100, .save_checkpoints_secs = -1, .keep_checkpoint_max = 5,
+    return (pil_run_config){ .tf_random_seed = -1,
+                             .save_summary_steps = 100,
+                             .save_checkpoints_secs = -1,
+                             .keep_checkpoint_max = 5,
                              .keep_checkpoint_every_n_hours = 10000,
                              .log_step_count_steps = 100 };
 }
@@ -24,17 +27,20 @@ static bool check_config(const pil_estimator_config *config, struct pil_estimato
     if ((config->model_dir && !*config->model_dir) || (run->model_dir && !*run->model_dir))
         return status_fail(status, PIL_INVALID_ARGUMENT, "model_dir is empty, it must name a folder for the model");
     if (config->warm_start_from && !*config->warm_start_from)
-        return status_fail(status, PIL_INVALID_ARGUMENT, "warm_start_from is empty, it must name a checkpoint or a model's folder");
+        return status_fail(status, PIL_INVALID_ARGUMENT,
+                           "warm_start_from is empty, it must name a checkpoint or a model's folder");
     if (config->model_dir && run->model_dir && strcmp(config->model_dir, run->model_dir) != 0)
-        return status_fail(status, PIL_INVALID_ARGUMENT, "two folders are named: model_dir %s, and %s in the run config", config->model_dir,
-                           run->model_dir);
+        return status_fail(status, PIL_INVALID_ARGUMENT, "two folders are named: model_dir %s, and %s in the run config",
+                           config->model_dir, run->model_dir);
     if (run->save_checkpoints_steps > 0 && run->save_checkpoints_secs > 0)
         return status_fail(status, PIL_INVALID_ARGUMENT, "save_checkpoints_steps and save_checkpoints_secs exclude each other");
     const struct {
         const char *name;
         int64_t value;
-    } counts[] = { { "save_checkpoints_steps", run->save_checkpoints_steps }, { "save_summary_steps", run->save_summary_steps },
-                   { "keep_checkpoint_max", run->keep_checkpoint_max }, { "log_step_count_steps", run->log_step_count_steps },
+    } counts[] = { { "save_checkpoints_steps", run->save_checkpoints_steps },
+                   { "save_summary_steps", run->save_summary_steps },
+                   { "keep_checkpoint_max", run->keep_checkpoint_max },
+                   { "log_step_count_steps", run->log_step_count_steps },
                    { "threads", run->threads } };
     for (size_t i = 0; i < COUNT_OF(counts); i++)
         if (counts[i].value < 0)
@@ -85,7 +91,8 @@ struct pil_estimator *estimator_new(const pil_estimator_config *config, const st
 pil_estimator *pil_estimator_new(const pil_estimator_config *config)
 {
     static const pil_estimator_config nothing = { 0 };
-    return estimator_new(config ? config : &nothing, &(struct estimator_options){ .logs = true, .eval_events = true, .new_data = true });
+    return estimator_new(config ? config : &nothing,
+                         &(struct estimator_options){ .logs = true, .eval_events = true, .new_data = true });
 }
 
 void pil_estimator_free(pil_estimator *estimator)
@@ -176,8 +183,8 @@ static bool check_train_spec(const pil_train_spec *spec, pil_status *status)
     if (spec->steps && spec->max_steps)
         return status_fail(status, PIL_INVALID_ARGUMENT, "the train spec has steps and max_steps: they exclude each other");
     if (spec->steps < 0 || spec->max_steps < 0)
-        return status_fail(status, PIL_INVALID_ARGUMENT, "the train spec has %s %lld, 1 or more is needed", spec->steps ? "steps" : "max_steps",
-                           (long long)(spec->steps ? spec->steps : spec->max_steps));
+        return status_fail(status, PIL_INVALID_ARGUMENT, "the train spec has %s %lld, 1 or more is needed",
+                           spec->steps ? "steps" : "max_steps", (long long)(spec->steps ? spec->steps : spec->max_steps));
     return true;
 }
 
@@ -266,7 +273,8 @@ pil_status pil_variable_value(pil_estimator *estimator, const char *name, pil_sh
     else
         status = estimator->status;
     struct arena *arena = status_ok(&status) ? arena_new(&status) : NULL;
-    const char *prefix = arena && estimator->config.model_dir ? checkpoint_latest(estimator->config.model_dir, arena, &status) : NULL;
+    const char *prefix =
+        arena && estimator->config.model_dir ? checkpoint_latest(estimator->config.model_dir, arena, &status) : NULL;
     if (arena && !prefix)
         values_missing(estimator, &status);
     struct bundle *bundle = prefix ? bundle_open(prefix, &status) : NULL;

@@ -31,7 +31,8 @@ static bool make_graph(struct evaluation *evaluation, pil_status *status)
 {
     const pil_eval_spec *spec = evaluation->spec;
     free_graph(evaluation);
-    return mode_make(&evaluation->run, evaluation->estimator, PIL_EVAL, evaluation->dataset, spec->hooks, spec->hook_count, status) &&
+    return mode_make(&evaluation->run, evaluation->estimator, PIL_EVAL, evaluation->dataset, spec->hooks, spec->hook_count,
+                     status) &&
            make_metrics(evaluation, status);
 }
 
@@ -40,11 +41,13 @@ static bool open_dataset(struct evaluation *evaluation, pil_status *status)
     if (!evaluation->dataset)
         evaluation->dataset = estimator_dataset(evaluation->estimator, evaluation->spec->input_fn, "eval", status);
     if (evaluation->dataset && evaluation->dataset->order.epochs == 0 && evaluation->spec->steps == PIL_ALL)
-        return status_fail(status, PIL_INVALID_ARGUMENT, "the evaluation would not end: its data repeat without end, and its spec has no steps");
+        return status_fail(status, PIL_INVALID_ARGUMENT,
+                           "the evaluation would not end: its data repeat without end, and its spec has no steps");
     return evaluation->dataset != NULL;
 }
 
-bool evaluation_prepare(struct evaluation *evaluation, struct pil_estimator *estimator, const pil_eval_spec *spec, pil_status *status)
+bool evaluation_prepare(struct evaluation *evaluation, struct pil_estimator *estimator, const pil_eval_spec *spec,
+                        pil_status *status)
 {
     *evaluation = (struct evaluation){ .estimator = estimator, .spec = spec };
     return open_dataset(evaluation, status) && make_graph(evaluation, status);
@@ -98,14 +101,20 @@ static bool evaluate(struct evaluation *evaluation, pil_result *result, pil_stat
     const struct pil_dataset *dataset = evaluation->dataset;
     struct sums sums = { .evaluation = evaluation };
     struct feed *feed = mode_feed(&evaluation->run, evaluation->estimator, dataset, NULL, NULL, 0, status);
-    struct mode_pass pass = { .estimator = evaluation->estimator, .run = &evaluation->run, .feed = feed, .each = add_batch, .context = &sums,
-                         .steps = evaluation->spec->steps ? evaluation->spec->steps : DEFAULT_STEPS };
+    struct mode_pass pass = { .estimator = evaluation->estimator,
+                              .run = &evaluation->run,
+                              .feed = feed,
+                              .each = add_batch,
+                              .context = &sums,
+                              .steps = evaluation->spec->steps ? evaluation->spec->steps : DEFAULT_STEPS };
     for (size_t i = 0; i < evaluation->run.spec.eval_metric_ops.count; i++)
         metric_reset(evaluation->metrics[i]);
     bool ok = feed && mode_pass(&pass, status);
     if (ok && sums.batches == 0)
         ok = status_fail(status, PIL_BAD_DATA, "%s: there are no rows to evaluate",
-                         dataset->split.share > 0 ? "eval.split" : dataset->path_count ? dataset->paths[0] : "the eval data");
+                         dataset->split.share > 0 ? "eval.split"
+                         : dataset->path_count    ? dataset->paths[0]
+                                                  : "the eval data");
     if (ok && !evaluation->skipped_told)
         mode_tell_skipped(feed, "evaluation");
     evaluation->skipped_told = true;
@@ -117,8 +126,10 @@ static bool evaluate(struct evaluation *evaluation, pil_result *result, pil_stat
 
 bool evaluation_run(struct evaluation *evaluation, pil_result *result, pil_status *status)
 {
-    bool ok = open_dataset(evaluation, status) && (mode_fits(&evaluation->run, evaluation->dataset) || make_graph(evaluation, status)) &&
-              (evaluation->run.session || mode_bind(&evaluation->run, evaluation->estimator, status)) && evaluate(evaluation, result, status);
+    bool ok = open_dataset(evaluation, status) &&
+              (mode_fits(&evaluation->run, evaluation->dataset) || make_graph(evaluation, status)) &&
+              (evaluation->run.session || mode_bind(&evaluation->run, evaluation->estimator, status)) &&
+              evaluate(evaluation, result, status);
     pil_dataset_free(evaluation->dataset);
     evaluation->dataset = NULL;
     return ok;
@@ -131,8 +142,8 @@ void evaluation_end(struct evaluation *evaluation)
     *evaluation = (struct evaluation){ 0 };
 }
 
-bool evaluation_write(const struct pil_estimator *estimator, const char *name, const pil_result *result, struct event_writer **events,
-                      pil_status *status)
+bool evaluation_write(const struct pil_estimator *estimator, const char *name, const pil_result *result,
+                      struct event_writer **events, pil_status *status)
 {
     double now = (double)time(NULL);
     if (!*events) {
@@ -148,7 +159,8 @@ bool evaluation_write(const struct pil_estimator *estimator, const char *name, c
 }
 
 /* Of a model that has been trained; first values are nobody's curve. */
-static bool write_alone(const struct pil_estimator *estimator, const pil_eval_spec *spec, const pil_result *result, pil_status *status)
+static bool write_alone(const struct pil_estimator *estimator, const pil_eval_spec *spec, const pil_result *result,
+                        pil_status *status)
 {
     struct event_writer *events = NULL;
     pil_status closing = { 0 };

@@ -20,12 +20,14 @@ static bool no_batch(void *context, int64_t epoch, int64_t batch, pil_batch *out
 
 static pil_dataset *received(const struct pil_receivers *receivers, struct arena *arena, pil_status *status)
 {
-    static const pil_feature_type types[] = { [PIL_RECEIVE_FLOATS] = PIL_TYPE_FLOAT32, [PIL_RECEIVE_INTS] = PIL_TYPE_INT64,
-                                              [PIL_RECEIVE_STRINGS] = PIL_TYPE_STRING };
+    static const pil_feature_type types[] = {
+        [PIL_RECEIVE_FLOATS] = PIL_TYPE_FLOAT32, [PIL_RECEIVE_INTS] = PIL_TYPE_INT64, [PIL_RECEIVE_STRINGS] = PIL_TYPE_STRING
+    };
     size_t count = receivers_count(receivers);
     if (!status_ok(receivers_status(receivers)) || count == 0) {
         *status = *receivers_status(receivers);
-        status_fail(status, PIL_INVALID_ARGUMENT, "the serving_input_fn receives nothing: pil_receive names a feature of requests");
+        status_fail(status, PIL_INVALID_ARGUMENT,
+                    "the serving_input_fn receives nothing: pil_receive names a feature of requests");
         return NULL;
     }
     pil_feature_spec *specs = arena_alloc(arena, MAX(count, 1) * sizeof *specs, status);
@@ -52,12 +54,13 @@ static bool have_values(struct pil_estimator *estimator, const struct mode_run *
 }
 
 /* One export of the store's values to base/<seconds>/. */
-static bool write_export(struct pil_estimator *estimator, pil_serving_input_fn serving_input_fn, const char *base, struct text *path,
-                         pil_status *status)
+static bool write_export(struct pil_estimator *estimator, pil_serving_input_fn serving_input_fn, const char *base,
+                         struct text *path, pil_status *status)
 {
     enum { VERSION = 11 }; /* a slash and ten digits */
     if (strlen(base) + VERSION >= PIL_PATH)
-        return status_fail(status, PIL_INVALID_ARGUMENT, "the path of the export has more than %d characters: %.200s...", PIL_PATH - 1, base);
+        return status_fail(status, PIL_INVALID_ARGUMENT, "the path of the export has more than %d characters: %.200s...",
+                           PIL_PATH - 1, base);
     struct arena *arena = arena_new(status);
     struct pil_receivers *receivers = arena ? receivers_new(status) : NULL;
     pil_dataset *dataset = NULL;
@@ -70,9 +73,14 @@ static bool write_export(struct pil_estimator *estimator, pil_serving_input_fn s
         ok = status_prefix(status, "with the features of serving_input_fn: ");
     ok = ok && have_values(estimator, &run, status);
     if (ok) {
-        struct export_request request = { .graph = run.graph, .program = run.program, .predictions = run.spec.predictions,
-                                          .outputs = run.spec.export_outputs, .receivers = receivers, .store = estimator->store,
-                                          .step = estimator_step(estimator), .model_yaml = estimator->options.model_file };
+        struct export_request request = { .graph = run.graph,
+                                          .program = run.program,
+                                          .predictions = run.spec.predictions,
+                                          .outputs = run.spec.export_outputs,
+                                          .receivers = receivers,
+                                          .store = estimator->store,
+                                          .step = estimator_step(estimator),
+                                          .model_yaml = estimator->options.model_file };
         ok = export_write(&request, base, path, status);
     }
     mode_free(&run);

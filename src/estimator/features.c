@@ -15,8 +15,8 @@ static struct pil_tensor *fail_with(const struct pil_features *features, const p
     return graph_error_tensor(features->inputs.graph);
 }
 
-bool features_begin(struct pil_features *features, struct pil_graph *graph, struct program *program, const struct pil_dataset *dataset,
-                    bool labelled, pil_status *status)
+bool features_begin(struct pil_features *features, struct pil_graph *graph, struct program *program,
+                    const struct pil_dataset *dataset, bool labelled, pil_status *status)
 {
     *features = (struct pil_features){ .inputs = { program, graph }, .dataset = dataset, .label = -1 };
     if (!program_dataset(program, dataset, status))
@@ -62,9 +62,9 @@ static struct pil_tensor *no_feature(const struct pil_features *features, const 
     if (count > MOST_NAMES)
         text_format(&list, " and %zu more", count - MOST_NAMES);
     const char *near = nearest_word(name, names, count);
-    struct pil_tensor *error = graph_fail(features->inputs.graph, "the data have no feature '%s': they have %s%s%s%s", name,
-                                          list.data ? list.data : "none", near ? "; did you mean '" : "", near ? near : "",
-                                          near ? "'?" : "");
+    struct pil_tensor *error =
+        graph_fail(features->inputs.graph, "the data have no feature '%s': they have %s%s%s%s", name,
+                   list.data ? list.data : "none", near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
     text_free(&list);
     return error;
 }
@@ -215,8 +215,8 @@ pil_tensor *pil_input_layer_make(const pil_features *features, const pil_input_l
     const char *scope = scoped(features, options->name);
     if (!scope)
         return graph_error_tensor(features->inputs.graph);
-    struct pil_tensor *layer = column_input_layer(&features->inputs, options->feature_columns.items, options->feature_columns.count,
-                                                  scope, &status);
+    struct pil_tensor *layer =
+        column_input_layer(&features->inputs, options->feature_columns.items, options->feature_columns.count, scope, &status);
     return status_ok(&status) ? layer : fail_with(features, &status);
 }
 
@@ -251,8 +251,8 @@ pil_tensor *pil_linear_model_make(const pil_features *features, const pil_linear
     const char *scope = scoped(features, options->name);
     if (!scope)
         return graph_error_tensor(graph);
-    struct pil_tensor *sums = column_linear_model(&features->inputs, options->feature_columns.items, options->feature_columns.count,
-                                                  options->units, combiner, scope, &status);
+    struct pil_tensor *sums = column_linear_model(&features->inputs, options->feature_columns.items,
+                                                  options->feature_columns.count, options->units, combiner, scope, &status);
     return status_ok(&status) ? sums : fail_with(features, &status);
 }
 
@@ -278,7 +278,8 @@ bool features_label_words(const struct pil_features *features, pil_words words, 
     if (features->label < 0)
         return true;
     if (label_is_words(features->dataset) && words.count == 0) {
-        graph_fail(features->inputs.graph, "the label '%s' holds words: the head needs a label_vocabulary that turns them into classes",
+        graph_fail(features->inputs.graph,
+                   "the label '%s' holds words: the head needs a label_vocabulary that turns them into classes",
                    features->dataset->label);
         return false;
     }
@@ -295,8 +296,10 @@ bool features_end(struct pil_features *features, pil_status *status)
     struct program *program = features->inputs.program;
     size_t count;
     if (features->label >= 0 && !features->label_settled && label_is_words(features->dataset))
-        return status_fail(status, PIL_INVALID_ARGUMENT, "the label '%s' holds words, targets are numbers: a head's label_vocabulary turns "
-                           "words into classes", features->dataset->label);
+        return status_fail(status, PIL_INVALID_ARGUMENT,
+                           "the label '%s' holds words, targets are numbers: a head's label_vocabulary turns "
+                           "words into classes",
+                           features->dataset->label);
     if (!program_finish(program, status))
         return false;
     column_settle(&features->inputs);

@@ -60,7 +60,8 @@ static bool check_head(const struct build *b)
     else if (head->label_vocabulary.count && head->kind == PIL_HEAD_REGRESSION)
         graph_fail(graph, "the head: a regression has no label_vocabulary");
     else if (head->label_vocabulary.count && (int64_t)head->label_vocabulary.count != b->classes)
-        graph_fail(graph, "the head: label_vocabulary has %zu words for %lld classes", head->label_vocabulary.count, (long long)b->classes);
+        graph_fail(graph, "the head: label_vocabulary has %zu words for %lld classes", head->label_vocabulary.count,
+                   (long long)b->classes);
     return status_ok(graph_status(graph));
 }
 
@@ -76,8 +77,8 @@ static bool check_shapes(const struct build *b, int64_t label_columns)
     else if (b->mode != PIL_PREDICT && !b->labels)
         graph_fail(b->graph, "the head: there are no labels: the data of training and evaluation need one");
     else if (b->labels && !is_matrix(b->labels, label_columns))
-        graph_fail(b->graph, "the head: the labels %s are %s, [?, %lld] is needed beside the logits", graph_tensor_name(b->labels),
-                   shape_text(b->labels->type.shape, have), (long long)label_columns);
+        graph_fail(b->graph, "the head: the labels %s are %s, [?, %lld] is needed beside the logits",
+                   graph_tensor_name(b->labels), shape_text(b->labels->type.shape, have), (long long)label_columns);
     return status_ok(graph_status(b->graph));
 }
 
@@ -113,7 +114,8 @@ static struct pil_tensor *loss_of(struct build *b)
                                                       [PIL_REDUCTION_SUM_OVER_BATCH_SIZE] = REDUCTION_SUM_OVER_BATCH_SIZE,
                                                       [PIL_REDUCTION_SUM_BY_NONZERO_WEIGHTS] = REDUCTION_NONZERO_WEIGHTS,
                                                       [PIL_REDUCTION_MEAN] = REDUCTION_MEAN };
-    static const char *const ops[] = { [PIL_HEAD_REGRESSION] = "squared_difference", [PIL_HEAD_BINARY] = "sigmoid_cross_entropy",
+    static const char *const ops[] = { [PIL_HEAD_REGRESSION] = "squared_difference",
+                                       [PIL_HEAD_BINARY] = "sigmoid_cross_entropy",
                                        [PIL_HEAD_MULTI_CLASS] = "sparse_softmax_cross_entropy" };
     b->losses = graph_op2(b->graph, ops[b->head->kind], NULL, b->logits, b->labels);
     return loss_reduce(b->graph, b->losses, b->weights, reductions[b->head->loss_reduction]);
@@ -178,7 +180,8 @@ static pil_exports exports_of(const struct build *b, pil_dict predictions)
         if (b->head->label_dimension == 1)
             items[count++] = (pil_named_export){ "regression", pil_regression_output(b->logits) };
     } else {
-        items[count++] = (pil_named_export){ "classification", pil_classification_output(b->probabilities, b->words, (size_t)b->classes) };
+        items[count++] =
+            (pil_named_export){ "classification", pil_classification_output(b->probabilities, b->words, (size_t)b->classes) };
         if (b->logistic)
             items[count++] = (pil_named_export){ "regression", pil_regression_output(b->logistic) };
     }
@@ -236,8 +239,10 @@ size_t head_metric_names(const pil_head *head, const char **names, size_t limit)
 static pil_metrics metrics_of(const struct build *b)
 {
     enum { MOST_METRICS = 12 };
-    struct pil_tensor *const sources[] = { [FROM_LOSSES] = b->losses, [FROM_LABELS] = b->labels,
-                                           [FROM_PREDICTIONS] = b->logistic ? b->logistic : b->logits, [FROM_CLASSES] = b->class_ids };
+    struct pil_tensor *const sources[] = { [FROM_LOSSES] = b->losses,
+                                           [FROM_LABELS] = b->labels,
+                                           [FROM_PREDICTIONS] = b->logistic ? b->logistic : b->logits,
+                                           [FROM_CLASSES] = b->class_ids };
     pil_named_metric items[MOST_METRICS];
     size_t count = head_rows[b->head->kind].count;
     for (size_t i = 0; i < count; i++) {
@@ -247,7 +252,8 @@ static pil_metrics metrics_of(const struct build *b)
         options.weights = b->weights;
         options.keras = b->head->tensorflow != 1;
         options.curve = row->curve ? row->curve : options.curve;
-        items[i] = (pil_named_metric){ row->name, pil_metric_make(b->graph, row->kind, row->labelled ? b->labels : NULL, &options) };
+        items[i] =
+            (pil_named_metric){ row->name, pil_metric_make(b->graph, row->kind, row->labelled ? b->labels : NULL, &options) };
     }
     return pil_metrics_make(b->graph, items, count);
 }

@@ -29,8 +29,8 @@ struct pil_features {
     bool label_settled; /* a head has said what the label's words are */
 };
 /* labelled: with the dataset's label as targets. */
-bool features_begin(struct pil_features *features, struct pil_graph *graph, struct program *program, const struct pil_dataset *dataset,
-                    bool labelled, pil_status *status);
+bool features_begin(struct pil_features *features, struct pil_graph *graph, struct program *program,
+                    const struct pil_dataset *dataset, bool labelled, pil_status *status);
 bool features_end(struct pil_features *features, pil_status *status); /* finishes the program */
 void features_free(struct pil_features *features);                    /* behind the program */
 /* A field of weights, [batch, 1]. */
@@ -46,7 +46,7 @@ bool spec_check(const pil_estimator_spec *spec, struct pil_graph *graph, pil_mod
 
 /* ---- mode.c ---- */
 enum { MOST_RUN_HOOKS = PIL_MAX_HOOKS - 6 }; /* the Estimator adds its own */
-struct hook_list { /* of a run: the caller's, then the spec's */
+struct hook_list {                           /* of a run: the caller's, then the spec's */
     pil_hook items[MOST_RUN_HOOKS];
     size_t count;
 };
@@ -63,7 +63,7 @@ struct mode_run {
     struct arena *arena;
     struct pil_tensor **fetches; /* of the plan, each once */
     size_t fetch_count, fetch_capacity;
-    struct text offered;         /* the features it was made for */
+    struct text offered; /* the features it was made for */
 };
 /* Calls the model function, checks its spec, compiles. The dataset is looked at until it returns. */
 bool mode_make(struct mode_run *run, struct pil_estimator *estimator, pil_mode mode, const struct pil_dataset *dataset,
@@ -106,12 +106,12 @@ struct pil_estimator {
     struct arena *arena;
     struct threads *threads;
     struct store *store;
-    bool trains;              /* the store has slots */
-    const char *busy;         /* what it does now; NULL: nothing */
-    struct file_lock *lock;   /* of the model_dir while training */
-    const char *restored;     /* the checkpoint that the values came from, or NULL */
-    const char *holds;        /* the newest checkpoint that has the store's values, or NULL */
-    volatile int stopped;     /* pil_estimator_stop */
+    bool trains;            /* the store has slots */
+    const char *busy;       /* what it does now; NULL: nothing */
+    struct file_lock *lock; /* of the model_dir while training */
+    const char *restored;   /* the checkpoint that the values came from, or NULL */
+    const char *holds;      /* the newest checkpoint that has the store's values, or NULL */
+    volatile int stopped;   /* pil_estimator_stop */
 };
 /* Every public call begins with it: errors of the making, and of a call within another. begin: what the call does, for messages. */
 bool estimator_begin(struct pil_estimator *estimator, const char *what, pil_status *status);
@@ -124,7 +124,7 @@ bool estimator_stops(const struct pil_estimator *estimator);
 /* The store has the variables of the graph, with slots in TRAIN, and their values. */
 bool values_make(struct pil_estimator *estimator, const struct mode_run *run, pil_status *status);
 bool values_missing(const struct pil_estimator *estimator, pil_status *status); /* always an error: there is no checkpoint */
-bool values_saved(struct pil_estimator *estimator, pil_status *status); /* a checkpoint has just been written of them */
+bool values_saved(struct pil_estimator *estimator, pil_status *status);         /* a checkpoint has just been written of them */
 void values_free(struct pil_estimator *estimator);
 
 /* ---- evaluate.c ---- */
@@ -133,16 +133,17 @@ struct evaluation {
     struct pil_estimator *estimator;
     const pil_eval_spec *spec;
     struct mode_run run;
-    pil_dataset *dataset;      /* that the graph was made for, until it is used */
-    struct metric **metrics;   /* as the spec's eval_metric_ops */
-    bool skipped_told;         /* that rows of the data are bad */
+    pil_dataset *dataset;    /* that the graph was made for, until it is used */
+    struct metric **metrics; /* as the spec's eval_metric_ops */
+    bool skipped_told;       /* that rows of the data are bad */
 };
-bool evaluation_prepare(struct evaluation *evaluation, struct pil_estimator *estimator, const pil_eval_spec *spec, pil_status *status);
+bool evaluation_prepare(struct evaluation *evaluation, struct pil_estimator *estimator, const pil_eval_spec *spec,
+                        pil_status *status);
 bool evaluation_run(struct evaluation *evaluation, pil_result *result, pil_status *status);
 void evaluation_end(struct evaluation *evaluation);
 /* The result as events of model_dir/eval or eval_<name>; *events is made at the first. */
-bool evaluation_write(const struct pil_estimator *estimator, const char *name, const pil_result *result, struct event_writer **events,
-                      pil_status *status);
+bool evaluation_write(const struct pil_estimator *estimator, const char *name, const pil_result *result,
+                      struct event_writer **events, pil_status *status);
 bool evaluate_alone(struct pil_estimator *estimator, const pil_eval_spec *spec, pil_result *result, pil_status *status);
 
 /* ---- audit.c ---- */
@@ -152,12 +153,13 @@ struct audit {
 };
 bool audit_graph(const struct pil_estimator *estimator, const struct mode_run *run, pil_status *status); /* before it */
 bool audit_begin(struct audit *audit, const struct store *store, pil_status *status);
-bool audit_step(struct audit *audit, const struct pil_estimator *estimator, const struct mode_run *run, pil_status *status); /* after it */
+bool audit_step(struct audit *audit, const struct pil_estimator *estimator, const struct mode_run *run,
+                pil_status *status); /* after it */
 void audit_free(struct audit *audit);
 
 /* ---- cycle.c ---- */
-bool cycle_run(struct pil_estimator *estimator, const pil_train_spec *train_spec, const pil_eval_spec *eval_spec, pil_result *result,
-               pil_status *status);
+bool cycle_run(struct pil_estimator *estimator, const pil_train_spec *train_spec, const pil_eval_spec *eval_spec,
+               pil_result *result, pil_status *status);
 
 /* ---- exporter.c ---- */
 /* An export for every exporter of the spec. */

@@ -49,7 +49,8 @@ static bool collect_fetches(struct mode_run *run, pil_status *status)
 static bool add_hooks(struct mode_run *run, const pil_hook *hooks, size_t count, pil_status *status)
 {
     if (count > MOST_RUN_HOOKS - run->hooks.count)
-        return status_fail(status, PIL_INVALID_ARGUMENT, "a run has %zu hooks, %d are possible", run->hooks.count + count, MOST_RUN_HOOKS);
+        return status_fail(status, PIL_INVALID_ARGUMENT, "a run has %zu hooks, %d are possible", run->hooks.count + count,
+                           MOST_RUN_HOOKS);
     for (size_t i = 0; i < count; i++) {
         if (!spec_check_fetches(&hooks[i], run->graph, "hooks", status))
             return false;
@@ -90,7 +91,8 @@ bool mode_fits(const struct mode_run *run, const struct pil_dataset *dataset)
 
 static bool build(struct mode_run *run, struct pil_estimator *estimator, const struct pil_dataset *dataset, pil_status *status)
 {
-    struct program_options options = { .max_values_per_row = dataset->max_values_per_row, .tf_dense = estimator->options.tf_dense };
+    struct program_options options = { .max_values_per_row = dataset->max_values_per_row,
+                                       .tf_dense = estimator->options.tf_dense };
     run->program = program_new(&options, status);
     run->graph = run->program ? graph_new(status) : NULL;
     if (run->graph && run->mode != PIL_TRAIN)
@@ -106,8 +108,8 @@ bool mode_make(struct mode_run *run, struct pil_estimator *estimator, pil_mode m
 {
     *run = (struct mode_run){ .mode = mode };
     describe_fields(dataset, &run->offered);
-    bool ok = text_ok(&run->offered, status) && build(run, estimator, dataset, status) && add_hooks(run, hooks, hook_count, status) &&
-              add_spec_hooks(run, status) && collect_fetches(run, status);
+    bool ok = text_ok(&run->offered, status) && build(run, estimator, dataset, status) &&
+              add_hooks(run, hooks, hook_count, status) && add_spec_hooks(run, status) && collect_fetches(run, status);
     run->plan = ok ? plan_compile(run->graph, run->fetches, run->fetch_count, status) : NULL;
     run->features.dataset = NULL;
     if (run->plan)
@@ -123,8 +125,10 @@ bool mode_check(const struct mode_run *run, const struct store *store, pil_statu
         const struct variable *stored = store_find(store, variable->name);
         char here[128], there[128];
         if (!stored)
-            return status_fail(status, PIL_INVALID_ARGUMENT, "the variable %s is made in %s alone: a model function makes the same "
-                               "variables in every mode", variable->name, mode_name(run->mode));
+            return status_fail(status, PIL_INVALID_ARGUMENT,
+                               "the variable %s is made in %s alone: a model function makes the same "
+                               "variables in every mode",
+                               variable->name, mode_name(run->mode));
         if (!shape_equal(stored->shape, variable->shape))
             return status_fail(status, PIL_INVALID_ARGUMENT, "the variable %s is %s in %s and %s in another mode", variable->name,
                                shape_text(variable->shape, here), mode_name(run->mode), shape_text(stored->shape, there));
@@ -135,7 +139,8 @@ bool mode_check(const struct mode_run *run, const struct store *store, pil_statu
 bool mode_bind(struct mode_run *run, struct pil_estimator *estimator, pil_status *status)
 {
     uint64_t seed = (uint64_t)MAX(estimator->config.tf_random_seed, 0);
-    run->session = mode_check(run, estimator->store, status) ? session_new(run->plan, estimator->threads, kernel_get(), seed, status) : NULL;
+    run->session =
+        mode_check(run, estimator->store, status) ? session_new(run->plan, estimator->threads, kernel_get(), seed, status) : NULL;
     return run->session && train_op_bind(run->graph, estimator->store, run->session, status);
 }
 
@@ -195,8 +200,11 @@ static bool pass_batch(const struct mode_pass *pass, pil_run *run, bool *end, pi
 bool mode_pass_begin(struct mode_pass *pass, pil_status *status)
 {
     bool ok = true;
-    pass->loop = (pil_run){ .session = pass->run->session, .global_step = store_int64(pass->estimator->store, "global_step"),
-                            .value = mode_fetched, .value_context = pass->run, .loss = NAN };
+    pass->loop = (pil_run){ .session = pass->run->session,
+                            .global_step = store_int64(pass->estimator->store, "global_step"),
+                            .value = mode_fetched,
+                            .value_context = pass->run,
+                            .loss = NAN };
     for (size_t i = 0; ok && i < pass->run->hooks.count; i++)
         ok = hook_add(&pass->loop, &pass->run->hooks.items[i], status);
     return ok && run_hooks(&pass->loop, RUN_BEGIN, status);

@@ -20,8 +20,11 @@ struct pil_estimator *model_estimator(struct model *model, const struct estimato
     struct estimator_options own = options ? *options : (struct estimator_options){ 0 };
     own.tf_dense = model->tf_dense;
     own.origin = model->path;
-    return estimator_new(&(pil_estimator_config){ .model_fn = canned_model_fn, .model_dir = run->model_dir, .config = &config,
-                                                  .params = model, .warm_start_from = model->warm_start_from },
+    return estimator_new(&(pil_estimator_config){ .model_fn = canned_model_fn,
+                                                  .model_dir = run->model_dir,
+                                                  .config = &config,
+                                                  .params = model,
+                                                  .warm_start_from = model->warm_start_from },
                          &own);
 }
 
@@ -36,18 +39,23 @@ static pil_dataset *dataset_of(const struct model *model, const struct arg_texts
     if (input->field_count)
         fields = arena_alloc(model->arena, input->field_count * sizeof *fields, &status);
     for (size_t i = 0; fields && i < input->field_count; i++) {
-        static const pil_feature_type types[] = { [FIELD_STRING] = PIL_TYPE_STRING, [FIELD_INT64] = PIL_TYPE_INT64,
-                                                  [FIELD_FLOAT] = PIL_TYPE_FLOAT32, [PROGRAM_ANY_TYPE] = PIL_TYPE_ANY };
+        static const pil_feature_type types[] = { [FIELD_STRING] = PIL_TYPE_STRING,
+                                                  [FIELD_INT64] = PIL_TYPE_INT64,
+                                                  [FIELD_FLOAT] = PIL_TYPE_FLOAT32,
+                                                  [PROGRAM_ANY_TYPE] = PIL_TYPE_ANY };
         const struct field_spec *spec = &input->fields[i];
         fields[i] = (pil_csv_field){ spec->name, types[spec->type], spec->separator, spec->weight_separator };
     }
     int64_t shuffle = !training ? 0 : input->shuffle < 0 ? SENSIBLE_SHUFFLE : input->shuffle;
     return pil_csv_dataset(((pil_words){ files->items, files->count }), input->batch_size,
-                           .column_names = { input->csv.names, input->csv.name_count }, .label_name = model->label, .label_dimension = model->head.label_dimension,
-                           .fields = { fields, fields ? input->field_count : 0 }, .field_delim = input->csv.delimiter ? input->csv.delimiter : ',',
-                           .comment = input->csv.comment, .num_epochs = training ? input->epochs : 1, .shuffle = shuffle > 0,
-                           .shuffle_buffer_size = shuffle, .skip = training ? input->skip : 0, .ignore_errors = input->csv.skip_bad,
-                           .format = input->format, .cache = training && input->cache, .cache_bytes = input->cache_bytes > 0 ? input->cache_bytes : pil_csv_dataset_options_default().cache_bytes,
+                           .column_names = { input->csv.names, input->csv.name_count }, .label_name = model->label,
+                           .label_dimension = model->head.label_dimension, .fields = { fields, fields ? input->field_count : 0 },
+                           .field_delim = input->csv.delimiter ? input->csv.delimiter : ',', .comment = input->csv.comment,
+                           .num_epochs = training ? input->epochs : 1, .shuffle = shuffle > 0, .shuffle_buffer_size = shuffle,
+                           .skip = training ? input->skip : 0, .ignore_errors = input->csv.skip_bad, .format = input->format,
+                           .cache = training && input->cache,
+                           .cache_bytes =
+                               input->cache_bytes > 0 ? input->cache_bytes : pil_csv_dataset_options_default().cache_bytes,
                            .max_values_per_row = input->max_values_per_row, .split = split ? model->eval.split : 0,
                            .split_held_out = !training, .split_by = model->eval.split_by);
 }
@@ -75,7 +83,8 @@ bool model_has_files(const struct model *model, bool training, pil_status *statu
 {
     if (training ? model->input.train.count > 0 : model_can_evaluate(model))
         return true;
-    return status_fail(status, PIL_INVALID_ARGUMENT, "%s: the input section names no %s files", model->path, training ? "train" : "eval");
+    return status_fail(status, PIL_INVALID_ARGUMENT, "%s: the input section names no %s files", model->path,
+                       training ? "train" : "eval");
 }
 
 /* ---- exports ---- */
@@ -96,7 +105,8 @@ static bool ask_for(struct program *program, struct pil_column *const *columns, 
 static int64_t width_of(const struct model *model, const struct field_spec *field)
 {
     for (size_t i = 0; i < model->linear_count + model->dnn_count; i++) {
-        const struct pil_column *column = i < model->linear_count ? model->linear_columns[i] : model->dnn_columns[i - model->linear_count];
+        const struct pil_column *column =
+            i < model->linear_count ? model->linear_columns[i] : model->dnn_columns[i - model->linear_count];
         if (strcmp(column_kind(column), "numeric_column") == 0 && strcmp(column_name(column), field->name) == 0)
             return column_width(column);
     }
@@ -106,8 +116,9 @@ static int64_t width_of(const struct model *model, const struct field_spec *fiel
 /* What a model file's columns read, as they read it. */
 static bool receive_fields(const struct model *model, struct program *program, pil_receivers *receivers, pil_status *status)
 {
-    static const pil_receiver_type types[] = { [FIELD_STRING] = PIL_RECEIVE_STRINGS, [FIELD_INT64] = PIL_RECEIVE_INTS,
-                                               [FIELD_FLOAT] = PIL_RECEIVE_FLOATS };
+    static const pil_receiver_type types[] = {
+        [FIELD_STRING] = PIL_RECEIVE_STRINGS, [FIELD_INT64] = PIL_RECEIVE_INTS, [FIELD_FLOAT] = PIL_RECEIVE_FLOATS
+    };
     for (size_t i = 0; i < model->input.field_count; i++)
         if (!program_field(program, &model->input.fields[i], status))
             return false;
@@ -133,9 +144,12 @@ void model_receives(pil_receivers *receivers, void *context)
 
 void model_specs(const struct model *model, pil_train_spec *train, pil_eval_spec *eval)
 {
-    *train = (pil_train_spec){ .input_fn = model_train_input, .steps = model->train.steps,
+    *train = (pil_train_spec){ .input_fn = model_train_input,
+                               .steps = model->train.steps,
                                .max_steps = model->train.steps ? 0 : model->train.max_steps };
-    *eval = (pil_eval_spec){ .input_fn = model_eval_input, .steps = model->data ? PIL_ALL : model->eval.steps, .name = model->eval.name,
+    *eval = (pil_eval_spec){ .input_fn = model_eval_input,
+                             .steps = model->data ? PIL_ALL : model->eval.steps,
+                             .name = model->eval.name,
                              .throttle_secs = model->eval.throttle_secs > 0 ? model->eval.throttle_secs : -1 };
     for (size_t i = 0, count = 0; i < model->exporter_count && count < PIL_MAX_EXPORTERS; i++)
         if (model->exporters[i].kind == EXPORTER_LATEST)

@@ -480,7 +480,9 @@ static void fill_head(const struct estimator_row *row, const struct params *para
     pil_head *head = &model->head;
     enum loss_reduction standard = model->tensorflow == 1 ? REDUCTION_SUM : REDUCTION_SUM_OVER_BATCH_SIZE;
 
-    *head = pil_head_default(!row->classifier ? PIL_HEAD_REGRESSION : params->n_classes == 2 ? PIL_HEAD_BINARY : PIL_HEAD_MULTI_CLASS);
+    *head = pil_head_default(!row->classifier         ? PIL_HEAD_REGRESSION
+                             : params->n_classes == 2 ? PIL_HEAD_BINARY
+                                                      : PIL_HEAD_MULTI_CLASS);
     head->label_dimension = row->classifier ? 1 : params->label_dimension;
     head->n_classes = row->classifier ? params->n_classes : 0;
     head->label_vocabulary = (pil_words){ params->label_vocabulary.items, params->label_vocabulary.count };

@@ -68,7 +68,11 @@ bool estimator_predict(struct pil_estimator *estimator, pil_input_fn input_fn, c
     if (!estimator_begin(estimator, "predicting", status))
         return false;
     bool ok = prediction_begin(prediction, estimator, input_fn, keep, keep_count, status);
-    struct mode_pass pass = { .estimator = estimator, .run = &prediction->run, .feed = prediction->feed, .steps = -1, .each = hand_on,
+    struct mode_pass pass = { .estimator = estimator,
+                              .run = &prediction->run,
+                              .feed = prediction->feed,
+                              .steps = -1,
+                              .each = hand_on,
                               .context = &handing };
     ok = ok && mode_pass(&pass, status);
     if (ok)
@@ -83,7 +87,7 @@ bool estimator_predict(struct pil_estimator *estimator, pil_input_fn input_fn, c
 struct pil_predictions {
     struct prediction prediction;
     struct mode_pass pass;
-    bool begun, ended;  /* the pass's hooks have been told */
+    bool begun, ended; /* the pass's hooks have been told */
     pil_status status;
     int64_t row, rows; /* of the batch at hand */
 };
@@ -109,8 +113,12 @@ pil_predictions *pil_predict(pil_estimator *estimator, pil_input_fn input_fn)
         return predictions;
     if (!prediction_begin(prediction, estimator, input_fn, NULL, 0, &predictions->status))
         return predictions;
-    predictions->pass = (struct mode_pass){ .estimator = estimator, .run = &prediction->run, .feed = prediction->feed, .steps = -1,
-                                            .each = take_batch, .context = predictions };
+    predictions->pass = (struct mode_pass){ .estimator = estimator,
+                                            .run = &prediction->run,
+                                            .feed = prediction->feed,
+                                            .steps = -1,
+                                            .each = take_batch,
+                                            .context = predictions };
     predictions->begun = true;
     mode_pass_begin(&predictions->pass, &predictions->status);
     return predictions;

@@ -30,7 +30,8 @@ static bool wrong(const struct inspection *inspection, const char *format, ...)
     va_start(list, format);
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
-    return status_fail(inspection->status, PIL_INVALID_ARGUMENT, "the model function's spec for %s: %s", mode_names[inspection->mode], text);
+    return status_fail(inspection->status, PIL_INVALID_ARGUMENT, "the model function's spec for %s: %s",
+                       mode_names[inspection->mode], text);
 }
 
 /* A tensor of this graph. */
@@ -41,7 +42,8 @@ static bool check_own(const struct inspection *inspection, const char *member, c
     if (!tensor)
         return wrong(inspection, "%s is NULL", what);
     if (!graph_owns(inspection->graph, tensor))
-        return wrong(inspection, "%s is a tensor of another graph: build everything from the graph that the function is given", what);
+        return wrong(inspection, "%s is a tensor of another graph: build everything from the graph that the function is given",
+                     what);
     return true;
 }
 
@@ -152,7 +154,8 @@ static bool check_predict_output(const struct inspection *inspection, const char
         if (!check_own(inspection, "the export output", name, item->tensor))
             return false;
         if (item->tensor->type.sparse)
-            return wrong(inspection, "the export output '%s': the value '%s' is sparse, a dense tensor is needed", name, item->name);
+            return wrong(inspection, "the export output '%s': the value '%s' is sparse, a dense tensor is needed", name,
+                         item->name);
         for (size_t k = 0; k < i; k++)
             if (strcmp(dict->items[k].name, item->name) == 0)
                 return wrong(inspection, "the export output '%s': two values are named '%s'", name, item->name);
@@ -174,8 +177,8 @@ static bool check_export(const struct inspection *inspection, const char *name, 
         return wrong(inspection, "the export output '%s' is %s: a regression output is one number a row, [?] or [?, 1]", name,
                      shape_text(type->shape, shape));
     if (output->kind == PIL_EXPORT_CLASSIFY && (!is_column(type, 0) || type->shape.rank != 2))
-        return wrong(inspection, "the export output '%s' is %s: a classification output is a score for each class, [?, classes]", name,
-                     shape_text(type->shape, shape));
+        return wrong(inspection, "the export output '%s' is %s: a classification output is a score for each class, [?, classes]",
+                     name, shape_text(type->shape, shape));
     if (output->kind == PIL_EXPORT_CLASSIFY && output->words && (int64_t)output->word_count != type->shape.dims[1])
         return wrong(inspection, "the export output '%s' has %zu words for the scores %s", name, output->word_count,
                      shape_text(type->shape, shape));
@@ -198,7 +201,8 @@ static bool check_exports(const struct inspection *inspection, const pil_estimat
                 return wrong(inspection, "two export outputs are named '%s'", name);
     }
     if (!has_default)
-        return wrong(inspection, "of several export outputs one must be named serving_default: what a request gets that names none");
+        return wrong(inspection,
+                     "of several export outputs one must be named serving_default: what a request gets that names none");
     return true;
 }
 
@@ -207,8 +211,9 @@ bool spec_check_fetches(const pil_hook *hook, const struct pil_graph *graph, con
     for (size_t i = 0; i < hook->fetches.count; i++) {
         const pil_named_tensor *item = &hook->fetches.items[i];
         if (!item->name || !item->tensor || !graph_owns(graph, item->tensor))
-            return status_fail(status, PIL_INVALID_ARGUMENT, "%s: what a hook fetches as '%s' is %s: a hook of the spec fetches from its graph",
-                               what, item->name ? item->name : "NULL", item->tensor ? "a tensor of another graph" : "NULL");
+            return status_fail(status, PIL_INVALID_ARGUMENT,
+                               "%s: what a hook fetches as '%s' is %s: a hook of the spec fetches from its graph", what,
+                               item->name ? item->name : "NULL", item->tensor ? "a tensor of another graph" : "NULL");
     }
     return true;
 }

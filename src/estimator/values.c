@@ -14,7 +14,8 @@
 static bool restore(struct pil_estimator *estimator, const char *prefix, pil_status *status)
 {
     struct checkpoint_restore_options options = { .slots = estimator->trains,
-                                                  .model_dir = estimator->options.checkpoint ? NULL : estimator->config.model_dir };
+                                                  .model_dir =
+                                                      estimator->options.checkpoint ? NULL : estimator->config.model_dir };
     estimator->restored = prefix;
     if (estimator->warm_start_from)
         log_line(PIL_LOG_INFO, "%s goes on from its own checkpoint: nothing is taken from %s", estimator->config.model_dir,
@@ -26,7 +27,8 @@ static bool initialize(struct pil_estimator *estimator, pil_status *status)
 {
     const char *warm_start = estimator->warm_start_from;
     if (!estimator->trains)
-        log_line(PIL_LOG_WARNING, "there is no checkpoint in %s: %s%s", estimator->config.model_dir ? estimator->config.model_dir : "-",
+        log_line(PIL_LOG_WARNING, "there is no checkpoint in %s: %s%s",
+                 estimator->config.model_dir ? estimator->config.model_dir : "-",
                  warm_start ? "used are the weights of " : "the initial weights are used", warm_start ? warm_start : "");
     estimator->restored = NULL;
     return store_initialize(estimator->store, (uint64_t)MAX(estimator->config.tf_random_seed, 0), estimator->threads, status) &&
@@ -81,9 +83,10 @@ bool values_make(struct pil_estimator *estimator, const struct mode_run *run, pi
     estimator->trains = trains;
     estimator->holds = NULL;
     estimator->store = store_new(status);
-    bool ok = estimator->store && store_declare(estimator->store, "global_step", DTYPE_INT64, SHAPE_SCALAR, STORE_PLAIN, status) &&
-              train_op_declare(trains ? run->spec.train_op : NULL, run->graph, estimator->store, status) && store_allocate(estimator->store, status) &&
-              (prefix ? restore(estimator, prefix, status) : initialize(estimator, status));
+    bool ok =
+        estimator->store && store_declare(estimator->store, "global_step", DTYPE_INT64, SHAPE_SCALAR, STORE_PLAIN, status) &&
+        train_op_declare(trains ? run->spec.train_op : NULL, run->graph, estimator->store, status) &&
+        store_allocate(estimator->store, status) && (prefix ? restore(estimator, prefix, status) : initialize(estimator, status));
     if (ok)
         estimator->holds = prefix;
     else

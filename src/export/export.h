@@ -32,7 +32,7 @@ struct receiver {
     int64_t width; /* 0: any number of values a row */
 };
 struct pil_receivers *receivers_new(pil_status *status);
-const pil_status *receivers_status(const struct pil_receivers *receivers); /* the first error of pil_receive */
+const pil_status *receivers_status(const struct pil_receivers *receivers);      /* the first error of pil_receive */
 void receivers_fail(struct pil_receivers *receivers, const pil_status *reason); /* becomes that error, unless there is one */
 size_t receivers_count(const struct pil_receivers *receivers);
 const struct receiver *receivers_at(const struct pil_receivers *receivers, size_t i);

@@ -73,8 +73,8 @@ static bool is_left_over(const char *folder, struct arena *arena, pil_status *st
         return true;
     if (!file_list(folder, arena, &names, &count, status))
         return false;
-    return count == 0 || (count == 1 && file_is_folder(place) && file_list(place, arena, &inner, &inner_count, status) &&
-                          inner_count == 0);
+    return count == 0 ||
+           (count == 1 && file_is_folder(place) && file_list(place, arena, &inner, &inner_count, status) && inner_count == 0);
 }
 
 /* Whatever moment this is stopped at, what stays is known as a left-over: our own folder goes last. */

@@ -397,7 +397,9 @@ bool pil_predictor_run(pil_predictor *predictor, const pil_request *request, pil
     *status = (pil_status){ 0 };
     if (!predictor || !request || !result)
         return status_fail(status, PIL_INVALID_ARGUMENT, "pil_predictor_run: the %s is NULL",
-                           !predictor ? "predictor" : !request ? "request" : "prediction");
+                           !predictor ? "predictor"
+                           : !request ? "request"
+                                      : "prediction");
     const struct exported *exported = &predictor->exported;
     if (result->workspace)
         result->workspace->ran = NULL;

@@ -47,7 +47,7 @@ struct slice table_value(const struct table *table, size_t i);
 void table_close(struct table *table);
 struct table_writer *table_writer_new(pil_status *status);
 bool table_put(struct table_writer *writer, struct slice key, struct slice value, pil_status *status); /* keys ascend strictly */
-bool table_finish(struct table_writer *writer, struct text *out, pil_status *status);                   /* frees the writer */
+bool table_finish(struct table_writer *writer, struct text *out, pil_status *status);                  /* frees the writer */
 void table_writer_free(struct table_writer *writer);
 
 /* ---- bundle.c: TensorFlow's checkpoint bundle (prefix.index, prefix.data-NNNNN-of-NNNNN) ---- */
@@ -59,7 +59,7 @@ struct bundle_entry {
     bool partitioned; /* stored in slices; bundle_read puts them together */
     int shard;
     int64_t offset;
-    uint32_t crc;     /* as stored (masked) */
+    uint32_t crc; /* as stored (masked) */
 };
 struct bundle;
 /* Opens and checks the index; data files are opened when first needed and read in pieces. `prefix` as TensorFlow names it: folder/model.ckpt-20. */
@@ -73,12 +73,14 @@ bool bundle_read(struct bundle *bundle, const struct bundle_entry *entry, void *
  * the slot of one part of a variable has the whole's shape and only that part's values.) */
 bool bundle_read_parts(struct bundle *bundle, const struct bundle_entry *entry, void *out, int64_t *elements, pil_status *status);
 /* A string tensor's elements in the arena. */
-bool bundle_read_strings(struct bundle *bundle, const struct bundle_entry *entry, struct arena *arena, struct slice **out, pil_status *status);
+bool bundle_read_strings(struct bundle *bundle, const struct bundle_entry *entry, struct arena *arena, struct slice **out,
+                         pil_status *status);
 /* The same values into a tensor of the entry's type and shape, whatever its strides: no memory is needed but for a piece (of a
  * partitioned entry: for the whole). Where the checksum is wrong, values have been written all the same. */
 bool bundle_read_tensor(struct bundle *bundle, const struct bundle_entry *entry, const struct tensor *out, pil_status *status);
-bool bundle_check(struct bundle *bundle, const struct bundle_entry *entry, pil_status *status); /* of one (but not of a partitioned one) */
-bool bundle_verify(struct bundle *bundle, pil_status *status);                                  /* of every tensor */
+bool bundle_check(struct bundle *bundle, const struct bundle_entry *entry,
+                  pil_status *status);                         /* of one (but not of a partitioned one) */
+bool bundle_verify(struct bundle *bundle, pil_status *status); /* of every tensor */
 void bundle_close(struct bundle *bundle);
 
 /* Writing: names ascend by bytes. Data are given in pieces, so a table of any size needs one block of memory. Nothing is
@@ -88,7 +90,8 @@ struct bundle_writer *bundle_writer_new(const char *prefix, pil_status *status);
 bool bundle_begin(struct bundle_writer *writer, const char *name, enum dtype dtype, struct shape shape, pil_status *status);
 bool bundle_data(struct bundle_writer *writer, const void *data, size_t bytes, pil_status *status);
 bool bundle_end(struct bundle_writer *writer, pil_status *status); /* an error when the pieces do not sum to the shape */
-bool bundle_strings(struct bundle_writer *writer, const char *name, struct shape shape, const struct slice *items, pil_status *status);
+bool bundle_strings(struct bundle_writer *writer, const char *name, struct shape shape, const struct slice *items,
+                    pil_status *status);
 bool bundle_writer_finish(struct bundle_writer *writer, pil_status *status); /* frees the writer, also on failure */
 void bundle_writer_abandon(struct bundle_writer *writer);
 

@@ -22,8 +22,10 @@ struct pil_graph *graph_new(pil_status *status)
         graph_free(graph);
         return NULL;
     }
-    graph->error_node = (struct node){ .kind = NODE_CONSTANT, .name = "error", .outputs = &graph->error_tensor, .output_count = 1 };
-    graph->error_tensor = (struct pil_tensor){ .type = { .dtype = DTYPE_FLOAT32, .extent = EXTENT_FIXED }, .node = &graph->error_node };
+    graph->error_node =
+        (struct node){ .kind = NODE_CONSTANT, .name = "error", .outputs = &graph->error_tensor, .output_count = 1 };
+    graph->error_tensor =
+        (struct pil_tensor){ .type = { .dtype = DTYPE_FLOAT32, .extent = EXTENT_FIXED }, .node = &graph->error_node };
     return graph;
 }
 
@@ -105,7 +107,8 @@ static const char *unique_name(struct pil_graph *graph, const char *name)
     char *full = arena_format(graph->arena, status, "%s%s", graph->scope, name);
     bool added = false;
     int64_t number = full ? map_intern(graph->names, slice_text(full), &added, status) : -1;
-    if (number < 0 || !mem_grow(&graph->name_counts, &graph->name_count_capacity, (size_t)number + 1, sizeof *graph->name_counts, status))
+    if (number < 0 ||
+        !mem_grow(&graph->name_counts, &graph->name_count_capacity, (size_t)number + 1, sizeof *graph->name_counts, status))
         return NULL;
     while (!added) {
         char *candidate = arena_format(graph->arena, status, "%s_%d", full, ++graph->name_counts[number]);
@@ -124,7 +127,9 @@ struct node *graph_add_node(struct pil_graph *graph, enum node_kind kind, const 
     struct pil_tensor *outputs = arena_alloc(graph->arena, (size_t)MAX(output_count, 1) * sizeof *outputs, status);
     if (!node || !outputs || !mem_grow(&graph->nodes, &graph->node_capacity, graph->node_count + 1, sizeof *graph->nodes, status))
         return NULL;
-    *node = (struct node){ .kind = kind, .number = (int)graph->node_count, .name = name, .outputs = outputs, .output_count = output_count };
+    *node = (struct node){
+        .kind = kind, .number = (int)graph->node_count, .name = name, .outputs = outputs, .output_count = output_count
+    };
     for (int i = 0; i < output_count; i++)
         outputs[i] = (struct pil_tensor){ .node = node, .index = i };
     graph->nodes[graph->node_count++] = node;
@@ -147,8 +152,9 @@ struct pil_tensor *graph_input(struct pil_graph *graph, const char *name, enum d
     pil_status *status = &graph->status;
     if (!status_ok(status))
         return &graph->error_tensor;
-    struct op_type type = { .dtype = sparse ? DTYPE_INT32 : dtype, .extent = EXTENT_ROWS, .sparse = sparse,
-                            .shape = sparse ? SHAPE(BATCH_DIM) : shape };
+    struct op_type type = {
+        .dtype = sparse ? DTYPE_INT32 : dtype, .extent = EXTENT_ROWS, .sparse = sparse, .shape = sparse ? SHAPE(BATCH_DIM) : shape
+    };
     int64_t number = map_find(graph->input_names, slice_text(name));
     if (number >= 0)
         return same_input(graph, graph->inputs[number], type);
@@ -157,8 +163,8 @@ struct pil_tensor *graph_input(struct pil_graph *graph, const char *name, enum d
         fits &= type.shape.dims[i] >= 0;
     if (!fits || dtype_size(type.dtype) == 0) {
         char text[128];
-        return graph_fail(graph, "input %s: %s %s is no batch of values; the first axis must be the batch, the others known", name,
-                          dtype_name(type.dtype), shape_text(type.shape, text));
+        return graph_fail(graph, "input %s: %s %s is no batch of values; the first axis must be the batch, the others known",
+                          name, dtype_name(type.dtype), shape_text(type.shape, text));
     }
     char *copy = arena_text(graph->arena, name, strlen(name), status);
     struct node *node = graph_add_node(graph, NODE_INPUT, copy, 1);
@@ -188,7 +194,8 @@ struct pil_tensor *graph_grow_input(struct pil_graph *graph, const char *name, i
     if (columns <= old->type.shape.dims[1])
         return old;
     if (!only_slices(graph, old))
-        return graph_fail(graph, "the input %s cannot become %lld columns wide: not only columns of it are read", name, (long long)columns);
+        return graph_fail(graph, "the input %s cannot become %lld columns wide: not only columns of it are read", name,
+                          (long long)columns);
     old->type.shape.dims[1] = columns;
     return old;
 }
@@ -225,8 +232,8 @@ bool graph_owns(const struct pil_graph *graph, const struct pil_tensor *tensor)
 }
 
 /* Runs the shape rule, with the inputs' names for its errors. */
-static bool infer(struct pil_graph *graph, const struct op_row *row, const void *args, struct pil_tensor *const *inputs, int input_count,
-                  struct op_infer *rule)
+static bool infer(struct pil_graph *graph, const struct op_row *row, const void *args, struct pil_tensor *const *inputs,
+                  int input_count, struct op_infer *rule)
 {
     struct op_type *types = arena_alloc(graph->arena, (size_t)MAX(input_count, 1) * sizeof *types, &graph->status);
     const char **names = arena_alloc(graph->arena, (size_t)MAX(input_count, 1) * sizeof *names, &graph->status);
@@ -253,8 +260,8 @@ static bool infer(struct pil_graph *graph, const struct op_row *row, const void 
 }
 
 /* The node of an op whose shape rule has spoken; NULL when memory is out. */
-static struct node *add_op(struct pil_graph *graph, const struct op_row *row, void *args, struct pil_tensor *const *inputs, int input_count,
-                           const struct op_infer *rule)
+static struct node *add_op(struct pil_graph *graph, const struct op_row *row, void *args, struct pil_tensor *const *inputs,
+                           int input_count, const struct op_infer *rule)
 {
     const char *name = unique_name(graph, row->name);
     struct node *node = name ? graph_add_node(graph, NODE_OP, name, rule->output_count) : NULL;
@@ -272,8 +279,8 @@ static struct node *add_op(struct pil_graph *graph, const struct op_row *row, vo
     return node;
 }
 
-struct pil_tensor *graph_op(struct pil_graph *graph, const char *op, const void *args, struct pil_tensor *const *inputs, int input_count,
-                            struct pil_tensor **outputs)
+struct pil_tensor *graph_op(struct pil_graph *graph, const char *op, const void *args, struct pil_tensor *const *inputs,
+                            int input_count, struct pil_tensor **outputs)
 {
     const struct op_row *row = op_find(op);
     struct op_infer rule = { .output_count = row ? MAX(row->outputs, 1) : 1 };
@@ -297,13 +304,14 @@ struct pil_tensor *graph_op1(struct pil_graph *graph, const char *op, const void
     return graph_op(graph, op, args, (struct pil_tensor *[]){ a }, 1, NULL);
 }
 
-struct pil_tensor *graph_op2(struct pil_graph *graph, const char *op, const void *args, struct pil_tensor *a, struct pil_tensor *b)
+struct pil_tensor *graph_op2(struct pil_graph *graph, const char *op, const void *args, struct pil_tensor *a,
+                             struct pil_tensor *b)
 {
     return graph_op(graph, op, args, (struct pil_tensor *[]){ a, b }, 2, NULL);
 }
 
-struct pil_tensor *graph_op3(struct pil_graph *graph, const char *op, const void *args, struct pil_tensor *a, struct pil_tensor *b,
-                             struct pil_tensor *c)
+struct pil_tensor *graph_op3(struct pil_graph *graph, const char *op, const void *args, struct pil_tensor *a,
+                             struct pil_tensor *b, struct pil_tensor *c)
 {
     return graph_op(graph, op, args, (struct pil_tensor *[]){ a, b, c }, 3, NULL);
 }

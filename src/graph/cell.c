@@ -39,8 +39,8 @@ static struct pil_tensor *mul(struct pil_graph *g, struct pil_tensor *a, struct 
 }
 
 /* [x, h] kernel + bias */
-static struct pil_tensor *joined_product(struct pil_graph *g, struct pil_tensor *x, struct pil_tensor *h, struct pil_tensor *kernel,
-                                         struct pil_tensor *bias)
+static struct pil_tensor *joined_product(struct pil_graph *g, struct pil_tensor *x, struct pil_tensor *h,
+                                         struct pil_tensor *kernel, struct pil_tensor *bias)
 {
     struct pil_tensor *joined = graph_op2(g, "concat", &(struct op_axis_args){ 1 }, x, h);
     return graph_op3(g, "matmul", &(struct op_matmul_args){ .bias = true }, joined, kernel, bias);
@@ -65,12 +65,14 @@ static void lstm_variables(struct pil_rnn_cell *cell, int64_t features)
 {
     static const char *const names[] = { "w_f_diag", "w_i_diag", "w_o_diag" };
     const int64_t n = cell->num_units;
-    cell->variables[CELL_KERNEL] = new_variable(cell, "kernel", PIL_SHAPE(features + cell->size, 4 * n), cell->kernel_initializer);
+    cell->variables[CELL_KERNEL] =
+        new_variable(cell, "kernel", PIL_SHAPE(features + cell->size, 4 * n), cell->kernel_initializer);
     cell->variables[CELL_BIAS] = new_variable(cell, "bias", PIL_SHAPE(4 * n), pil_zeros_initializer());
     for (int i = 0; cell->use_peepholes && i < 3; i++)
         cell->variables[CELL_W_F + i] = new_variable(cell, names[i], PIL_SHAPE(n), cell->kernel_initializer);
     if (cell->projects)
-        cell->variables[CELL_PROJECTION] = new_variable(cell, "projection/kernel", PIL_SHAPE(n, cell->size), cell->kernel_initializer);
+        cell->variables[CELL_PROJECTION] =
+            new_variable(cell, "projection/kernel", PIL_SHAPE(n, cell->size), cell->kernel_initializer);
 }
 
 static bool fits_node(const struct pil_rnn_cell *cell, enum rnn_cell kind, struct op_rnn_args *args)
@@ -97,7 +99,8 @@ static int lstm_fuse(const struct pil_rnn_cell *cell, struct op_rnn_args *args, 
 }
 
 /* A gate's sum with its peephole, if it has one. */
-static struct pil_tensor *peep(const struct pil_rnn_cell *cell, struct pil_tensor *sum, enum cell_variable weight, struct pil_tensor *c)
+static struct pil_tensor *peep(const struct pil_rnn_cell *cell, struct pil_tensor *sum, enum cell_variable weight,
+                               struct pil_tensor *c)
 {
     return cell->use_peepholes ? add(cell->graph, sum, mul(cell->graph, c, cell->variables[weight])) : sum;
 }
@@ -148,10 +151,11 @@ static pil_rnn_state gru_step(const struct pil_rnn_cell *cell, struct pil_tensor
 {
     struct pil_graph *g = cell->graph;
     const int64_t n = cell->num_units;
-    struct pil_tensor *gates = sigmoid(g, joined_product(g, x, before.h, cell->variables[CELL_KERNEL], cell->variables[CELL_BIAS]));
+    struct pil_tensor *gates =
+        sigmoid(g, joined_product(g, x, before.h, cell->variables[CELL_KERNEL], cell->variables[CELL_BIAS]));
     struct pil_tensor *r = columns(g, gates, 0, n), *u = columns(g, gates, n, n);
-    struct pil_tensor *candidate = joined_product(g, x, mul(g, r, before.h), cell->variables[CELL_CANDIDATE_KERNEL],
-                                                  cell->variables[CELL_CANDIDATE_BIAS]);
+    struct pil_tensor *candidate =
+        joined_product(g, x, mul(g, r, before.h), cell->variables[CELL_CANDIDATE_KERNEL], cell->variables[CELL_CANDIDATE_BIAS]);
     struct pil_tensor *rest = graph_op2(g, "sub", NULL, graph_scalar(g, 1), u);
     return (pil_rnn_state){ .h = add(g, mul(g, u, before.h), mul(g, rest, act(g, cell->activation, candidate))) };
 }
@@ -195,8 +199,8 @@ static bool find_activation(struct pil_graph *graph, const char *call, const cha
     if (!word || strcmp(op_activation_words[*out], word) == 0)
         return true;
     const char *nearest = nearest_word(word, op_activation_words, count);
-    graph_fail(graph, "%s: there is no activation '%s'%s%s%s", call, word, nearest ? "; did you mean '" : "", nearest ? nearest : "",
-               nearest ? "'?" : "");
+    graph_fail(graph, "%s: there is no activation '%s'%s%s%s", call, word, nearest ? "; did you mean '" : "",
+               nearest ? nearest : "", nearest ? "'?" : "");
     return false;
 }
 
@@ -213,8 +217,8 @@ static pil_rnn_cell *new_cell(struct pil_graph *graph, const struct pil_rnn_cell
         graph_fail(graph, "%s: %lld units with an output of %lld; each must be from 1 to %d", call, (long long)like->num_units,
                    (long long)like->size, (int)MOST_UNITS);
     if (!(like->cell_clip >= 0 && like->proj_clip >= 0))
-        graph_fail(graph, "%s: cell_clip %g and proj_clip %g; neither may be below 0, which means none", call, (double)like->cell_clip,
-                   (double)like->proj_clip);
+        graph_fail(graph, "%s: cell_clip %g and proj_clip %g; neither may be below 0, which means none", call,
+                   (double)like->cell_clip, (double)like->proj_clip);
     if (!isfinite(like->forget_bias))
         graph_fail(graph, "%s: the forget_bias %g is no number", call, (double)like->forget_bias);
     struct pil_rnn_cell *cell = arena_alloc(graph->arena, sizeof *cell, &graph->status);
@@ -235,8 +239,10 @@ bool cell_use(struct pil_rnn_cell *cell, const char *call, const char *scope, in
     if (!here)
         return false;
     if (cell->used) {
-        graph_fail(graph, "%s: the cell %s has been used already, under the scope '%s'; now under '%s'", call, cell->name, cell->used, here);
-        status_hint(&graph->status, "a cell holds one set of weights: make another with %s for the second layer", cell->kind->call);
+        graph_fail(graph, "%s: the cell %s has been used already, under the scope '%s'; now under '%s'", call, cell->name,
+                   cell->used, here);
+        status_hint(&graph->status, "a cell holds one set of weights: make another with %s for the second layer",
+                    cell->kind->call);
         return false;
     }
     cell->used = here;

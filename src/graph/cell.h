@@ -29,7 +29,7 @@ struct pil_rnn_cell {
     enum activation activation;
     pil_initializer kernel_initializer;
     pil_initializer bias_initializers[2]; /* of a GRU: gates, candidate */
-    const char *used; /* where its variables were made: "<scopes>/<scope>"; NULL before */
+    const char *used;                     /* where its variables were made: "<scopes>/<scope>"; NULL before */
     struct pil_tensor *variables[CELL_VARIABLES];
 };
 /* A row of the table of cells. */

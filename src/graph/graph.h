@@ -32,11 +32,11 @@ struct pil_tensor {
 };
 struct pil_graph;
 struct graph_variable {
-    const char *name;        /* full, as in the checkpoint */
+    const char *name; /* full, as in the checkpoint */
     struct shape shape;
     pil_initializer initializer;
     bool trainable;
-    bool lookup_only;        /* set by plan_compile: read by lookups alone */
+    bool lookup_only; /* set by plan_compile: read by lookups alone */
     struct pil_tensor *tensor;
     const char *checkpoint, *checkpoint_tensor; /* ckpt_to_load_from, or NULL */
 };
@@ -68,21 +68,24 @@ struct pil_tensor *graph_input(struct pil_graph *graph, const char *name, enum d
  * at least that many columns. Only columns of it may be read (slice), for what is already built stays as it is. */
 struct pil_tensor *graph_grow_input(struct pil_graph *graph, const char *name, int64_t columns);
 /* `name` is full (no scope is added). The same name again is an error unless shape and trainable agree. */
-struct pil_tensor *graph_variable(struct pil_graph *graph, const char *name, struct shape shape, pil_initializer initializer, bool trainable);
+struct pil_tensor *graph_variable(struct pil_graph *graph, const char *name, struct shape shape, pil_initializer initializer,
+                                  bool trainable);
 /* What pil_variable does: the open scopes stand in front of the name, everything is checked, a name used twice is an error. */
-struct pil_tensor *graph_new_variable(struct pil_graph *graph, const char *name, pil_shape shape, pil_initializer initializer, bool trainable);
+struct pil_tensor *graph_new_variable(struct pil_graph *graph, const char *name, pil_shape shape, pil_initializer initializer,
+                                      bool trainable);
 struct graph_variable *graph_variable_of(const struct pil_tensor *tensor); /* NULL when it is none */
 size_t graph_variable_count(const struct pil_graph *graph);
 struct graph_variable *graph_variable_at(const struct pil_graph *graph, size_t i);
 struct pil_tensor *graph_constant(struct pil_graph *graph, struct shape shape, const float *contiguous);
 struct pil_tensor *graph_scalar(struct pil_graph *graph, float value);
 /* Adds a node. Returns output 0; all of them in `outputs` when not NULL. */
-struct pil_tensor *graph_op(struct pil_graph *graph, const char *op, const void *args, struct pil_tensor *const *inputs, int input_count,
-                            struct pil_tensor **outputs);
+struct pil_tensor *graph_op(struct pil_graph *graph, const char *op, const void *args, struct pil_tensor *const *inputs,
+                            int input_count, struct pil_tensor **outputs);
 struct pil_tensor *graph_op1(struct pil_graph *graph, const char *op, const void *args, struct pil_tensor *a);
-struct pil_tensor *graph_op2(struct pil_graph *graph, const char *op, const void *args, struct pil_tensor *a, struct pil_tensor *b);
-struct pil_tensor *graph_op3(struct pil_graph *graph, const char *op, const void *args, struct pil_tensor *a, struct pil_tensor *b,
-                             struct pil_tensor *c);
+struct pil_tensor *graph_op2(struct pil_graph *graph, const char *op, const void *args, struct pil_tensor *a,
+                             struct pil_tensor *b);
+struct pil_tensor *graph_op3(struct pil_graph *graph, const char *op, const void *args, struct pil_tensor *a,
+                             struct pil_tensor *b, struct pil_tensor *c);
 /* Names an op's node (scoped), before the gradients are added; dropout's random stream follows from it. */
 void graph_name(struct pil_graph *graph, struct pil_tensor *tensor, const char *name);
 /* The same for what messages call it by: where it cannot be named so, it keeps its name. */
@@ -105,7 +108,8 @@ size_t graph_without_gradient(const struct pil_graph *graph, const char ***names
 
 /* ---- save.c ---- */
 /* Appends the nodes that some tensors need, in their order, as records of flow text (base.h), and which tensors are wanted. */
-bool graph_save(const struct pil_graph *graph, struct pil_tensor *const *wanted, size_t count, struct text *out, pil_status *status);
+bool graph_save(const struct pil_graph *graph, struct pil_tensor *const *wanted, size_t count, struct text *out,
+                pil_status *status);
 /* What a loaded graph reads: its inputs, and the rows of the smallest table that an input's ids choose from (INT64_MAX: none). */
 size_t graph_input_count(const struct pil_graph *graph);
 struct pil_tensor *graph_input_at(const struct pil_graph *graph, size_t i);
@@ -120,7 +124,7 @@ struct plan;
  * the plan. Fetched ROWS tensors are batch-sized. */
 struct plan *plan_compile(struct pil_graph *graph, struct pil_tensor *const *fetches, size_t fetch_count, pil_status *status);
 int plan_stages(const struct plan *plan);
-double plan_flops(const struct plan *plan);          /* of one row, all stages */
+double plan_flops(const struct plan *plan); /* of one row, all stages */
 int64_t plan_shards(const struct plan *plan, int64_t rows);
 void plan_dump(const struct plan *plan, struct text *out); /* a line a node: stage, behaviour, shapes, place */
 void plan_free(struct plan *plan);
@@ -129,20 +133,24 @@ void plan_free(struct plan *plan);
 /* Where a variable lives. For dense trainable ones also where its gradient goes: `group` and `block_offset` as in the store. */
 struct session_variable {
     struct tensor value;
-    int group;             /* -1: not in a block (tables, not trainable) */
-    int64_t block_offset;  /* floats */
+    int group;            /* -1: not in a block (tables, not trainable) */
+    int64_t block_offset; /* floats */
 };
 struct session;
-struct session *session_new(const struct plan *plan, struct threads *threads, const struct kernels *kernels, uint64_t seed, pil_status *status);
+struct session *session_new(const struct plan *plan, struct threads *threads, const struct kernels *kernels, uint64_t seed,
+                            pil_status *status);
 /* Every variable the plan reads must be bound before the first run. */
-bool session_bind(struct session *session, const struct graph_variable *variable, const struct session_variable *where, pil_status *status);
+bool session_bind(struct session *session, const struct graph_variable *variable, const struct session_variable *where,
+                  pil_status *status);
 /* Floats of each group's gradient block. Before the first run. */
 bool session_groups(struct session *session, int group, int64_t floats, pil_status *status);
 /* The batch's values: views that stay valid during the run. Dense ones are padded as tensor_new pads them; ids are below the rows of
  * every table that is read by them, which whoever made them has checked. */
-bool session_input(struct session *session, const char *name, const struct op_value *value); /* false: the plan does not read it */
+bool session_input(struct session *session, const char *name,
+                   const struct op_value *value); /* false: the plan does not read it */
 /* Runs one batch. `jobs`, at most seven, are appended behind the first phase's shards (the next batch's input). */
-bool session_run(struct session *session, int64_t rows, int64_t step, const struct job *jobs, size_t job_count, pil_status *status);
+bool session_run(struct session *session, int64_t rows, int64_t step, const struct job *jobs, size_t job_count,
+                 pil_status *status);
 /* A fetch's value after a run, in the order given to plan_compile. */
 const struct op_value *session_fetch(const struct session *session, size_t i);
 double session_scalar(const struct session *session, size_t fetch);
@@ -158,8 +166,8 @@ struct session_partials session_partials(const struct session *session, int grou
 /* Sparse gradients after a run. */
 struct session_record {
     const struct graph_variable *variable;
-    const struct sparse *ids;  /* with groups */
-    struct tensor gradient;    /* [rows, dim], strided */
+    const struct sparse *ids; /* with groups */
+    struct tensor gradient;   /* [rows, dim], strided */
     enum combiner combiner;
     float max_norm;
     bool by_entry; /* of dense ids: TensorFlow's IndexedSlices has a value an entry, not a sum an id (clipping sees it) */

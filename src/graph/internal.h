@@ -46,8 +46,8 @@ struct pil_graph {
     size_t variable_count, variable_capacity;
     struct moving *movings;
     size_t moving_count, moving_capacity;
-    struct map *names;       /* of nodes: each once */
-    int *name_counts;        /* by a name's number there: the suffix to try next */
+    struct map *names; /* of nodes: each once */
+    int *name_counts;  /* by a name's number there: the suffix to try next */
     size_t name_count_capacity;
     struct map *input_names; /* by the number of the key: inputs, and the same of variables */
     struct pil_tensor **inputs;
@@ -60,7 +60,7 @@ struct pil_graph {
     struct pil_tensor error_tensor;
     bool has_gradients, forward_only;
     struct pil_tensor *loss; /* what the gradients are of */
-    bool unrolls_cells;           /* for tests: recurrent layers are made of small ops, also where one node could do */
+    bool unrolls_cells;      /* for tests: recurrent layers are made of small ops, also where one node could do */
 };
 struct node *graph_add_node(struct pil_graph *graph, enum node_kind kind, const char *name, int output_count);
 
@@ -81,19 +81,19 @@ struct plan_tensor {
     struct pil_tensor *tensor;
     enum place place;
     int64_t offset;
-    int base;          /* PLACE_COLUMNS: plan tensor number */
-    int64_t ld, cols;  /* elements */
-    int maker;         /* step number, -1 for sources */
+    int base;                /* PLACE_COLUMNS: plan tensor number */
+    int64_t ld, cols;        /* elements */
+    int maker;               /* step number, -1 for sources */
     int first_use, last_use; /* step numbers */
     int uses;
-    bool batch_sized;  /* crosses a border, or is fetched */
+    bool batch_sized; /* crosses a border, or is fetched */
     bool fetched;
-    bool lookup_only;  /* PLACE_VARIABLE: only lookups read it */
-    bool view;         /* columns of its maker's first input, from `offset` on */
-    int stage;         /* its maker's */
-    int slot;          /* PLACE_TILE: of the arena */
-    int variable;      /* PLACE_VARIABLE, PLACE_GRADIENT: number in the graph; else -1 */
-    int input;         /* PLACE_INPUT: number in the plan */
+    bool lookup_only; /* PLACE_VARIABLE: only lookups read it */
+    bool view;        /* columns of its maker's first input, from `offset` on */
+    int stage;        /* its maker's */
+    int slot;         /* PLACE_TILE: of the arena */
+    int variable;     /* PLACE_VARIABLE, PLACE_GRADIENT: number in the graph; else -1 */
+    int input;        /* PLACE_INPUT: number in the plan */
 };
 struct step {
     const struct node *node; /* names it */
@@ -109,18 +109,18 @@ struct step {
     size_t scratch;
 };
 struct plan_stage {
-    int first, count;           /* of `order` */
-    size_t partial_doubles;     /* bytes of float64 partials, at the front of the block */
-    size_t partial_bytes;       /* of a shard's block, a multiple of 64 */
+    int first, count;       /* of `order` */
+    size_t partial_doubles; /* bytes of float64 partials, at the front of the block */
+    size_t partial_bytes;   /* of a shard's block, a multiple of 64 */
 };
 struct plan {
     struct pil_graph *graph;
     struct arena *arena;
     struct plan_tensor *tensors;
     int tensor_count;
-    struct step *steps;   /* in order of evaluation */
+    struct step *steps; /* in order of evaluation */
     int step_count;
-    int *order;           /* step numbers by stage */
+    int *order; /* step numbers by stage */
     struct plan_stage *stages;
     int stage_count;
     int *fetches;
@@ -128,13 +128,13 @@ struct plan {
     struct pil_tensor **inputs;
     int input_count;
     int batch_buffers;
-    int64_t tile_bytes;   /* of a worker's arena */
+    int64_t tile_bytes; /* of a worker's arena */
     size_t static_bytes;
     size_t scratch_bytes;
     int max_operands;
-    double flops;         /* a row */
+    double flops; /* a row */
     int64_t gradient_bytes;
-    int *number_of;       /* plan tensor of (node, output): index_of[node->number] + output */
+    int *number_of; /* plan tensor of (node, output): index_of[node->number] + output */
     int *index_of;
 };
 int plan_number(const struct plan *plan, const struct pil_tensor *tensor);
@@ -172,10 +172,10 @@ struct worker {
     struct op_value *values; /* by operand */
     struct op_run *runs;     /* by step */
     pil_status status;
-    int64_t bad_row;         /* where the status is from */
-    double *seconds;         /* by step, when profiled; else NULL */
+    int64_t bad_row; /* where the status is from */
+    double *seconds; /* by step, when profiled; else NULL */
 };
-double profile_now(void);    /* profile.c */
+double profile_now(void); /* profile.c */
 /* What a record's dense ids became. */
 struct record_memory {
     int32_t *ids;
@@ -191,33 +191,34 @@ struct session {
     struct worker *workers;
     struct operand *operands;
     int operand_count;
-    struct operand_list moving;    /* rows, dense or sparse */
-    struct operand_list sharded;   /* reductions' outputs */
-    int *input_operands;           /* dense ones that lie in an input */
+    struct operand_list moving;  /* rows, dense or sparse */
+    struct operand_list sharded; /* reductions' outputs */
+    int *input_operands;         /* dense ones that lie in an input */
     int input_operand_count;
     struct session_variable *variables; /* by the graph's number */
     bool *bound;
     struct op_value *inputs;
-    struct map *input_names;       /* to numbers of inputs */
+    struct map *input_names; /* to numbers of inputs */
     struct group *groups;
     size_t group_capacity;
     int group_count;
-    struct buffer *buffers;        /* PLACE_BATCH */
-    char *memory;                  /* PLACE_STATIC */
-    struct buffer *partials;       /* per stage: MAX_SHARDS blocks at most */
+    struct buffer *buffers;  /* PLACE_BATCH */
+    char *memory;            /* PLACE_STATIC */
+    struct buffer *partials; /* per stage: MAX_SHARDS blocks at most */
     struct op_value *fetches;
     struct session_record *records;
     struct sparse *record_ids;
     struct record_memory *record_memory;
     size_t record_count;
-    bool settled;                  /* no buffer was moved since operands were settled */
+    bool settled; /* no buffer was moved since operands were settled */
     /* of the run in progress */
     int64_t rows, step, shards;
     int stage;
     bool poisoned;
 };
 /* The first byte of what a plan tensor that is no part of another holds; a reduction's in the block of `shard`. run.c */
-char *session_address(const struct session *session, const struct worker *worker, const struct plan_tensor *tensor, int64_t shard);
+char *session_address(const struct session *session, const struct worker *worker, const struct plan_tensor *tensor,
+                      int64_t shard);
 /* The plan tensor in whose memory t lies, and how many elements into its rows. */
 int plan_root(const struct plan *plan, int t, int64_t *columns);
 /* What does not change from tile to tile: type, columns, distance of rows. */

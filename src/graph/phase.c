@@ -49,8 +49,7 @@ static void find_borders(struct plan *plan)
             seen_later |= plan->tensors[step->outputs[i]].view && plan->tensors[step->outputs[i]].batch_sized;
         for (int i = 0; i < step->input_count; i++) {
             struct plan_tensor *in = &plan->tensors[step->inputs[i]];
-            if (in->maker >= 0 && plan_is_rows(plan, step->inputs[i]) &&
-                (in->stage != step->stage || seen_later))
+            if (in->maker >= 0 && plan_is_rows(plan, step->inputs[i]) && (in->stage != step->stage || seen_later))
                 in->batch_sized = true;
         }
     }

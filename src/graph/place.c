@@ -71,7 +71,8 @@ static bool find_gradients(struct plan *plan, pil_status *status)
         for (int k = 0; k < gradient->dense_count; k++) {
             int t = plan_number(plan, gradient->dense[k]);
             const struct plan_tensor *part = &plan->tensors[t];
-            own &= claims[t] == 1 && part->maker >= 0 && plan->steps[part->maker].behaviour == BEHAVIOUR_REDUCES && !part->uses && !part->fetched;
+            own &= claims[t] == 1 && part->maker >= 0 && plan->steps[part->maker].behaviour == BEHAVIOUR_REDUCES && !part->uses &&
+                   !part->fetched;
         }
         for (int k = 0; own && k < gradient->dense_count; k++)
             plan->tensors[plan_number(plan, gradient->dense[k])].variable = (int)v;
@@ -90,7 +91,8 @@ static void place_reduction(struct plan *plan, struct step *step)
             out->place = PLACE_GRADIENT;
             plan->gradient_bytes += rows * out->ld * (int64_t)sizeof(float);
             for (int t = 0; t < plan->tensor_count; t++) /* a second part adds to the first's buffer */
-                if (t != step->outputs[i] && plan->tensors[t].place == PLACE_GRADIENT && plan->tensors[t].variable == out->variable)
+                if (t != step->outputs[i] && plan->tensors[t].place == PLACE_GRADIENT &&
+                    plan->tensors[t].variable == out->variable)
                     step->adds = true;
             continue;
         }
@@ -121,8 +123,8 @@ static void place_reductions(struct plan *plan)
 /* ---- tile arena ---- */
 
 struct slot {
-    int64_t pads;   /* bytes of a row where pads begin; 0: none */
-    int64_t bytes;  /* of TILE_ROWS rows */
+    int64_t pads;  /* bytes of a row where pads begin; 0: none */
+    int64_t bytes; /* of TILE_ROWS rows */
     int64_t offset;
     int free_after; /* position in `order` */
 };
@@ -197,7 +199,8 @@ static bool place_tiles(struct plan *plan, pil_status *status)
         const struct step *step = &plan->steps[plan->order[o]];
         for (int i = 0; i < step->output_count; i++) {
             struct plan_tensor *root = &plan->tensors[root_of(plan, step->outputs[i])];
-            if (root->place != PLACE_NONE || root->first_use != o || root->maker < 0 || root->batch_sized || !OP_ROWS(root->tensor->type))
+            if (root->place != PLACE_NONE || root->first_use != o || root->maker < 0 || root->batch_sized ||
+                !OP_ROWS(root->tensor->type))
                 continue;
             bool own = root == &plan->tensors[step->outputs[i]] && i == 0;
             if (!own || !place_over_input(plan, step, root, slots))

@@ -75,8 +75,12 @@ static bool number_tensors(struct plan *plan, const bool *needed, pil_status *st
 static bool add_step(struct plan *plan, struct node *node, int number, pil_status *status)
 {
     struct step *step = &plan->steps[number];
-    *step = (struct step){ .node = node, .row = node->row, .args = node->args, .behaviour = node->behaviour,
-                           .input_count = node->input_count, .output_count = node->output_count };
+    *step = (struct step){ .node = node,
+                           .row = node->row,
+                           .args = node->args,
+                           .behaviour = node->behaviour,
+                           .input_count = node->input_count,
+                           .output_count = node->output_count };
     step->inputs = plan_alloc(plan, (size_t)node->input_count, sizeof *step->inputs, status);
     step->outputs = plan_alloc(plan, (size_t)node->output_count, sizeof *step->outputs, status);
     if (!step->inputs || !step->outputs)
@@ -98,12 +102,19 @@ static bool make_steps(struct plan *plan, const bool *needed, pil_status *status
         for (int k = 0; needed[i] && k < node->output_count; k++) {
             struct plan_tensor *tensor = &plan->tensors[plan->index_of[i] + k];
             int64_t rows;
-            *tensor = (struct plan_tensor){ .tensor = &node->outputs[k], .maker = node->kind == NODE_OP ? step : -1, .base = -1,
-                                            .first_use = -1, .last_use = -1, .variable = -1, .input = -1 };
+            *tensor = (struct plan_tensor){ .tensor = &node->outputs[k],
+                                            .maker = node->kind == NODE_OP ? step : -1,
+                                            .base = -1,
+                                            .first_use = -1,
+                                            .last_use = -1,
+                                            .variable = -1,
+                                            .input = -1 };
             tensor_cut(node->outputs[k].type.shape, node->outputs[k].type.extent == EXTENT_ROWS, &rows, &tensor->cols);
             tensor->ld = pad_columns(tensor->cols);
-            tensor->place = node->kind == NODE_INPUT ? PLACE_INPUT : node->kind == NODE_VARIABLE ? PLACE_VARIABLE
-                            : node->kind == NODE_CONSTANT ? PLACE_CONSTANT : PLACE_NONE;
+            tensor->place = node->kind == NODE_INPUT      ? PLACE_INPUT
+                            : node->kind == NODE_VARIABLE ? PLACE_VARIABLE
+                            : node->kind == NODE_CONSTANT ? PLACE_CONSTANT
+                                                          : PLACE_NONE;
             if (node->kind == NODE_INPUT) {
                 tensor->input = input;
                 plan->inputs[input++] = &node->outputs[0];
@@ -167,7 +178,8 @@ static bool fuse_activation(struct plan *plan, int number, pil_status *status)
         return true;
     struct plan_tensor *x = &plan->tensors[step->inputs[0]];
     struct step *product = x->maker < 0 ? NULL : &plan->steps[x->maker];
-    if (!product || strcmp(product->row->name, "matmul") != 0 || product->behaviour != step->behaviour || x->uses != 1 || x->fetched)
+    if (!product || strcmp(product->row->name, "matmul") != 0 || product->behaviour != step->behaviour || x->uses != 1 ||
+        x->fetched)
         return true;
     const struct op_matmul_args *old = product->args;
     if (old->gate || old->activation != ACTIVATION_LINEAR)
@@ -378,18 +390,21 @@ int64_t plan_shards(const struct plan *plan, int64_t rows)
     double least = (g > 256.0 * 1024 ? 300.0 : 60.0) * g / f;
     least = MAX(least, 16.0);
     int64_t shards = 1;
-    while (shards * 2 <= MAX_SHARDS && (double)rows / (double)(shards * 2) >= least && (double)(shards * 2) * g <= 256.0 * 1024 * 1024)
+    while (shards * 2 <= MAX_SHARDS && (double)rows / (double)(shards * 2) >= least &&
+           (double)(shards * 2) * g <= 256.0 * 1024 * 1024)
         shards *= 2;
     return shards;
 }
 
 void plan_dump(const struct plan *plan, struct text *out)
 {
-    static const char *const places[] = { "none", "input", "variable", "constant", "static", "tile", "batch", "partial", "gradient", "columns" };
+    static const char *const places[] = { "none", "input", "variable", "constant", "static",
+                                          "tile", "batch", "partial",  "gradient", "columns" };
     static const char *const behaviours[] = { "rows", "reduce", "whole" };
     for (int o = 0; o < plan->step_count; o++) {
         const struct step *step = &plan->steps[plan->order[o]];
-        text_format(out, "%d %-6s %s (%s)", step->stage, step->view ? "view" : behaviours[step->behaviour], step->row->name, step->node->name);
+        text_format(out, "%d %-6s %s (%s)", step->stage, step->view ? "view" : behaviours[step->behaviour], step->row->name,
+                    step->node->name);
         for (int i = 0; i < step->output_count; i++) {
             char shape[128];
             const struct plan_tensor *tensor = &plan->tensors[step->outputs[i]];

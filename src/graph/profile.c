@@ -67,8 +67,8 @@ double session_profile_text(const struct session *session, struct text *out)
     qsort(lines, (size_t)count, sizeof *lines, longest_first);
     for (int i = 0; i < count; i++)
         if (lines[i].seconds > 0)
-            text_format(out, "  %-28s %9.3f s  %5.1f %%   %d node%s\n", lines[i].op, lines[i].seconds, 100 * lines[i].seconds / total,
-                        lines[i].steps, lines[i].steps == 1 ? "" : "s");
+            text_format(out, "  %-28s %9.3f s  %5.1f %%   %d node%s\n", lines[i].op, lines[i].seconds,
+                        100 * lines[i].seconds / total, lines[i].steps, lines[i].steps == 1 ? "" : "s");
     mem_free(lines);
     return total;
 }

@@ -11,7 +11,8 @@
 
 #include "graph/internal.h"
 
-_Static_assert((int)PIL_MAX_RANK == (int)SHAPE_MAX_RANK && sizeof(pil_shape) == sizeof(struct shape), "a public shape is a shape");
+_Static_assert((int)PIL_MAX_RANK == (int)SHAPE_MAX_RANK && sizeof(pil_shape) == sizeof(struct shape),
+               "a public shape is a shape");
 
 struct shape graph_shape(pil_shape shape)
 {
@@ -88,7 +89,9 @@ pil_tensor *pil_name(pil_graph *graph, pil_tensor *tensor, const char *name)
     if (!graph_check_name(graph, "an op", name))
         return &graph->error_tensor;
     if (!tensor)
-        return graph_fail(graph, "there is nothing to name '%s': the tensor is NULL (targets are, in PREDICT and where the data have no label)", name);
+        return graph_fail(
+            graph, "there is nothing to name '%s': the tensor is NULL (targets are, in PREDICT and where the data have no label)",
+            name);
     if (!graph_owns(graph, tensor))
         return graph_fail(graph, "%s belongs to another graph and cannot be named '%s' here", tensor->node->name, name);
     graph_name(graph, tensor, name);
@@ -104,7 +107,8 @@ void pil_push_scope(pil_graph *graph, const char *name)
 void pil_pop_scope(pil_graph *graph)
 {
     if (status_ok(&graph->status) && graph->scope_depth == 0)
-        refuse(graph, "each pil_pop_scope closes the scope of one pil_push_scope", "no scope is open that pil_pop_scope could close");
+        refuse(graph, "each pil_pop_scope closes the scope of one pil_push_scope",
+               "no scope is open that pil_pop_scope could close");
     else
         graph_pop_scope(graph);
 }
@@ -117,10 +121,10 @@ const char *graph_open_scope(struct pil_graph *graph)
 
 /* ---- first values ---------------------------------------------------------------------------------------------- */
 
-#define PLAIN_INITIALIZER(word, kind)                  \
-    pil_initializer pil_##word##_initializer(void)     \
-    {                                                  \
-        return (pil_initializer){ kind, 0.0f, 0.0f };  \
+#define PLAIN_INITIALIZER(word, kind)                                                                                            \
+    pil_initializer pil_##word##_initializer(void)                                                                               \
+    {                                                                                                                            \
+        return (pil_initializer){ kind, 0.0f, 0.0f };                                                                            \
     }
 PLAIN_INITIALIZER(zeros, PIL_INITIALIZER_ZEROS)
 PLAIN_INITIALIZER(ones, PIL_INITIALIZER_ONES)
@@ -225,8 +229,8 @@ static bool check_fixed_shape(struct pil_graph *graph, const char *what, const c
                    "%s %s%s has the batch in its shape %s", what, graph->scope, name, shape_text(shape, text));
             return false;
         } else if (shape.dims[i] < 0) {
-            refuse(graph, NULL, "%s %s%s has the axis %" PRId64 ", below 0, in its shape %s", what, graph->scope, name, shape.dims[i],
-                   shape_text(shape, text));
+            refuse(graph, NULL, "%s %s%s has the axis %" PRId64 ", below 0, in its shape %s", what, graph->scope, name,
+                   shape.dims[i], shape_text(shape, text));
             return false;
         }
     if (shape_elements(shape) < 0)
@@ -256,7 +260,8 @@ static bool check_initializer(struct pil_graph *graph, const char *name, struct 
     return status_ok(&graph->status);
 }
 
-pil_tensor *graph_new_variable(struct pil_graph *graph, const char *name, pil_shape given, pil_initializer initializer, bool trainable)
+pil_tensor *graph_new_variable(struct pil_graph *graph, const char *name, pil_shape given, pil_initializer initializer,
+                               bool trainable)
 {
     char have[128], want[128];
     if (!graph_check_name(graph, "a variable", name) || !check_fixed_shape(graph, "the variable", name, given))

@@ -17,8 +17,8 @@ struct layer {
     struct pil_rnn_cell *cell;
     const char *call, *scope;
     int64_t time, features;
-    pil_rnn_state initial;       /* h NULL: zeros */
-    struct pil_tensor *lengths;  /* [batch, 1], or NULL */
+    pil_rnn_state initial;      /* h NULL: zeros */
+    struct pil_tensor *lengths; /* [batch, 1], or NULL */
 };
 
 /* ---- checks ------------------------------------------------------------------------------------------------------ */
@@ -78,7 +78,8 @@ static bool take_lengths(struct layer *layer)
         return true;
     const enum dtype dtype = given->type.dtype;
     const struct shape *shape = &given->type.shape;
-    const bool fits = !given->type.sparse && (shape_equal(*shape, SHAPE(BATCH_DIM)) || shape_equal(*shape, SHAPE(BATCH_DIM, 1))) &&
+    const bool fits = !given->type.sparse &&
+                      (shape_equal(*shape, SHAPE(BATCH_DIM)) || shape_equal(*shape, SHAPE(BATCH_DIM, 1))) &&
                       (dtype == DTYPE_FLOAT32 || dtype == DTYPE_INT32 || dtype == DTYPE_INT64);
     if (!graph_owns(g, given) || !fits)
         graph_fail(g, "%s: the sequence_length, %s, is %s %s; numbers [?] or [?, 1] of this graph are needed", layer->call,
@@ -109,7 +110,8 @@ static struct pil_tensor *columns(struct pil_graph *g, struct pil_tensor *x, int
 static struct pil_tensor *source_of(struct pil_tensor *step, const struct pil_tensor *wanted, int64_t *first)
 {
     *first = 0;
-    while (step != wanted && step->node->kind == NODE_OP && step->node->row->view && step->node->behaviour == BEHAVIOUR_ROW_BY_ROW) {
+    while (step != wanted && step->node->kind == NODE_OP && step->node->row->view &&
+           step->node->behaviour == BEHAVIOUR_ROW_BY_ROW) {
         int64_t offset = step->node->row->view(step->node->args, &step->node->inputs[0]->type, step->index);
         if (offset < 0)
             break;
@@ -187,7 +189,8 @@ static bool fuse(const struct layer *layer, struct pil_tensor *x, struct pil_ten
 /* ---- step by step ------------------------------------------------------------------------------------------------ */
 
 /* The step at hand for rows that have ended: zeros out, the state as before. */
-static void end_rows(const struct layer *layer, int64_t step, pil_rnn_state before, pil_rnn_state *state, struct pil_tensor **output)
+static void end_rows(const struct layer *layer, int64_t step, pil_rnn_state before, pil_rnn_state *state,
+                     struct pil_tensor **output)
 {
     struct pil_graph *g = layer->graph;
     struct pil_tensor *lengths = layer->lengths;
@@ -238,8 +241,9 @@ static bool check_steps(struct layer *layer, struct pil_tensor *const *inputs, s
             graph_fail(g, "%s: input %zu, %s, is %s %s; float32 [?, features] is needed", layer->call, t + 1, x->node->name,
                        x->type.sparse ? "sparse" : dtype_name(x->type.dtype), shape_text(x->type.shape, text));
         else if (!shape_equal(x->type.shape, inputs[0]->type.shape))
-            graph_fail(g, "%s: input %zu, %s, is %s, input 1, %s, is %s; all steps need one shape", layer->call, t + 1, x->node->name,
-                       shape_text(x->type.shape, text), inputs[0]->node->name, shape_text(inputs[0]->type.shape, first));
+            graph_fail(g, "%s: input %zu, %s, is %s, input 1, %s, is %s; all steps need one shape", layer->call, t + 1,
+                       x->node->name, shape_text(x->type.shape, text), inputs[0]->node->name,
+                       shape_text(inputs[0]->type.shape, first));
     }
     layer->time = (int64_t)count;
     layer->features = inputs[0] ? inputs[0]->type.shape.dims[1] : 0;
@@ -277,8 +281,12 @@ pil_static_rnn_options pil_static_rnn_options_default(void)
 pil_rnn_state pil_static_rnn_make(pil_graph *graph, pil_rnn_cell *cell, pil_tensor *const *inputs, size_t count,
                                   const pil_static_rnn_options *options)
 {
-    struct layer layer = { .graph = graph, .cell = cell, .call = "pil_static_rnn", .scope = options->scope,
-                           .initial = options->initial_state, .lengths = options->sequence_length };
+    struct layer layer = { .graph = graph,
+                           .cell = cell,
+                           .call = "pil_static_rnn",
+                           .scope = options->scope,
+                           .initial = options->initial_state,
+                           .lengths = options->sequence_length };
     pil_dynamic_rnn_result result = { 0 };
     if (!check_cell(&layer) || !check_steps(&layer, inputs, count) || !check_layer(&layer))
         return error_state(graph, options->outputs, count);
@@ -305,8 +313,9 @@ static bool check_sequence(struct layer *layer, const struct pil_tensor *x, bool
     char text[128];
     if (!x || !graph_owns(g, x))
         graph_fail(g, "%s: the inputs %s", layer->call, x ? "belong to another graph" : "are NULL");
-    else if (x->type.sparse || x->type.dtype != DTYPE_FLOAT32 || x->type.shape.rank != 3 || x->type.shape.dims[batch] != BATCH_DIM ||
-             x->type.shape.dims[time] < 1 || x->type.shape.dims[time] > MOST_STEPS || x->type.shape.dims[2] < 1)
+    else if (x->type.sparse || x->type.dtype != DTYPE_FLOAT32 || x->type.shape.rank != 3 ||
+             x->type.shape.dims[batch] != BATCH_DIM || x->type.shape.dims[time] < 1 || x->type.shape.dims[time] > MOST_STEPS ||
+             x->type.shape.dims[2] < 1)
         graph_fail(g, "%s: the inputs, %s, are %s %s; float32 %s is needed", layer->call, x->node->name,
                    x->type.sparse ? "sparse" : dtype_name(x->type.dtype), shape_text(x->type.shape, text),
                    time_major ? "[time, ?, features]" : "[?, time, features]");
@@ -349,8 +358,12 @@ pil_dynamic_rnn_options pil_dynamic_rnn_options_default(void)
 
 pil_dynamic_rnn_result pil_dynamic_rnn_make(pil_graph *graph, pil_rnn_cell *cell, const pil_dynamic_rnn_options *options)
 {
-    struct layer layer = { .graph = graph, .cell = cell, .call = "pil_dynamic_rnn", .scope = options->scope,
-                           .initial = options->initial_state, .lengths = options->sequence_length };
+    struct layer layer = { .graph = graph,
+                           .cell = cell,
+                           .call = "pil_dynamic_rnn",
+                           .scope = options->scope,
+                           .initial = options->initial_state,
+                           .lengths = options->sequence_length };
     pil_dynamic_rnn_result result = { 0 };
     if (check_cell(&layer) && check_sequence(&layer, options->inputs, options->time_major) && check_layer(&layer)) {
         graph_push_scope(graph, layer.scope);

@@ -123,7 +123,8 @@ static void aim_at_shard(const struct session *session, struct worker *worker, i
 {
     for (int m = session->sharded.first[stage]; m < session->sharded.first[stage + 1]; m++) {
         int number = session->sharded.numbers[m];
-        worker->values[number].tensor.data = session_address(session, worker, &session->plan->tensors[session->operands[number].tensor], shard);
+        worker->values[number].tensor.data =
+            session_address(session, worker, &session->plan->tensors[session->operands[number].tensor], shard);
     }
 }
 
@@ -145,7 +146,8 @@ static void run_step(const struct session *session, struct worker *worker, int s
     worker->seconds[s] += profile_now() - start;
 }
 
-static void run_tile(const struct session *session, struct worker *worker, int stage, int64_t first, int64_t rows, bool later_tile)
+static void run_tile(const struct session *session, struct worker *worker, int stage, int64_t first, int64_t rows,
+                     bool later_tile)
 {
     const struct plan *plan = session->plan;
     const struct plan_stage *steps = &plan->stages[stage];
@@ -188,12 +190,14 @@ static void add_floats(float *to, const float *from, size_t count)
 static void add_partials(const struct session *session, int number)
 {
     const struct plan_stage *stage = &session->plan->stages[number];
-    size_t doubles = stage->partial_doubles / sizeof(double), floats = (stage->partial_bytes - stage->partial_doubles) / sizeof(float);
+    size_t doubles = stage->partial_doubles / sizeof(double),
+           floats = (stage->partial_bytes - stage->partial_doubles) / sizeof(float);
     for (int64_t step = 1; step < session->shards && stage->partial_bytes; step *= 2)
         for (int64_t s = 0; s + step < session->shards; s += 2 * step) {
             char *to = partial_block(session, number, s), *from = partial_block(session, number, s + step);
             add_doubles((double *)(void *)to, (const double *)(void *)from, doubles);
-            add_floats((float *)(void *)(to + stage->partial_doubles), (const float *)(void *)(from + stage->partial_doubles), floats);
+            add_floats((float *)(void *)(to + stage->partial_doubles), (const float *)(void *)(from + stage->partial_doubles),
+                       floats);
         }
 }
 
@@ -246,7 +250,8 @@ static bool reserve_tensors(struct session *session, pil_status *status)
             continue;
         struct buffer *buffer = &session->buffers[tensor->offset];
         bool rows = plan_is_rows(plan, t);
-        size_t bytes = tensor_bytes(tensor->tensor->type.dtype, shape_with_batch(tensor->tensor->type.shape, session->rows), rows);
+        size_t bytes =
+            tensor_bytes(tensor->tensor->type.dtype, shape_with_batch(tensor->tensor->type.shape, session->rows), rows);
         if (!grow(session, buffer, bytes, status))
             return false;
         if (!rows) /* its pads move with the number of rows */
@@ -297,7 +302,8 @@ static bool check_variable(const struct session *session, const struct plan_tens
     const struct tensor *value = &where->value;
     /* A table's slots stand beside its rows, where other readers expect zeros. */
     if (tensor->place == PLACE_VARIABLE && !tensor->lookup_only && value->rows > 1 && value->ld != pad_columns(value->cols))
-        return status_fail(status, PIL_INTERNAL, "the variable %s lies as a table, which only lookups can read, and is read otherwise", name);
+        return status_fail(status, PIL_INTERNAL,
+                           "the variable %s lies as a table, which only lookups can read, and is read otherwise", name);
     return tensor->place != PLACE_GRADIENT || has_block(session, where) ||
            status_fail(status, PIL_INTERNAL, "the gradient of %s has no block", name);
 }
@@ -343,7 +349,8 @@ static bool copy_gradients(struct session *session, pil_status *status)
     for (size_t v = 0; graph->has_gradients && v < graph->variable_count; v++) {
         const struct variable_gradient *gradient = &graph->variables[v]->gradient;
         const struct session_variable *where = &session->variables[v];
-        if (!gradient->dense_count || session->plan->tensors[plan_number(session->plan, gradient->dense[0])].place == PLACE_GRADIENT)
+        if (!gradient->dense_count ||
+            session->plan->tensors[plan_number(session->plan, gradient->dense[0])].place == PLACE_GRADIENT)
             continue;
         if (!session->bound[v] || !has_block(session, where))
             return status_fail(status, PIL_INTERNAL, "the gradient of %s has no block", graph->variables[v]->variable.name);
@@ -354,7 +361,8 @@ static bool copy_gradients(struct session *session, pil_status *status)
             if (k == 0)
                 tensor_copy(&value.tensor, &to);
             else
-                session->kernels->binary(BINARY_ADD, block, to.ld, tensor_floats(&value.tensor), value.tensor.ld, block, to.ld, to.rows, to.cols);
+                session->kernels->binary(BINARY_ADD, block, to.ld, tensor_floats(&value.tensor), value.tensor.ld, block, to.ld,
+                                         to.rows, to.cols);
         }
     }
     return true;
@@ -367,7 +375,8 @@ static void move_averages(struct session *session)
     for (size_t m = 0; graph->has_gradients && m < graph->moving_count; m++) {
         const struct moving *moving = &graph->movings[m];
         struct op_value value = session_whole(session, plan_number(session->plan, moving->value));
-        const struct tensor *variable = &session->variables[((struct variable_entry *)moving->variable->node->variable)->number].value;
+        const struct tensor *variable =
+            &session->variables[((struct variable_entry *)moving->variable->node->variable)->number].value;
         for (int64_t r = 0; r < variable->rows; r++)
             for (int64_t c = 0; c < variable->cols; c++) {
                 float *old = tensor_floats(variable) + r * variable->ld + c;
@@ -376,7 +385,8 @@ static void move_averages(struct session *session)
     }
 }
 
-bool session_run(struct session *session, int64_t rows, int64_t step, const struct job *jobs, size_t job_count, pil_status *status)
+bool session_run(struct session *session, int64_t rows, int64_t step, const struct job *jobs, size_t job_count,
+                 pil_status *status)
 {
     if (rows < 1)
         return status_fail(status, PIL_INVALID_ARGUMENT, "a batch needs at least one row");

@@ -29,7 +29,8 @@ static void allocate_worker(const struct session *session, struct worker *worker
 static bool allocate(struct session *session, pil_status *status)
 {
     const struct plan *plan = session->plan;
-    size_t operands = (size_t)session->operand_count + 1, stages = (size_t)plan->stage_count + 1, steps = (size_t)plan->step_count + 1;
+    size_t operands = (size_t)session->operand_count + 1, stages = (size_t)plan->stage_count + 1,
+           steps = (size_t)plan->step_count + 1;
     size_t variables = graph_variable_count(plan->graph) + 1;
     session->operands = mem_array(operands, sizeof *session->operands, status);
     session->moving.first = mem_array(stages, sizeof(int), status);
@@ -97,10 +98,16 @@ static void prepare_run(struct session *session, int s, int first)
     const struct step *step = &session->plan->steps[s];
     for (int w = 0; w < session->worker_count; w++) {
         struct worker *worker = &session->workers[w];
-        worker->runs[s] = (struct op_run){ .args = step->args, .kernels = session->kernels, .input_count = step->input_count,
-                                           .output_count = step->output_count, .inputs = worker->values + first,
-                                           .outputs = worker->values + first + step->input_count, .seed = session->seed,
-                                           .name = step->node->name, .scratch = worker->scratch, .status = &worker->status };
+        worker->runs[s] = (struct op_run){ .args = step->args,
+                                           .kernels = session->kernels,
+                                           .input_count = step->input_count,
+                                           .output_count = step->output_count,
+                                           .inputs = worker->values + first,
+                                           .outputs = worker->values + first + step->input_count,
+                                           .seed = session->seed,
+                                           .name = step->node->name,
+                                           .scratch = worker->scratch,
+                                           .status = &worker->status };
     }
 }
 
@@ -126,7 +133,8 @@ static void prepare(struct session *session)
     session->operand_count = number;
 }
 
-struct session *session_new(const struct plan *plan, struct threads *threads, const struct kernels *kernels, uint64_t seed, pil_status *status)
+struct session *session_new(const struct plan *plan, struct threads *threads, const struct kernels *kernels, uint64_t seed,
+                            pil_status *status)
 {
     struct session *session = mem_new(sizeof *session, status);
     if (!session)
@@ -165,10 +173,11 @@ void session_free(struct session *session)
     }
     map_free(session->input_names);
     record_free(session);
-    void *const owned[] = { session->operands, session->moving.first, session->moving.numbers, session->sharded.first,
-                            session->sharded.numbers, session->input_operands, session->variables, session->bound, session->inputs,
-                            session->groups, session->buffers, session->partials, session->fetches, session->records,
-                            session->record_ids, session->workers, session->memory };
+    void *const owned[] = { session->operands,        session->moving.first,   session->moving.numbers, session->sharded.first,
+                            session->sharded.numbers, session->input_operands, session->variables,      session->bound,
+                            session->inputs,          session->groups,         session->buffers,        session->partials,
+                            session->fetches,         session->records,        session->record_ids,     session->workers,
+                            session->memory };
     for (size_t i = 0; i < COUNT_OF(owned); i++)
         mem_free(owned[i]);
     mem_free(session);
@@ -176,7 +185,8 @@ void session_free(struct session *session)
 
 /* ---- binding ---- */
 
-bool session_bind(struct session *session, const struct graph_variable *variable, const struct session_variable *where, pil_status *status)
+bool session_bind(struct session *session, const struct graph_variable *variable, const struct session_variable *where,
+                  pil_status *status)
 {
     int number = ((const struct variable_entry *)variable)->number;
     char have[128], want[128];
@@ -251,14 +261,16 @@ size_t session_bytes(const struct session *session)
 /* ---- for tests ---- */
 
 /* Calls `look` for every row of what the session lays out itself, in every worker's tile and every shard's block. */
-static void each_row(const struct session *session, void (*look)(void *context, const struct plan_tensor *tensor, char *row), void *context)
+static void each_row(const struct session *session, void (*look)(void *context, const struct plan_tensor *tensor, char *row),
+                     void *context)
 {
     const struct plan *plan = session->plan;
     for (int t = 0; session->rows && t < plan->tensor_count; t++) {
         const struct plan_tensor *tensor = &plan->tensors[t];
         bool tile = tensor->place == PLACE_TILE, partial = tensor->place == PLACE_PARTIAL || tensor->place == PLACE_GRADIENT;
         bool batch = tensor->place == PLACE_BATCH && plan_is_rows(plan, t);
-        int64_t rows = tile ? TILE_ROWS : session->rows, cols, row_bytes = tensor->ld * (int64_t)dtype_size(tensor->tensor->type.dtype);
+        int64_t rows = tile ? TILE_ROWS : session->rows, cols,
+                row_bytes = tensor->ld * (int64_t)dtype_size(tensor->tensor->type.dtype);
         if (!tile && !partial && !batch && tensor->place != PLACE_STATIC)
             continue;
         if (!plan_is_rows(plan, t))

@@ -5,13 +5,15 @@
 #include "graph/internal.h"
 
 /* The same name again: the same tensor, unless it is asked to be another. */
-static struct pil_tensor *same_variable(struct pil_graph *graph, const struct graph_variable *old, struct shape shape, bool trainable)
+static struct pil_tensor *same_variable(struct pil_graph *graph, const struct graph_variable *old, struct shape shape,
+                                        bool trainable)
 {
     char have[128], want[128];
     if (shape_equal(old->shape, shape) && old->trainable == trainable)
         return old->tensor;
-    return graph_fail(graph, "the variable %s exists already: it is %s%s there, %s%s here", old->name, shape_text(old->shape, have),
-                      old->trainable ? "" : " and not trainable", shape_text(shape, want), trainable ? "" : " and not trainable");
+    return graph_fail(graph, "the variable %s exists already: it is %s%s there, %s%s here", old->name,
+                      shape_text(old->shape, have), old->trainable ? "" : " and not trainable", shape_text(shape, want),
+                      trainable ? "" : " and not trainable");
 }
 
 struct pil_tensor *graph_variable(struct pil_graph *graph, const char *name, struct shape shape, pil_initializer initializer,
@@ -29,11 +31,13 @@ struct pil_tensor *graph_variable(struct pil_graph *graph, const char *name, str
     char *copy = arena_text(graph->arena, name, strlen(name), &graph->status);
     struct node *node = graph_add_node(graph, NODE_VARIABLE, copy, 1);
     if (!entry || !copy || !node ||
-        !mem_grow(&graph->variables, &graph->variable_capacity, graph->variable_count + 1, sizeof *graph->variables, &graph->status) ||
+        !mem_grow(&graph->variables, &graph->variable_capacity, graph->variable_count + 1, sizeof *graph->variables,
+                  &graph->status) ||
         map_intern(graph->variable_names, slice_text(copy), NULL, &graph->status) < 0)
         return &graph->error_tensor;
-    entry->variable = (struct graph_variable){ .name = copy, .shape = shape, .initializer = initializer, .trainable = trainable,
-                                               .tensor = &node->outputs[0] };
+    entry->variable = (struct graph_variable){
+        .name = copy, .shape = shape, .initializer = initializer, .trainable = trainable, .tensor = &node->outputs[0]
+    };
     entry->number = (int)graph->variable_count;
     node->variable = &entry->variable;
     node->outputs[0].type = (struct op_type){ .dtype = DTYPE_FLOAT32, .extent = EXTENT_FIXED, .shape = shape };
@@ -60,10 +64,12 @@ void graph_moving(struct pil_graph *graph, struct pil_tensor *variable, struct p
 {
     if (!status_ok(&graph->status))
         return;
-    if (!variable->node->variable || value->type.dtype != DTYPE_FLOAT32 || !shape_equal(variable->type.shape, value->type.shape)) {
+    if (!variable->node->variable || value->type.dtype != DTYPE_FLOAT32 ||
+        !shape_equal(variable->type.shape, value->type.shape)) {
         char have[128], want[128];
-        graph_fail(graph, "a moving average needs a variable and a float32 value of its shape, not %s %s and %s %s", variable->node->name,
-                   shape_text(variable->type.shape, want), value->node->name, shape_text(value->type.shape, have));
+        graph_fail(graph, "a moving average needs a variable and a float32 value of its shape, not %s %s and %s %s",
+                   variable->node->name, shape_text(variable->type.shape, want), value->node->name,
+                   shape_text(value->type.shape, have));
         return;
     }
     if (mem_grow(&graph->movings, &graph->moving_capacity, graph->moving_count + 1, sizeof *graph->movings, &graph->status))

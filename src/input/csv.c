@@ -374,8 +374,9 @@ static bool bad_quotes(struct parse *parse, const struct cell *cell, size_t colu
     if (column >= parse->csv->columns)
         return bad_count(parse, column + 1);
     status_fail(parse->status, PIL_BAD_DATA, "%s", quote_trouble(cell));
-    return bad_cell(parse, column, cell->raw, "quotes inside a quoted field are doubled; "
-                                              "input.on_error: skip (in C: .ignore_errors) drops such rows");
+    return bad_cell(parse, column, cell->raw,
+                    "quotes inside a quoted field are doubled; "
+                    "input.on_error: skip (in C: .ignore_errors) drops such rows");
 }
 
 /* First the shape of the record: how many fields, where it ends, which part it belongs to. */

@@ -23,31 +23,31 @@
 struct block {
     const char *data;
     size_t size;
-    const char *path;    /* of the file; lives as long as the source */
-    int64_t first_line;  /* of the file, from 1 */
-    void *memory;        /* its buffer, for block_release */
+    const char *path;   /* of the file; lives as long as the source */
+    int64_t first_line; /* of the file, from 1 */
+    void *memory;       /* its buffer, for block_release */
 };
 struct source_options {
     const char *const *paths; /* paths or globs, read in the order given, a glob in the order of its names; "-": standard input */
     size_t path_count;
-    size_t block_bytes;       /* 0: a sensible size (256 KB) */
-    bool quotes;              /* a newline between quotes does not end a record (CSV) */
-    bool header;              /* each file starts with a header record: handed out by source_header, in no block */
-    char delimiter;           /* with quotes: a quote opens behind this (or a newline), anywhere else it is a character; 0: ',' */
-    char comment;             /* 0: none; records that start with it may hold any quotes, and may stand before the header */
-    bool detect_lines;        /* a first file that starts with '{' holds JSON lines: no quotes, no header, no comments */
+    size_t block_bytes; /* 0: a sensible size (256 KB) */
+    bool quotes;        /* a newline between quotes does not end a record (CSV) */
+    bool header;        /* each file starts with a header record: handed out by source_header, in no block */
+    char delimiter;     /* with quotes: a quote opens behind this (or a newline), anywhere else it is a character; 0: ',' */
+    char comment;       /* 0: none; records that start with it may hold any quotes, and may stand before the header */
+    bool detect_lines;  /* a first file that starts with '{' holds JSON lines: no quotes, no header, no comments */
 };
 struct source;
 /* Opens all files and reads the first one's header. No file, or an empty one, is an error. */
 struct source *source_open(const struct source_options *options, pil_status *status);
-bool source_is_lines(const struct source *source);           /* what detect_lines found */
-struct slice source_header(const struct source *source);     /* of the first file; other files' headers must be equal */
+bool source_is_lines(const struct source *source);       /* what detect_lines found */
+struct slice source_header(const struct source *source); /* of the first file; other files' headers must be equal */
 bool source_next(struct source *source, struct block *block, bool *end, pil_status *status);
 bool source_rewind(struct source *source, pil_status *status); /* standard input cannot: an error */
 void block_release(struct block *block);
 /* What the cursor keeps of each file: its size and a hash of its first and last 64 KB, folded together over all files. */
 uint64_t source_fingerprint(const struct source *source);
-double source_progress(const struct source *source);         /* 0 .. 1: of the files' bytes in this pass; -1: unknown */
+double source_progress(const struct source *source); /* 0 .. 1: of the files' bytes in this pass; -1: unknown */
 size_t source_file_count(const struct source *source);
 const char *source_file(const struct source *source, size_t i);
 void source_close(struct source *source);
@@ -63,13 +63,13 @@ struct row_split {
 
 /* ---- csv.c ---- */
 struct csv_options {
-    char delimiter;             /* 0: ',' */
-    bool header;                /* true: names stand in the first record */
-    const char *const *names;   /* without a header */
+    char delimiter;           /* 0: ',' */
+    bool header;              /* true: names stand in the first record */
+    const char *const *names; /* without a header */
     size_t name_count;
-    char comment;               /* 0: none; a record that starts with it is skipped */
-    bool skip_bad;              /* on_error: skip (counted), else an error */
-    bool all_required;          /* optional fields must be there too (labels, when training) */
+    char comment;      /* 0: none; a record that starts with it is skipped */
+    bool skip_bad;     /* on_error: skip (counted), else an error */
+    bool all_required; /* optional fields must be there too (labels, when training) */
 };
 struct csv;
 /* Binds the wanted fields to the columns of the header (or names). A required field that is not there: an error that names
@@ -98,17 +98,17 @@ void lines_free(struct lines *lines);
 /* ---- stages.c ---- */
 struct order_options {
     uint64_t seed;
-    int64_t shuffle;    /* buffer in rows; 0 or 1: none */
+    int64_t shuffle; /* buffer in rows; 0 or 1: none */
     int64_t batch_size;
-    int64_t epochs;     /* 0: without end; a batch then runs on across the end of the data (TensorFlow's repeat, then batch) */
-    int64_t skip;       /* batches to pass over at the start (only without a cursor) */
+    int64_t epochs; /* 0: without end; a batch then runs on across the end of the data (TensorFlow's repeat, then batch) */
+    int64_t skip;   /* batches to pass over at the start (only without a cursor) */
 };
 /* Where the next batch begins. 24 bytes little endian in a checkpoint. */
 struct cursor {
-    int64_t epoch;     /* from 0 */
-    int64_t emitted;   /* rows (of a callback: batches) of this epoch already dealt; all of them at its end (the next epoch begins
+    int64_t epoch;   /* from 0 */
+    int64_t emitted; /* rows (of a callback: batches) of this epoch already dealt; all of them at its end (the next epoch begins
                         * with its first row) */
-    uint64_t data;     /* source_fingerprint, ...; the order itself leaves it 0 */
+    uint64_t data;   /* source_fingerprint, ...; the order itself leaves it 0 */
 };
 struct order;
 struct order *order_new(const struct order_options *options, const struct cursor *from, pil_status *status);
@@ -142,14 +142,14 @@ void order_free(struct order *order);
  * a field of theirs too. */
 struct dataset_field {
     const char *name;
-    bool typed;           /* false: it is read as whoever asks for it says (files) */
+    bool typed; /* false: it is read as whoever asks for it says (files) */
     enum field_type type;
-    bool sized;           /* false: how many values a row has is not known (files) */
-    bool ragged;          /* any number of values a row; then width is 0 */
-    struct shape shape;   /* of a row */
-    int64_t width;        /* its elements */
+    bool sized;                       /* false: how many values a row has is not known (files) */
+    bool ragged;                      /* any number of values a row; then width is 0 */
+    struct shape shape;               /* of a row */
+    int64_t width;                    /* its elements */
     char separator, weight_separator; /* files: of the cells */
-    const void *values;   /* arrays: floats, ints or strings by the type; borrowed */
+    const void *values;               /* arrays: floats, ints or strings by the type; borrowed */
 };
 enum dataset_kind { DATASET_FILES, DATASET_ARRAYS, DATASET_CALLBACK };
 /* Everything a dataset was told; whoever opens a feed on it (column.h, feed_dataset) reads it there. */

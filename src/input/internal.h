@@ -52,7 +52,7 @@ struct dataset_field *dataset_add(struct pil_dataset *dataset, const char *name)
 /* Sets the shape of a row from dimensions up to the first 0. */
 bool dataset_shape(struct pil_dataset *dataset, struct dataset_field *field, const int64_t dims[PIL_ROW_RANK]);
 bool dataset_fail(struct pil_dataset *dataset, const char *format, ...) PRINTF_LIKE(2, 3); /* "MAKER: text"; the first stays */
-enum field_type dataset_type(pil_feature_type type); /* of one that is not PIL_TYPE_ANY */
+enum field_type dataset_type(pil_feature_type type);                                       /* of one that is not PIL_TYPE_ANY */
 /* An error about a name that no field has: "there is no feature 'x'", with the nearest there is. */
 bool dataset_no_field(const struct pil_dataset *dataset, const char *name, pil_status *status);
 

@@ -21,15 +21,15 @@ enum activation {
     ACTIVATION_RELU,
     ACTIVATION_SIGMOID,
     ACTIVATION_TANH,
-    ACTIVATION_ELU,         /* alpha 1 */
+    ACTIVATION_ELU, /* alpha 1 */
     ACTIVATION_SELU,
     ACTIVATION_SOFTPLUS,
     ACTIVATION_SOFTSIGN,
     ACTIVATION_EXPONENTIAL,
-    ACTIVATION_GELU,        /* by erf, as Keras's default */
+    ACTIVATION_GELU, /* by erf, as Keras's default */
     ACTIVATION_SWISH,
     ACTIVATION_HARD_SIGMOID, /* clip(0.2 x + 0.5, 0, 1), Keras 2 */
-    ACTIVATION_LEAKY_RELU,  /* slope 0.2 as tf.nn.leaky_relu */
+    ACTIVATION_LEAKY_RELU,   /* slope 0.2 as tf.nn.leaky_relu */
     ACTIVATION_RELU6,
     ACTIVATION_COUNT
 };
@@ -47,10 +47,10 @@ struct gemm {
     int64_t ldb;
     float *c;
     int64_t ldc;
-    const float *bias;           /* [pad_columns(n)] or NULL */
-    bool accumulate;             /* start from c instead of 0 (then no bias) */
-    enum activation activation;  /* epilogue: LINEAR or RELU inside the tile, others by a pass while the block is hot */
-    const float *gate;           /* epilogue, after that: c where gate > 0, else 0 (ReLU's gradient); NULL: none */
+    const float *bias;          /* [pad_columns(n)] or NULL */
+    bool accumulate;            /* start from c instead of 0 (then no bias) */
+    enum activation activation; /* epilogue: LINEAR or RELU inside the tile, others by a pass while the block is hot */
+    const float *gate;          /* epilogue, after that: c where gate > 0, else 0 (ReLU's gradient); NULL: none */
     int64_t gate_ld;
 };
 
@@ -64,11 +64,11 @@ struct lookup {
     int64_t stride;
     int64_t dim;
     int64_t table_rows;
-    const struct sparse *ids;   /* a slice: offsets count from the whole */
+    const struct sparse *ids; /* a slice: offsets count from the whole */
     enum combiner combiner;
-    float max_norm;             /* 0: none. Each row is scaled to at most this L2 norm before combining */
-    bool accumulate;            /* add to out instead of writing it */
-    float *out;                 /* [rows, dim], `ld` apart */
+    float max_norm;  /* 0: none. Each row is scaled to at most this L2 norm before combining */
+    bool accumulate; /* add to out instead of writing it */
+    float *out;      /* [rows, dim], `ld` apart */
     int64_t ld;
 };
 
@@ -84,22 +84,22 @@ struct coefficients {
  * slots in order; TensorFlow's names and first values are the optimizer's row's business (train/optimizer.c). w, slots and
  * g all 0 (a pad) stay 0, provided epsilon > 0 where a formula has one besides Adagrad's. "r" is rate, "eps" epsilon. */
 enum update_formula {
-    UPDATE_SGD,            /* []      w -= r g */
-    UPDATE_MOMENTUM,       /* [a]     a = momentum a + g; w -= r (nesterov ? g + momentum a : a)              1.x */
-    UPDATE_MOMENTUM_KERAS, /* [v]     v = momentum v - r g; w += nesterov ? momentum v - r g : v */
-    UPDATE_ADAGRAD,        /* [n]     n += g^2; w -= r g / (sqrt(n) + eps)          1.x: eps 0; Keras legacy: 1e-7 */
-    UPDATE_ADAGRAD_INSIDE, /* [n]     n += g^2; w -= r g / sqrt(n + eps)                          Keras's newer class */
-    UPDATE_ADAM,           /* [m, v]  m, v: moving means of g, g^2 by beta_1, beta_2; w -= r m / (sqrt(v) + eps) */
-    UPDATE_ADAM_AMSGRAD,   /* [m, v, h]  the same with h = max(h, v) under the root */
-    UPDATE_RMSPROP,        /* [s]     s: moving mean of g^2 by rho; w -= r g / (sqrt(s) + eps)   Keras, momentum 0 */
-    UPDATE_RMSPROP_INSIDE, /* [s, a]  a = momentum a + r g / sqrt(s + eps); w -= a           1.x; Keras, momentum > 0 */
+    UPDATE_SGD,                     /* []      w -= r g */
+    UPDATE_MOMENTUM,                /* [a]     a = momentum a + g; w -= r (nesterov ? g + momentum a : a)              1.x */
+    UPDATE_MOMENTUM_KERAS,          /* [v]     v = momentum v - r g; w += nesterov ? momentum v - r g : v */
+    UPDATE_ADAGRAD,                 /* [n]     n += g^2; w -= r g / (sqrt(n) + eps)          1.x: eps 0; Keras legacy: 1e-7 */
+    UPDATE_ADAGRAD_INSIDE,          /* [n]     n += g^2; w -= r g / sqrt(n + eps)                          Keras's newer class */
+    UPDATE_ADAM,                    /* [m, v]  m, v: moving means of g, g^2 by beta_1, beta_2; w -= r m / (sqrt(v) + eps) */
+    UPDATE_ADAM_AMSGRAD,            /* [m, v, h]  the same with h = max(h, v) under the root */
+    UPDATE_RMSPROP,                 /* [s]     s: moving mean of g^2 by rho; w -= r g / (sqrt(s) + eps)   Keras, momentum 0 */
+    UPDATE_RMSPROP_INSIDE,          /* [s, a]  a = momentum a + r g / sqrt(s + eps); w -= a           1.x; Keras, momentum > 0 */
     UPDATE_RMSPROP_CENTERED,        /* [s, q]     RMSPROP with s - q^2 for s; q: moving mean of g by rho */
     UPDATE_RMSPROP_CENTERED_INSIDE, /* [s, q, a]  RMSPROP_INSIDE likewise */
-    UPDATE_FTRL,     /* [n, z]  n' = n + g^2; z += g + 2 shrinkage w - (n'^-power - n^-power) / r w;
+    UPDATE_FTRL,                    /* [n, z]  n' = n + g^2; z += g + 2 shrinkage w - (n'^-power - n^-power) / r w;
                       *         w = |z| <= l1 ? 0 : (sign(z) l1 - z) / ((n'^-power + beta) / r + 2 l2) */
-    UPDATE_ADADELTA, /* [a, b]  a: moving mean of g^2 by rho; x = g sqrt(b + eps) / sqrt(a + eps); b: of x^2; w -= r x */
-    UPDATE_ADAMAX,   /* [m, u]  m as Adam's; u = max(beta_2 u, |g|); w -= r m / (u + eps) */
-    UPDATE_NADAM,    /* [m, v]  m, v as Adam's; w -= r (extra[0] g + extra[1] m) / (sqrt(v / extra[2]) + eps) */
+    UPDATE_ADADELTA,         /* [a, b]  a: moving mean of g^2 by rho; x = g sqrt(b + eps) / sqrt(a + eps); b: of x^2; w -= r x */
+    UPDATE_ADAMAX,           /* [m, u]  m as Adam's; u = max(beta_2 u, |g|); w -= r m / (u + eps) */
+    UPDATE_NADAM,            /* [m, v]  m, v as Adam's; w -= r (extra[0] g + extra[1] m) / (sqrt(v / extra[2]) + eps) */
     UPDATE_PROXIMAL_ADAGRAD, /* [n]  n += g^2; e = r / sqrt(n); x = w - e g; w = sign(x) max(|x| - e l1, 0) / (1 + e l2) */
     UPDATE_COUNT
 };
@@ -162,22 +162,22 @@ enum binary { BINARY_ADD, BINARY_SUB, BINARY_MUL, BINARY_DIV, BINARY_MAX, BINARY
 struct lstm_step {
     int64_t rows, hidden;
     enum activation activation, recurrent;
-    bool keras_order;   /* i, f, c, o instead of i, j, f, o */
-    float forget_bias;  /* added to f before its activation */
+    bool keras_order;  /* i, f, c, o instead of i, j, f, o */
+    float forget_bias; /* added to f before its activation */
     const bool *ended;
-    const float *sums;  /* [rows, 4 hidden]: of the products; may be gates */
+    const float *sums; /* [rows, 4 hidden]: of the products; may be gates */
     int64_t sums_ld;
-    float *gates;       /* [rows, 4 hidden] out: i, j, f, o after their activations, in the same order */
+    float *gates; /* [rows, 4 hidden] out: i, j, f, o after their activations, in the same order */
     int64_t gates_ld;
     const float *c_before;
     int64_t c_before_ld;
     const float *h_before; /* read where a row has ended */
     int64_t h_before_ld;
-    float *c;              /* c' = f c + i j; may be c_before */
+    float *c; /* c' = f c + i j; may be c_before */
     int64_t c_ld;
-    float *c_activated;    /* activation(c') */
+    float *c_activated; /* activation(c') */
     int64_t c_activated_ld;
-    float *h;              /* h' = o activation(c'); may be h_before */
+    float *h; /* h' = o activation(c'); may be h_before */
     int64_t h_ld;
 };
 /* The way back: gates, c_before and c_activated as the step left them. */
@@ -185,9 +185,9 @@ struct lstm_step_gradient {
     const struct lstm_step *step;
     const float *dh; /* the loss by h' */
     int64_t dh_ld;
-    float *dc;       /* in: the loss by c' other than through h'; out: the loss by c */
+    float *dc; /* in: the loss by c' other than through h'; out: the loss by c */
     int64_t dc_ld;
-    float *dgates;   /* [rows, 4 hidden] by the sums of the products; zeros where a row has ended. May be step->gates */
+    float *dgates; /* [rows, 4 hidden] by the sums of the products; zeros where a row has ended. May be step->gates */
     int64_t dgates_ld;
 };
 /* z = recurrent(z), r = recurrent(r), each of gates + inner; h' = z h + (1 - z) g with the candidate
@@ -200,15 +200,15 @@ struct gru_step {
     bool reset_first; /* columns r, z, g instead of z, r, g */
     bool reset_after, first_half;
     const bool *ended;
-    float *gates;     /* [rows, 3 hidden] in: sums of the products; out: z, r, g after their activations */
+    float *gates; /* [rows, 3 hidden] in: sums of the products; out: z, r, g after their activations */
     int64_t gates_ld;
     const float *inner; /* [rows, 3 hidden] */
     int64_t inner_ld;
-    float *reset;       /* without reset_after: [rows, hidden] */
+    float *reset; /* without reset_after: [rows, hidden] */
     int64_t reset_ld;
     const float *h_before;
     int64_t h_before_ld;
-    float *h;           /* may be h_before */
+    float *h; /* may be h_before */
     int64_t h_ld;
 };
 /* The way back. reset_after: one call gives dgates, dinner (inner as the step had it) and dh (what of the loss reaches h other
@@ -216,7 +216,7 @@ struct gru_step {
  * adds dreset r to dh. */
 struct gru_step_gradient {
     const struct gru_step *step;
-    float *dh;     /* in: the loss by h'; out: by h. Rows that have ended keep theirs */
+    float *dh; /* in: the loss by h'; out: by h. Rows that have ended keep theirs */
     int64_t dh_ld;
     float *dgates; /* [rows, 3 hidden]; zeros where a row has ended */
     int64_t dgates_ld;
@@ -236,11 +236,11 @@ struct lstm_lanes {
     float forget_bias;
     const float *kernel, *recurrent; /* [features, 4 hidden], [hidden, 4 hidden] */
     int64_t kernel_ld, recurrent_ld;
-    const float *bias;   /* [4 hidden] or NULL */
-    const float *x;      /* [time][features][rows], in the input's order */
-    float *h, *c;        /* [time + 1][hidden][rows]; the first are the initial state */
-    float *gates;        /* [time][hidden][4][rows]: i, j, f, o after their activations */
-    float *shown;        /* [time][hidden][rows]: tanh(c) */
+    const float *bias; /* [4 hidden] or NULL */
+    const float *x;    /* [time][features][rows], in the input's order */
+    float *h, *c;      /* [time + 1][hidden][rows]; the first are the initial state */
+    float *gates;      /* [time][hidden][4][rows]: i, j, f, o after their activations */
+    float *shown;      /* [time][hidden][rows]: tanh(c) */
 };
 /* The way back, over what was kept. */
 struct lstm_lanes_gradient {
@@ -265,7 +265,8 @@ struct kernels {
     int lanes;
 
     void (*gemm)(const struct gemm *call);
-    void (*transpose)(const float *in, int64_t rows, int64_t cols, int64_t ld, float *out, int64_t out_ld); /* out: [cols, rows] */
+    void (*transpose)(const float *in, int64_t rows, int64_t cols, int64_t ld, float *out,
+                      int64_t out_ld); /* out: [cols, rows] */
 
     void (*lookup)(const struct lookup *call);
     void (*coefficients)(const struct coefficients *call);
@@ -286,8 +287,8 @@ struct kernels {
     void (*log)(const float *x, float *y, int64_t n);
 
     /* out = a op b; ld 0 repeats a's or b's one row. */
-    void (*binary)(enum binary kind, const float *a, int64_t lda, const float *b, int64_t ldb, float *out, int64_t ldo, int64_t rows,
-                   int64_t cols);
+    void (*binary)(enum binary kind, const float *a, int64_t lda, const float *b, int64_t ldb, float *out, int64_t ldo,
+                   int64_t rows, int64_t cols);
     /* y += a x over n floats (fma). */
     void (*axpy)(int64_t n, float a, const float *x, float *y);
     float (*dot)(int64_t n, const float *x, const float *y);
@@ -312,9 +313,9 @@ const struct kernels *kernel_get(void);
 const struct kernels *kernel_level(const char *name);
 
 /* ---- hash.c: the same bits as TensorFlow ---- */
-uint64_t fingerprint64(const char *data, size_t size);       /* farmhash's farmhashna::Hash64 */
-uint64_t fingerprint_cat64(uint64_t a, uint64_t b);          /* TensorFlow's FingerprintCat64 */
-uint32_t crc32c(uint32_t crc, const void *data, size_t size); /* start with 0; hardware where there is one */
+uint64_t fingerprint64(const char *data, size_t size);                 /* farmhash's farmhashna::Hash64 */
+uint64_t fingerprint_cat64(uint64_t a, uint64_t b);                    /* TensorFlow's FingerprintCat64 */
+uint32_t crc32c(uint32_t crc, const void *data, size_t size);          /* start with 0; hardware where there is one */
 uint32_t crc32c_portable(uint32_t crc, const void *data, size_t size); /* the same by tables, what crc32c falls back to */
 
 /* ---- sort.c ---- */
@@ -342,7 +343,7 @@ struct scan {
     size_t (*run)(struct scan *scan, uint32_t *ends, size_t limit);
 };
 struct scan scan_begin(const char *data, size_t size, char a, char b, char quote); /* from the beginning of a record */
-size_t scan_count(const char *data, size_t size, char c); /* how many bytes are c */
+size_t scan_count(const char *data, size_t size, char c);                          /* how many bytes are c */
 /* The run of a level for tests ("c", "sse2", "avx2"): NULL when the processor (or the build) lacks it. */
 size_t (*scan_level(const char *name))(struct scan *scan, uint32_t *ends, size_t limit);
 

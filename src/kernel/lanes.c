@@ -37,25 +37,25 @@ INLINE void add_products_of(vf sum[GATES][VECTORS], const float *a, int64_t rows
                             const struct columns *columns, const int vectors)
 {
     for (int64_t k = 0; k < count; k++, a += rows, weights += ld)
-        UNROLL for (int g = 0; g < GATES; g++) {
+        UNROLL for (int g = 0; g < GATES; g++)
+        {
             const vf weight = vset(weights[columns->at[g]]);
-            UNROLL for (int v = 0; v < vectors; v++)
-                sum[g][v] = vfma(vload(a + v * VL), weight, sum[g][v]);
+            UNROLL for (int v = 0; v < vectors; v++) sum[g][v] = vfma(vload(a + v * VL), weight, sum[g][v]);
         }
 }
 
 /* One unit's gates and c for one block. */
-INLINE void unit_gates(const struct lstm_lanes *s, const struct columns *columns, int64_t u, const float *x, int64_t state, float *gates,
-                       const int vectors)
+INLINE void unit_gates(const struct lstm_lanes *s, const struct columns *columns, int64_t u, const float *x, int64_t state,
+                       float *gates, const int vectors)
 {
     const int64_t rows = s->rows, next = state + s->hidden * rows;
     vf sum[GATES][VECTORS];
-    UNROLL for (int g = 0; g < GATES; g++)
-        UNROLL for (int v = 0; v < vectors; v++)
-            sum[g][v] = vset(s->bias ? s->bias[columns->at[g] + u] : 0.0f);
+    UNROLL for (int g = 0; g < GATES; g++) UNROLL for (int v = 0; v < vectors; v++) sum[g][v] =
+        vset(s->bias ? s->bias[columns->at[g] + u] : 0.0f);
     add_products_of(sum, x, rows, s->kernel + u, s->kernel_ld, s->features, columns, vectors);
     add_products_of(sum, s->h + state, rows, s->recurrent + u, s->recurrent_ld, s->hidden, columns, vectors);
-    UNROLL for (int v = 0; v < vectors; v++) {
+    UNROLL for (int v = 0; v < vectors; v++)
+    {
         const int64_t at = u * rows + v * VL;
         sum[GATE_I][v] = vsigmoid(sum[GATE_I][v]);
         sum[GATE_J][v] = vtanh(sum[GATE_J][v]);
@@ -63,9 +63,8 @@ INLINE void unit_gates(const struct lstm_lanes *s, const struct columns *columns
         sum[GATE_O][v] = vsigmoid(sum[GATE_O][v]);
         vstore(s->c + next + at, vfma(sum[GATE_I][v], sum[GATE_J][v], sum[GATE_F][v] * vload(s->c + state + at)));
     }
-    UNROLL for (int g = 0; g < GATES; g++)
-        UNROLL for (int v = 0; v < vectors; v++)
-            vstore(gates + (GATES * u + g) * rows + v * VL, sum[g][v]);
+    UNROLL for (int g = 0; g < GATES; g++) UNROLL for (int v = 0; v < vectors; v++)
+        vstore(gates + (GATES * u + g) * rows + v * VL, sum[g][v]);
 }
 
 /* A step in two goes: what shows c waits for it, and a processor looks ahead no further than one unit's gates. */
@@ -80,7 +79,8 @@ INLINE void forward_block(const struct lstm_lanes *s, int64_t first, const int v
         for (int64_t u = 0; u < n; u++)
             unit_gates(s, &columns, u, x, state, gates, vectors);
         for (int64_t u = 0; u < n; u++)
-            UNROLL for (int v = 0; v < vectors; v++) {
+            UNROLL for (int v = 0; v < vectors; v++)
+            {
                 const int64_t at = u * rows + v * VL;
                 const vf c_shown = vtanh(vload(s->c + next + at));
                 vstore(shown + at, c_shown);
@@ -101,31 +101,27 @@ static void lstm_lanes(const struct lstm_lanes *s)
 /* ---- back -------------------------------------------------------------------------------------------------------- */
 
 /* out[k] = the sum of dgates times row k of a kernel, over its columns in ascending order. */
-INLINE void products_of(const struct lstm_lanes *s, const struct columns *columns, const float *dgates, const float *weights, int64_t ld,
-                        const int units, vf out[][VECTORS], const int vectors)
+INLINE void products_of(const struct lstm_lanes *s, const struct columns *columns, const float *dgates, const float *weights,
+                        int64_t ld, const int units, vf out[][VECTORS], const int vectors)
 {
     const int64_t rows = s->rows, n = s->hidden;
     vf sum[4][VECTORS];
-    UNROLL for (int k = 0; k < units; k++)
-        UNROLL for (int v = 0; v < vectors; v++)
-            sum[k][v] = vset(0.0f);
+    UNROLL for (int k = 0; k < units; k++) UNROLL for (int v = 0; v < vectors; v++) sum[k][v] = vset(0.0f);
     for (int g = 0; g < GATES; g++) {
         const int gate = columns->at[1] == n || g == GATE_I || g == GATE_O ? g : GATE_J + GATE_F - g; /* Keras: f before j */
         const float *d = dgates + gate * rows;
         for (int64_t column = g * n; column < (g + 1) * n; column++, d += GATES * rows)
-            UNROLL for (int k = 0; k < units; k++) {
+            UNROLL for (int k = 0; k < units; k++)
+            {
                 const vf weight = vset(weights[k * ld + column]);
-                UNROLL for (int v = 0; v < vectors; v++)
-                    sum[k][v] = vfma(vload(d + v * VL), weight, sum[k][v]);
+                UNROLL for (int v = 0; v < vectors; v++) sum[k][v] = vfma(vload(d + v * VL), weight, sum[k][v]);
             }
     }
-    UNROLL for (int k = 0; k < units; k++)
-        UNROLL for (int v = 0; v < vectors; v++)
-            out[k][v] = sum[k][v];
+    UNROLL for (int k = 0; k < units; k++) UNROLL for (int v = 0; v < vectors; v++) out[k][v] = sum[k][v];
 }
 
-INLINE void all_products(const struct lstm_lanes *s, const struct columns *columns, const float *dgates, const float *weights, int64_t ld,
-                         int64_t count, vf out[][VECTORS], const int vectors)
+INLINE void all_products(const struct lstm_lanes *s, const struct columns *columns, const float *dgates, const float *weights,
+                         int64_t ld, int64_t count, vf out[][VECTORS], const int vectors)
 {
     int64_t k = 0;
     for (; k + 4 <= count; k += 4)
@@ -139,15 +135,16 @@ INLINE void all_products(const struct lstm_lanes *s, const struct columns *colum
 }
 
 /* The loss by a unit's sums, from that by its h and c. */
-INLINE void back_unit(const struct lstm_lanes *s, int64_t u, int64_t step, int64_t first, const float *dout, vf dh[VECTORS], vf dc[VECTORS],
-                      float *dgates, const int vectors)
+INLINE void back_unit(const struct lstm_lanes *s, int64_t u, int64_t step, int64_t first, const float *dout, vf dh[VECTORS],
+                      vf dc[VECTORS], float *dgates, const int vectors)
 {
     const int64_t rows = s->rows, n = s->hidden;
     const float *gates = s->gates + (step * n + u) * GATES * rows + first, *shown = s->shown + (step * n + u) * rows + first;
     const float *before = s->c + (step * n + u) * rows + first;
     float *out = dgates + u * GATES * rows;
     vf d[GATES][VECTORS];
-    UNROLL for (int v = 0; v < vectors; v++) {
+    UNROLL for (int v = 0; v < vectors; v++)
+    {
         const vf i = vload(gates + GATE_I * rows + v * VL), j = vload(gates + GATE_J * rows + v * VL);
         const vf f = vload(gates + GATE_F * rows + v * VL), o = vload(gates + GATE_O * rows + v * VL);
         const vf c_shown = vload(shown + v * VL);
@@ -159,9 +156,7 @@ INLINE void back_unit(const struct lstm_lanes *s, int64_t u, int64_t step, int64
         d[GATE_O][v] = vactivation_gradient(ACTIVATION_SIGMOID, loss * c_shown, o);
         dc[v] = c * f;
     }
-    UNROLL for (int g = 0; g < GATES; g++)
-        UNROLL for (int v = 0; v < vectors; v++)
-            vstore(out + g * rows + v * VL, d[g][v]);
+    UNROLL for (int g = 0; g < GATES; g++) UNROLL for (int v = 0; v < vectors; v++) vstore(out + g * rows + v * VL, d[g][v]);
 }
 
 /* Exactly the rows that there are: others' inputs lie behind. */
@@ -178,7 +173,8 @@ INLINE void back_block(const struct lstm_lanes_gradient *c, int64_t first, const
     const int64_t rows = s->rows, n = s->hidden, count = MIN(rows - first, BLOCK);
     vf dh[LANES_MOST_HIDDEN][VECTORS], dc[LANES_MOST_HIDDEN][VECTORS], dx[4][VECTORS];
     for (int64_t u = 0; u < n; u++)
-        UNROLL for (int v = 0; v < vectors; v++) {
+        UNROLL for (int v = 0; v < vectors; v++)
+        {
             dh[u][v] = vload(c->dh + u * rows + first + v * VL);
             dc[u][v] = vload(c->dc + u * rows + first + v * VL);
         }
@@ -227,19 +223,24 @@ static struct factor factor_of(const struct lstm_lanes *s, int64_t k)
         return (struct factor){ 0 };
     if (k >= s->features)
         return (struct factor){ s->h + (k - s->features) * s->rows, s->hidden * s->rows };
-    return s->backwards ? (struct factor){ s->x + (s->time - 1) * wide + k * s->rows, -wide } : (struct factor){ s->x + k * s->rows, wide };
+    return s->backwards ? (struct factor){ s->x + (s->time - 1) * wide + k * s->rows, -wide }
+                        : (struct factor){ s->x + k * s->rows, wide };
 }
 
 /* 16 rows' part of the sums; of the last ones only those that there are. */
-INLINE void add_rows(vf sum[PAIR][PAIR][SUM_VECTORS], const float *const a[PAIR], const float *const b[PAIR], int64_t count, const bool whole)
+INLINE void add_rows(vf sum[PAIR][PAIR][SUM_VECTORS], const float *const a[PAIR], const float *const b[PAIR], int64_t count,
+                     const bool whole)
 {
-    UNROLL for (int v = 0; v < SUM_VECTORS; v++) {
+    UNROLL for (int v = 0; v < SUM_VECTORS; v++)
+    {
         const vi there = vlanes() + vset_int(v * VL) < vset_int((int32_t)count);
-        UNROLL for (int k = 0; k < PAIR; k++) {
+        UNROLL for (int k = 0; k < PAIR; k++)
+        {
             vf x = a[k] ? vload(a[k] + v * VL) : vset(1.0f);
             if (!whole)
                 x = (vf)((vi)x & there);
-            UNROLL for (int n = 0; n < PAIR; n++) {
+            UNROLL for (int n = 0; n < PAIR; n++)
+            {
                 vf y = vload(b[n] + v * VL);
                 if (!whole)
                     y = (vf)((vi)y & there);

@@ -13,8 +13,8 @@
 static __attribute__((noinline)) vf any_activation(enum activation kind, vf x)
 {
     switch (kind) {
-#define KIND(word)            \
-    case ACTIVATION_##word:   \
+#define KIND(word)                                                                                                               \
+    case ACTIVATION_##word:                                                                                                      \
         return vactivation(ACTIVATION_##word, x)
         KIND(RELU);
         KIND(SIGMOID);
@@ -58,13 +58,13 @@ INLINE void put(float *p, vf v, const int64_t lanes)
 }
 
 /* body(u, lanes) for every vector of a row's units, the whole ones with a constant number of lanes. */
-#define EACH_UNIT(hidden, body)                  \
-    do {                                         \
-        int64_t u = 0;                           \
-        for (; u + VL <= (hidden); u += VL)      \
-            body(u, VL);                         \
-        if (u < (hidden))                        \
-            body(u, (hidden) - u);               \
+#define EACH_UNIT(hidden, body)                                                                                                  \
+    do {                                                                                                                         \
+        int64_t u = 0;                                                                                                           \
+        for (; u + VL <= (hidden); u += VL)                                                                                      \
+            body(u, VL);                                                                                                         \
+        if (u < (hidden))                                                                                                        \
+            body(u, (hidden)-u);                                                                                                 \
     } while (0)
 
 static void copy_row(const float *from, float *to, int64_t count)
@@ -100,24 +100,24 @@ INLINE void lstm_rows(const struct lstm_step *s, const struct pair pair)
             copy_row(s->h_before + r * s->h_before_ld, h, s->hidden);
             continue;
         }
-#define GATES(u, lanes)                                                                                 \
-    do {                                                                                                \
-        vf i = apply(pair.known, pair.recurrent, take(sums + at.i + (u), lanes));                       \
-        vf j = apply(pair.known, pair.activation, take(sums + at.j + (u), lanes));                      \
-        vf f = take(sums + at.f + (u), lanes) + vset(s->forget_bias);                                   \
-        vf o = apply(pair.known, pair.recurrent, take(sums + at.o + (u), lanes));                       \
-        f = apply(pair.known, pair.recurrent, f);                                                       \
-        put(gates + at.i + (u), i, lanes);                                                              \
-        put(gates + at.j + (u), j, lanes);                                                              \
-        put(gates + at.f + (u), f, lanes);                                                              \
-        put(gates + at.o + (u), o, lanes);                                                              \
-        put(c + (u), vfma(i, j, f * take(c_before + (u), lanes)), lanes);                               \
+#define GATES(u, lanes)                                                                                                          \
+    do {                                                                                                                         \
+        vf i = apply(pair.known, pair.recurrent, take(sums + at.i + (u), lanes));                                                \
+        vf j = apply(pair.known, pair.activation, take(sums + at.j + (u), lanes));                                               \
+        vf f = take(sums + at.f + (u), lanes) + vset(s->forget_bias);                                                            \
+        vf o = apply(pair.known, pair.recurrent, take(sums + at.o + (u), lanes));                                                \
+        f = apply(pair.known, pair.recurrent, f);                                                                                \
+        put(gates + at.i + (u), i, lanes);                                                                                       \
+        put(gates + at.j + (u), j, lanes);                                                                                       \
+        put(gates + at.f + (u), f, lanes);                                                                                       \
+        put(gates + at.o + (u), o, lanes);                                                                                       \
+        put(c + (u), vfma(i, j, f * take(c_before + (u), lanes)), lanes);                                                        \
     } while (0)
-#define SHOWN(u, lanes)                                                                                 \
-    do {                                                                                                \
-        vf shown = apply(pair.known, pair.activation, take(c + (u), lanes));                            \
-        put(c_activated + (u), shown, lanes);                                                           \
-        put(h + (u), take(gates + at.o + (u), lanes) * shown, lanes);                                   \
+#define SHOWN(u, lanes)                                                                                                          \
+    do {                                                                                                                         \
+        vf shown = apply(pair.known, pair.activation, take(c + (u), lanes));                                                     \
+        put(c_activated + (u), shown, lanes);                                                                                    \
+        put(h + (u), take(gates + at.o + (u), lanes) * shown, lanes);                                                            \
     } while (0)
         EACH_UNIT(s->hidden, GATES);
         EACH_UNIT(s->hidden, SHOWN);
@@ -139,17 +139,17 @@ INLINE void lstm_gradient_rows(const struct lstm_step_gradient *g, const struct 
             memset(dgates, 0, (size_t)(4 * s->hidden) * sizeof(float));
             continue;
         }
-#define UNITS(u, lanes)                                                                                               \
-    do {                                                                                                              \
-        const vf i = take(gates + at.i + (u), lanes), j = take(gates + at.j + (u), lanes);                            \
-        const vf f = take(gates + at.f + (u), lanes), o = take(gates + at.o + (u), lanes);                            \
-        const vf shown = take(c_activated + (u), lanes), loss = take(dh + (u), lanes);                                \
-        const vf d = take(dc + (u), lanes) + vactivation_gradient(pair.activation, loss * o, shown);                  \
-        put(dgates + at.i + (u), vactivation_gradient(pair.recurrent, d * j, i), lanes);                              \
-        put(dgates + at.j + (u), vactivation_gradient(pair.activation, d * i, j), lanes);                             \
-        put(dgates + at.f + (u), vactivation_gradient(pair.recurrent, d * take(c_before + (u), lanes), f), lanes);    \
-        put(dgates + at.o + (u), vactivation_gradient(pair.recurrent, loss * shown, o), lanes);                       \
-        put(dc + (u), d * f, lanes);                                                                                  \
+#define UNITS(u, lanes)                                                                                                          \
+    do {                                                                                                                         \
+        const vf i = take(gates + at.i + (u), lanes), j = take(gates + at.j + (u), lanes);                                       \
+        const vf f = take(gates + at.f + (u), lanes), o = take(gates + at.o + (u), lanes);                                       \
+        const vf shown = take(c_activated + (u), lanes), loss = take(dh + (u), lanes);                                           \
+        const vf d = take(dc + (u), lanes) + vactivation_gradient(pair.activation, loss * o, shown);                             \
+        put(dgates + at.i + (u), vactivation_gradient(pair.recurrent, d * j, i), lanes);                                         \
+        put(dgates + at.j + (u), vactivation_gradient(pair.activation, d * i, j), lanes);                                        \
+        put(dgates + at.f + (u), vactivation_gradient(pair.recurrent, d * take(c_before + (u), lanes), f), lanes);               \
+        put(dgates + at.o + (u), vactivation_gradient(pair.recurrent, loss * shown, o), lanes);                                  \
+        put(dc + (u), d * f, lanes);                                                                                             \
     } while (0)
         EACH_UNIT(s->hidden, UNITS);
 #undef UNITS
@@ -198,14 +198,14 @@ INLINE void gru_gates(const struct gru_step *s, const struct pair pair)
     for (int64_t row = 0; row < s->rows; row++) {
         float *gates = s->gates + row * s->gates_ld, *reset = s->reset + row * s->reset_ld;
         const float *h = s->h_before + row * s->h_before_ld, *inner = s->inner + row * s->inner_ld;
-#define UNITS(u, lanes)                                                                  \
-    do {                                                                                 \
-        vf z = take(gates + at.z + (u), lanes) + take(inner + at.z + (u), lanes);        \
-        vf r = take(gates + at.r + (u), lanes) + take(inner + at.r + (u), lanes);        \
-        r = apply(pair.known, pair.recurrent, r);                                        \
-        put(gates + at.z + (u), apply(pair.known, pair.recurrent, z), lanes);            \
-        put(gates + at.r + (u), r, lanes);                                               \
-        put(reset + (u), r * take(h + (u), lanes), lanes);                               \
+#define UNITS(u, lanes)                                                                                                          \
+    do {                                                                                                                         \
+        vf z = take(gates + at.z + (u), lanes) + take(inner + at.z + (u), lanes);                                                \
+        vf r = take(gates + at.r + (u), lanes) + take(inner + at.r + (u), lanes);                                                \
+        r = apply(pair.known, pair.recurrent, r);                                                                                \
+        put(gates + at.z + (u), apply(pair.known, pair.recurrent, z), lanes);                                                    \
+        put(gates + at.r + (u), r, lanes);                                                                                       \
+        put(reset + (u), r * take(h + (u), lanes), lanes);                                                                       \
     } while (0)
         EACH_UNIT(s->hidden, UNITS);
 #undef UNITS
@@ -223,22 +223,22 @@ INLINE void gru_rows(const struct gru_step *s, const struct pair pair, const boo
             copy_row(h_before, h, s->hidden);
             continue;
         }
-#define UNITS(u, lanes)                                                                                      \
-    do {                                                                                                     \
-        vf z = take(gates + at.z + (u), lanes), g = take(gates + at.g + (u), lanes);                         \
-        if (reset_after) {                                                                                   \
-            vf r = take(gates + at.r + (u), lanes) + take(inner + at.r + (u), lanes);                        \
-            r = apply(pair.known, pair.recurrent, r);                                                        \
-            z = apply(pair.known, pair.recurrent, z + take(inner + at.z + (u), lanes));                      \
-            g = vfma(r, take(inner + at.g + (u), lanes), g);                                                 \
-            put(gates + at.z + (u), z, lanes);                                                               \
-            put(gates + at.r + (u), r, lanes);                                                               \
-        } else {                                                                                             \
-            g += take(inner + at.g + (u), lanes);                                                            \
-        }                                                                                                    \
-        g = apply(pair.known, pair.activation, g);                                                           \
-        put(gates + at.g + (u), g, lanes);                                                                   \
-        put(h + (u), vfma(z, take(h_before + (u), lanes), (vset(1.0f) - z) * g), lanes);                     \
+#define UNITS(u, lanes)                                                                                                          \
+    do {                                                                                                                         \
+        vf z = take(gates + at.z + (u), lanes), g = take(gates + at.g + (u), lanes);                                             \
+        if (reset_after) {                                                                                                       \
+            vf r = take(gates + at.r + (u), lanes) + take(inner + at.r + (u), lanes);                                            \
+            r = apply(pair.known, pair.recurrent, r);                                                                            \
+            z = apply(pair.known, pair.recurrent, z + take(inner + at.z + (u), lanes));                                          \
+            g = vfma(r, take(inner + at.g + (u), lanes), g);                                                                     \
+            put(gates + at.z + (u), z, lanes);                                                                                   \
+            put(gates + at.r + (u), r, lanes);                                                                                   \
+        } else {                                                                                                                 \
+            g += take(inner + at.g + (u), lanes);                                                                                \
+        }                                                                                                                        \
+        g = apply(pair.known, pair.activation, g);                                                                               \
+        put(gates + at.g + (u), g, lanes);                                                                                       \
+        put(h + (u), vfma(z, take(h_before + (u), lanes), (vset(1.0f) - z) * g), lanes);                                         \
     } while (0)
         EACH_UNIT(s->hidden, UNITS);
 #undef UNITS
@@ -280,22 +280,22 @@ INLINE void gru_gradient_rows(const struct gru_step_gradient *c, const struct pa
                 memset(dinner, 0, row_bytes);
             continue;
         }
-#define UNITS(u, lanes)                                                                                              \
-    do {                                                                                                             \
-        const vf z = take(gates + at.z + (u), lanes), r = take(gates + at.r + (u), lanes);                           \
-        const vf g = take(gates + at.g + (u), lanes), loss = take(dh + (u), lanes);                                  \
-        const vf dz = vactivation_gradient(pair.recurrent, loss * (take(h_before + (u), lanes) - g), z);             \
-        const vf dg = vactivation_gradient(pair.activation, loss * (vset(1.0f) - z), g);                             \
-        put(dgates + at.z + (u), dz, lanes);                                                                         \
-        put(dgates + at.g + (u), dg, lanes);                                                                         \
-        put(dh + (u), loss * z, lanes);                                                                              \
-        if (reset_after) {                                                                                           \
-            const vf dr = vactivation_gradient(pair.recurrent, dg * take(inner + at.g + (u), lanes), r);             \
-            put(dgates + at.r + (u), dr, lanes);                                                                     \
-            put(dinner + at.z + (u), dz, lanes);                                                                     \
-            put(dinner + at.r + (u), dr, lanes);                                                                     \
-            put(dinner + at.g + (u), dg * r, lanes);                                                                 \
-        }                                                                                                            \
+#define UNITS(u, lanes)                                                                                                          \
+    do {                                                                                                                         \
+        const vf z = take(gates + at.z + (u), lanes), r = take(gates + at.r + (u), lanes);                                       \
+        const vf g = take(gates + at.g + (u), lanes), loss = take(dh + (u), lanes);                                              \
+        const vf dz = vactivation_gradient(pair.recurrent, loss * (take(h_before + (u), lanes) - g), z);                         \
+        const vf dg = vactivation_gradient(pair.activation, loss * (vset(1.0f) - z), g);                                         \
+        put(dgates + at.z + (u), dz, lanes);                                                                                     \
+        put(dgates + at.g + (u), dg, lanes);                                                                                     \
+        put(dh + (u), loss * z, lanes);                                                                                          \
+        if (reset_after) {                                                                                                       \
+            const vf dr = vactivation_gradient(pair.recurrent, dg * take(inner + at.g + (u), lanes), r);                         \
+            put(dgates + at.r + (u), dr, lanes);                                                                                 \
+            put(dinner + at.z + (u), dz, lanes);                                                                                 \
+            put(dinner + at.r + (u), dr, lanes);                                                                                 \
+            put(dinner + at.g + (u), dg * r, lanes);                                                                             \
+        }                                                                                                                        \
     } while (0)
         EACH_UNIT(s->hidden, UNITS);
 #undef UNITS
@@ -313,11 +313,11 @@ INLINE void gru_reset_rows(const struct gru_step_gradient *c, const struct pair 
         float *dh = c->dh + row * c->dh_ld, *dgates = c->dgates + row * c->dgates_ld;
         if (s->ended && s->ended[row])
             continue; /* the first half wrote zeros */
-#define UNITS(u, lanes)                                                                                           \
-    do {                                                                                                          \
-        const vf r = take(gates + at.r + (u), lanes), d = take(dreset + (u), lanes);                              \
-        put(dgates + at.r + (u), vactivation_gradient(pair.recurrent, d * take(h_before + (u), lanes), r), lanes); \
-        put(dh + (u), vfma(d, r, take(dh + (u), lanes)), lanes);                                                  \
+#define UNITS(u, lanes)                                                                                                          \
+    do {                                                                                                                         \
+        const vf r = take(gates + at.r + (u), lanes), d = take(dreset + (u), lanes);                                             \
+        put(dgates + at.r + (u), vactivation_gradient(pair.recurrent, d * take(h_before + (u), lanes), r), lanes);               \
+        put(dh + (u), vfma(d, r, take(dh + (u), lanes)), lanes);                                                                 \
     } while (0)
         EACH_UNIT(s->hidden, UNITS);
 #undef UNITS

@@ -139,7 +139,9 @@ static void each_soft_line(struct op_run *run, void (*line)(const struct soft_li
     const struct tensor *out = &run->outputs[0].tensor, *all[3] = { a, b, out };
     int axis = axis_of(run->args, a->shape.rank), rank = a->shape.rank;
     int64_t index[SHAPE_MAX_RANK] = { 0 }, count = a->shape.dims[axis], elements = shape_elements(a->shape);
-    struct soft_line call = { .kernels = run->kernels, .count = count, .together = axis == rank - 1 && (rank > 1 || a->rows == 1) };
+    struct soft_line call = { .kernels = run->kernels,
+                              .count = count,
+                              .together = axis == rank - 1 && (rank > 1 || a->rows == 1) };
     index[axis] = count > 1;
     for (int i = 0; i < 3; i++)
         call.step[i] = op_offset(all[i], index);
@@ -299,22 +301,47 @@ static const struct arg softmax_arguments[] = {
 };
 static const pil_softmax_options last_axis = { .axis = -1 };
 #define SOFTMAX(op, text, inputs, more_flags, back)                                                                              \
-    { .name = #op, .help = text, OP_ARGUMENTS(pil_softmax_options, softmax_arguments), .defaults = &last_axis,                   \
-      .min_inputs = inputs, .max_inputs = inputs, .flags = OP_TAKES_VIEWS | (more_flags), .infer = softmax_infer,                \
-      .run = op##_run, .gradient = back }
+    {                                                                                                                            \
+        .name = #op, .help = text, OP_ARGUMENTS(pil_softmax_options, softmax_arguments), .defaults = &last_axis,                 \
+        .min_inputs = inputs, .max_inputs = inputs, .flags = OP_TAKES_VIEWS | (more_flags), .infer = softmax_infer,              \
+        .run = op##_run, .gradient = back                                                                                        \
+    }
 
 static const struct op_row rows[] = {
-    { .name = "activation", .help = "an activation function by its number", OP_ARGUMENTS(struct op_activation_args, activation_arguments), .min_inputs = 1,
-      .max_inputs = 1, .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = activation_infer, .run = activation_run, .gradient = activation_backward },
-    { .name = "activation_gradient", .help = "dy times an activation's derivative", OP_ARGUMENTS(struct op_activation_args, activation_arguments),
-      .min_inputs = 2, .max_inputs = 3, .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = activation_gradient_infer,
+    { .name = "activation",
+      .help = "an activation function by its number",
+      OP_ARGUMENTS(struct op_activation_args, activation_arguments),
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS | OP_IN_PLACE,
+      .infer = activation_infer,
+      .run = activation_run,
+      .gradient = activation_backward },
+    { .name = "activation_gradient",
+      .help = "dy times an activation's derivative",
+      OP_ARGUMENTS(struct op_activation_args, activation_arguments),
+      .min_inputs = 2,
+      .max_inputs = 3,
+      .flags = OP_TAKES_VIEWS | OP_IN_PLACE,
+      .infer = activation_gradient_infer,
       .run = activation_gradient_run },
-    { .name = "leaky_relu", .help = "x above 0, else x times a number", OP_ARGUMENTS(pil_leaky_relu_options, leaky_relu_arguments),
-      .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = same_shapes_infer, .run = leaky_relu_run,
+    { .name = "leaky_relu",
+      .help = "x above 0, else x times a number",
+      OP_ARGUMENTS(pil_leaky_relu_options, leaky_relu_arguments),
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS | OP_IN_PLACE,
+      .infer = same_shapes_infer,
+      .run = leaky_relu_run,
       .gradient = leaky_relu_backward },
-    { .name = "leaky_relu_gradient", .help = "dy where x is above 0, else dy times a number",
-      OP_ARGUMENTS(pil_leaky_relu_options, leaky_relu_arguments), .min_inputs = 2, .max_inputs = 2,
-      .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = same_shapes_infer, .run = leaky_relu_gradient_run },
+    { .name = "leaky_relu_gradient",
+      .help = "dy where x is above 0, else dy times a number",
+      OP_ARGUMENTS(pil_leaky_relu_options, leaky_relu_arguments),
+      .min_inputs = 2,
+      .max_inputs = 2,
+      .flags = OP_TAKES_VIEWS | OP_IN_PLACE,
+      .infer = same_shapes_infer,
+      .run = leaky_relu_gradient_run },
     SOFTMAX(softmax, "exp(x) / sum exp(x) along an axis", 1, 0, softmax_backward),
     SOFTMAX(log_softmax, "the logarithm of softmax", 1, 0, log_softmax_backward),
     SOFTMAX(softmax_gradient, "y (dy - sum dy y)", 2, OP_IN_PLACE, NULL),

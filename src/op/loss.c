@@ -119,7 +119,8 @@ static bool sparse_softmax_loss_infer(struct op_infer *infer)
     if (!op_need_float(infer))
         return false;
     const struct shape *x = &infer->inputs[0].shape;
-    if (x->rank < 2 || x->dims[x->rank - 1] < 1 || !one_class(infer) || !shape_equal(infer->inputs[1].shape, infer->outputs[0].shape))
+    if (x->rank < 2 || x->dims[x->rank - 1] < 1 || !one_class(infer) ||
+        !shape_equal(infer->inputs[1].shape, infer->outputs[0].shape))
         return op_fail(infer, "logits must be [batch, classes], labels [batch, 1]");
     return true;
 }
@@ -164,8 +165,8 @@ static int64_t class_of(struct op_run *run, const struct tensor *z, int64_t r, i
     float label = tensor_floats(z)[r * z->ld + k];
     if (label >= 0 && label < (float)classes && label == floorf(label))
         return (int64_t)label;
-    status_fail(run->status, PIL_BAD_DATA, "label %g of row %lld of the batch is not one of the %lld classes 0 .. %lld", (double)label,
-                (long long)(run->first_row + r), (long long)classes, (long long)(classes - 1));
+    status_fail(run->status, PIL_BAD_DATA, "label %g of row %lld of the batch is not one of the %lld classes 0 .. %lld",
+                (double)label, (long long)(run->first_row + r), (long long)classes, (long long)(classes - 1));
     return -1;
 }
 
@@ -265,19 +266,32 @@ static void squared_difference_gradient(struct op_gradient *g)
         g->input_gradients[1] = op_emit1(g, "scale", &(struct op_scalar_args){ -1 }, d);
 }
 
-#define LOSS(op_name, text, infer_rule, run_function, gradient_function)                                                    \
-    { .name = op_name, .help = text, .min_inputs = 2, .max_inputs = 2, .flags = OP_TAKES_VIEWS, .infer = infer_rule,          \
-      .run = run_function, .gradient = gradient_function }
+#define LOSS(op_name, text, infer_rule, run_function, gradient_function)                                                         \
+    {                                                                                                                            \
+        .name = op_name, .help = text, .min_inputs = 2, .max_inputs = 2, .flags = OP_TAKES_VIEWS, .infer = infer_rule,           \
+        .run = run_function, .gradient = gradient_function                                                                       \
+    }
 static const struct op_row rows[] = {
-    LOSS("sigmoid_cross_entropy", "binary cross entropy of logits", pair_infer, sigmoid_cross_entropy_run, sigmoid_cross_entropy_gradient),
+    LOSS("sigmoid_cross_entropy", "binary cross entropy of logits", pair_infer, sigmoid_cross_entropy_run,
+         sigmoid_cross_entropy_gradient),
     LOSS("softmax_cross_entropy", "cross entropy of logits and label distributions", softmax_loss_infer, softmax_loss_run,
          softmax_loss_gradient),
-    LOSS("sparse_softmax_cross_entropy", "cross entropy of logits and classes", sparse_softmax_loss_infer, sparse_softmax_loss_run,
-         sparse_softmax_loss_gradient),
+    LOSS("sparse_softmax_cross_entropy", "cross entropy of logits and classes", sparse_softmax_loss_infer,
+         sparse_softmax_loss_run, sparse_softmax_loss_gradient),
     LOSS("squared_difference", "(a - b)^2", pair_infer, squared_difference_run, squared_difference_gradient),
-    { .name = "sigmoid_cross_entropy_dx", .help = "(sigmoid(x) - z) dy", .min_inputs = 3, .max_inputs = 3, .flags = OP_TAKES_VIEWS,
-      .infer = dx_infer, .run = sigmoid_cross_entropy_dx_run },
-    { .name = "softmax_cross_entropy_dx", .help = "(softmax(x) - z) dy", .min_inputs = 3, .max_inputs = 3, .flags = OP_TAKES_VIEWS,
-      .infer = softmax_dx_infer, .run = softmax_loss_dx_run },
+    { .name = "sigmoid_cross_entropy_dx",
+      .help = "(sigmoid(x) - z) dy",
+      .min_inputs = 3,
+      .max_inputs = 3,
+      .flags = OP_TAKES_VIEWS,
+      .infer = dx_infer,
+      .run = sigmoid_cross_entropy_dx_run },
+    { .name = "softmax_cross_entropy_dx",
+      .help = "(softmax(x) - z) dy",
+      .min_inputs = 3,
+      .max_inputs = 3,
+      .flags = OP_TAKES_VIEWS,
+      .infer = softmax_dx_infer,
+      .run = softmax_loss_dx_run },
 };
 OP_ROWS_OF(loss);

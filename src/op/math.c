@@ -45,7 +45,8 @@ static void combine_line(void *context, const struct op_line *line)
 /* One row repeated for all: a vector or a scalar beside a matrix of as many columns. */
 static bool is_one_row(const struct tensor *tensor, const struct tensor *out)
 {
-    return tensor->rows == 1 && tensor->cols == out->cols && (out->cols == out->shape.dims[MAX(out->shape.rank - 1, 0)] || out->rows == 1);
+    return tensor->rows == 1 && tensor->cols == out->cols &&
+           (out->cols == out->shape.dims[MAX(out->shape.rank - 1, 0)] || out->rows == 1);
 }
 
 static void binary(struct op_run *run, enum binary kind)
@@ -53,18 +54,18 @@ static void binary(struct op_run *run, enum binary kind)
     const struct tensor *a = &run->inputs[0].tensor, *b = &run->inputs[1].tensor, *out = &run->outputs[0].tensor;
     bool whole_a = op_same_cut(a, out), whole_b = op_same_cut(b, out);
     if ((whole_a || is_one_row(a, out)) && (whole_b || is_one_row(b, out))) {
-        run->kernels->binary(kind, tensor_floats(a), whole_a ? a->ld : 0, tensor_floats(b), whole_b ? b->ld : 0, tensor_floats(out),
-                             out->ld, out->rows, out->cols);
+        run->kernels->binary(kind, tensor_floats(a), whole_a ? a->ld : 0, tensor_floats(b), whole_b ? b->ld : 0,
+                             tensor_floats(out), out->ld, out->rows, out->cols);
         return;
     }
     struct broadcast_call call = { kind, tensor_floats(a), tensor_floats(b), tensor_floats(out) };
     op_broadcast(out, a, b, combine_line, &call);
 }
 
-#define BINARY_RUN(name, kind)                  \
-    static void name##_run(struct op_run *run)  \
-    {                                           \
-        binary(run, kind);                      \
+#define BINARY_RUN(name, kind)                                                                                                   \
+    static void name##_run(struct op_run *run)                                                                                   \
+    {                                                                                                                            \
+        binary(run, kind);                                                                                                       \
     }
 BINARY_RUN(add, BINARY_ADD)
 BINARY_RUN(sub, BINARY_SUB)
@@ -181,7 +182,8 @@ static void pow_db_line(void *context, const struct op_line *line)
     const struct pow_call *call = context;
     for (int64_t i = 0; i < line->count; i++) {
         double a = (double)call->a[line->b + i * line->b_step], y = (double)call->b[line->c + i * line->c_step];
-        call->out[line->out + i * line->out_step] = (float)((double)call->dy[line->a + i * line->a_step] * y * (a > 0 ? log(a) : 0));
+        call->out[line->out + i * line->out_step] =
+            (float)((double)call->dy[line->a + i * line->a_step] * y * (a > 0 ? log(a) : 0));
     }
 }
 
@@ -189,7 +191,8 @@ static void pow_back(struct op_run *run, void (*line)(void *context, const struc
 {
     const struct tensor *dy = &run->inputs[0].tensor, *a = &run->inputs[1].tensor, *b = &run->inputs[2].tensor;
     const struct tensor *out = &run->outputs[0].tensor;
-    op_broadcast3(out, dy, a, b, line, &(struct pow_call){ tensor_floats(dy), tensor_floats(a), tensor_floats(b), tensor_floats(out) });
+    op_broadcast3(out, dy, a, b, line,
+                  &(struct pow_call){ tensor_floats(dy), tensor_floats(a), tensor_floats(b), tensor_floats(out) });
 }
 
 static void pow_da_run(struct op_run *run)
@@ -394,7 +397,8 @@ static void log_gradient(struct op_gradient *g)
 /* The types that load and store know. */
 static bool is_castable(enum dtype dtype)
 {
-    return dtype == DTYPE_FLOAT32 || dtype == DTYPE_FLOAT64 || dtype == DTYPE_INT32 || dtype == DTYPE_INT64 || dtype == DTYPE_BOOL;
+    return dtype == DTYPE_FLOAT32 || dtype == DTYPE_FLOAT64 || dtype == DTYPE_INT32 || dtype == DTYPE_INT64 ||
+           dtype == DTYPE_BOOL;
 }
 
 static bool cast_infer(struct op_infer *infer)
@@ -402,7 +406,8 @@ static bool cast_infer(struct op_infer *infer)
     const struct op_cast_args *args = infer->args;
     const struct op_type *x = &infer->inputs[0];
     if (x->sparse || !is_castable(x->dtype) || !is_castable(args->dtype))
-        return op_fail(infer, "%s cannot become %s", x->sparse ? "a sparse tensor" : dtype_name(x->dtype), dtype_name(args->dtype));
+        return op_fail(infer, "%s cannot become %s", x->sparse ? "a sparse tensor" : dtype_name(x->dtype),
+                       dtype_name(args->dtype));
     op_like(infer, 0);
     infer->outputs[0].dtype = args->dtype;
     return true;
@@ -483,19 +488,26 @@ static void copy_run(struct op_run *run)
 }
 
 static const struct arg scalar_arguments[] = { { "value", &ARG_FLOAT, offsetof(struct op_scalar_args, value), "the number" } };
-static const struct arg cast_arguments[] = { { "dtype", &OP_ARG_DTYPE, offsetof(struct op_cast_args, dtype), "the type it becomes" } };
+static const struct arg cast_arguments[] = { { "dtype", &OP_ARG_DTYPE, offsetof(struct op_cast_args, dtype),
+                                               "the type it becomes" } };
 
-#define BINARY(op, text)                                                                                                  \
-    { .name = #op, .help = text, .min_inputs = 2, .max_inputs = 2, .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = op_broadcast_infer, \
-      .run = op##_run, .gradient = op##_gradient }
-#define UNARY(op, text)                                                                                                   \
-    { .name = #op, .help = text, .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = unary_infer,   \
-      .run = op##_run, .gradient = op##_gradient }
+#define BINARY(op, text)                                                                                                         \
+    {                                                                                                                            \
+        .name = #op, .help = text, .min_inputs = 2, .max_inputs = 2, .flags = OP_TAKES_VIEWS | OP_IN_PLACE,                      \
+        .infer = op_broadcast_infer, .run = op##_run, .gradient = op##_gradient                                                  \
+    }
+#define UNARY(op, text)                                                                                                          \
+    {                                                                                                                            \
+        .name = #op, .help = text, .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS | OP_IN_PLACE,                      \
+        .infer = unary_infer, .run = op##_run, .gradient = op##_gradient                                                         \
+    }
 
 /* Without a gradient. */
 #define FLAT(op, text)                                                                                                           \
-    { .name = #op, .help = text, .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = unary_infer,   \
-      .run = op##_run }
+    {                                                                                                                            \
+        .name = #op, .help = text, .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS | OP_IN_PLACE,                      \
+        .infer = unary_infer, .run = op##_run                                                                                    \
+    }
 
 static const struct op_row rows[] = {
     BINARY(add, "a + b"),
@@ -503,16 +515,40 @@ static const struct op_row rows[] = {
     BINARY(mul, "a b"),
     BINARY(div, "a / b"),
     BINARY(pow, "a to the power of b"),
-    { .name = "pow_da", .help = "dy b a^(b - 1)", .min_inputs = 3, .max_inputs = 3, .flags = OP_TAKES_VIEWS | OP_IN_PLACE,
-      .infer = op_broadcast_infer, .run = pow_da_run },
-    { .name = "pow_db", .help = "dy y log(a) where a is above 0", .min_inputs = 3, .max_inputs = 3, .flags = OP_TAKES_VIEWS | OP_IN_PLACE,
-      .infer = op_broadcast_infer, .run = pow_db_run },
+    { .name = "pow_da",
+      .help = "dy b a^(b - 1)",
+      .min_inputs = 3,
+      .max_inputs = 3,
+      .flags = OP_TAKES_VIEWS | OP_IN_PLACE,
+      .infer = op_broadcast_infer,
+      .run = pow_da_run },
+    { .name = "pow_db",
+      .help = "dy y log(a) where a is above 0",
+      .min_inputs = 3,
+      .max_inputs = 3,
+      .flags = OP_TAKES_VIEWS | OP_IN_PLACE,
+      .infer = op_broadcast_infer,
+      .run = pow_db_run },
     BINARY(maximum, "the larger of a and b"),
     BINARY(minimum, "the smaller of a and b"),
-    { .name = "scale", .help = "x times a number", OP_ARGUMENTS(struct op_scalar_args, scalar_arguments), .min_inputs = 1, .max_inputs = 1,
-      .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = unary_infer, .run = scale_run, .gradient = scale_gradient },
-    { .name = "add_scalar", .help = "x plus a number", OP_ARGUMENTS(struct op_scalar_args, scalar_arguments), .min_inputs = 1, .max_inputs = 1,
-      .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = unary_infer, .run = add_scalar_run, .gradient = pass_gradient },
+    { .name = "scale",
+      .help = "x times a number",
+      OP_ARGUMENTS(struct op_scalar_args, scalar_arguments),
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS | OP_IN_PLACE,
+      .infer = unary_infer,
+      .run = scale_run,
+      .gradient = scale_gradient },
+    { .name = "add_scalar",
+      .help = "x plus a number",
+      OP_ARGUMENTS(struct op_scalar_args, scalar_arguments),
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS | OP_IN_PLACE,
+      .infer = unary_infer,
+      .run = add_scalar_run,
+      .gradient = pass_gradient },
     UNARY(neg, "-x"),
     UNARY(square, "x^2"),
     UNARY(sqrt, "the square root of x"),
@@ -523,9 +559,21 @@ static const struct op_row rows[] = {
     FLAT(floor, "the nearest whole number not above x"),
     FLAT(ceil, "the nearest whole number not below x"),
     FLAT(round, "the nearest whole number, of two the even one"),
-    { .name = "stop_gradient", .help = "x, through which no gradient flows", .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS,
-      .infer = unary_infer, .run = copy_run },
-    { .name = "cast", .help = "the same numbers in another type", OP_ARGUMENTS(struct op_cast_args, cast_arguments), .min_inputs = 1,
-      .max_inputs = 1, .flags = OP_TAKES_VIEWS, .infer = cast_infer, .run = cast_run, .gradient = cast_gradient },
+    { .name = "stop_gradient",
+      .help = "x, through which no gradient flows",
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS,
+      .infer = unary_infer,
+      .run = copy_run },
+    { .name = "cast",
+      .help = "the same numbers in another type",
+      OP_ARGUMENTS(struct op_cast_args, cast_arguments),
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS,
+      .infer = cast_infer,
+      .run = cast_run,
+      .gradient = cast_gradient },
 };
 OP_ROWS_OF(math);

@@ -78,12 +78,21 @@ static void product(const struct op_run *run, const struct tensor *a, const stru
     const struct tensor *gate = args->gate ? &run->inputs[2 + args->bias].tensor : NULL;
     bool reduces = args->transpose_a && a->rows == b->rows && out->rows == a->cols;
     struct gemm call = {
-        .m = args->transpose_a ? a->cols : a->rows, .n = b->cols, .k = args->transpose_a ? a->rows : a->cols,
-        .a = tensor_floats(a), .a_row = args->transpose_a ? 1 : a->ld, .a_column = args->transpose_a ? a->ld : 1,
-        .b = tensor_floats(b), .ldb = b->ld, .c = tensor_floats(out), .ldc = out->ld,
+        .m = args->transpose_a ? a->cols : a->rows,
+        .n = b->cols,
+        .k = args->transpose_a ? a->rows : a->cols,
+        .a = tensor_floats(a),
+        .a_row = args->transpose_a ? 1 : a->ld,
+        .a_column = args->transpose_a ? a->ld : 1,
+        .b = tensor_floats(b),
+        .ldb = b->ld,
+        .c = tensor_floats(out),
+        .ldc = out->ld,
         .bias = args->bias ? tensor_floats(&run->inputs[2].tensor) : NULL,
-        .accumulate = reduces && run->accumulate, .activation = args->activation,
-        .gate = gate ? tensor_floats(gate) : NULL, .gate_ld = gate ? gate->ld : 0,
+        .accumulate = reduces && run->accumulate,
+        .activation = args->activation,
+        .gate = gate ? tensor_floats(gate) : NULL,
+        .gate_ld = gate ? gate->ld : 0,
     };
     run->kernels->gemm(&call);
 }
@@ -162,7 +171,8 @@ static bool bias_gradient_infer(struct op_infer *infer)
     const struct op_type *dp = &infer->inputs[0];
     if (dp->shape.rank < 2)
         return op_fail(infer, "two axes or more are needed");
-    infer->outputs[0] = (struct op_type){ .dtype = DTYPE_FLOAT32, .extent = MIN(dp->extent, EXTENT_BATCH),
+    infer->outputs[0] = (struct op_type){ .dtype = DTYPE_FLOAT32,
+                                          .extent = MIN(dp->extent, EXTENT_BATCH),
                                           .shape = SHAPE(dp->shape.dims[dp->shape.rank - 1]) };
     infer->behaviour = OP_ROWS(*dp) ? BEHAVIOUR_REDUCES : BEHAVIOUR_WHOLE;
     return true;
@@ -188,13 +198,25 @@ static const struct arg matmul_arguments[] = {
     { "transpose_a", &ARG_BOOL, offsetof(struct op_matmul_args, transpose_a), "the first input's axes are exchanged" },
     { "gate", &ARG_BOOL, offsetof(struct op_matmul_args, gate), "the last input gates the product" },
     { "bias", &ARG_BOOL, offsetof(struct op_matmul_args, bias), "the third input is added" },
-    { "activation", &ARG_CHOICE, offsetof(struct op_matmul_args, activation), "what the sum goes through", .extra = op_activation_words },
+    { "activation", &ARG_CHOICE, offsetof(struct op_matmul_args, activation), "what the sum goes through",
+      .extra = op_activation_words },
 };
 
 static const struct op_row rows[] = {
-    { .name = "matmul", .help = "act(x W + b), the bias and the activation fused", OP_ARGUMENTS(struct op_matmul_args, matmul_arguments),
-      .min_inputs = 2, .max_inputs = 4, .infer = matmul_infer, .run = matmul_run, .gradient = matmul_gradient, .work = matmul_work },
-    { .name = "bias_gradient", .help = "column sums over the batch", .min_inputs = 1, .max_inputs = 1, .infer = bias_gradient_infer,
+    { .name = "matmul",
+      .help = "act(x W + b), the bias and the activation fused",
+      OP_ARGUMENTS(struct op_matmul_args, matmul_arguments),
+      .min_inputs = 2,
+      .max_inputs = 4,
+      .infer = matmul_infer,
+      .run = matmul_run,
+      .gradient = matmul_gradient,
+      .work = matmul_work },
+    { .name = "bias_gradient",
+      .help = "column sums over the batch",
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .infer = bias_gradient_infer,
       .run = bias_gradient_run },
 };
 OP_ROWS_OF(matmul);

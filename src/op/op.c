@@ -87,7 +87,8 @@ static bool check_batch_axis(struct op_infer *infer)
         for (int a = 1; a < out->shape.rank; a++)
             later |= out->shape.dims[a] == BATCH_DIM;
         if (first != OP_ROWS(*out) || (later && out->extent != EXTENT_BATCH))
-            return op_fail(infer, "the batch axis would not be the first, or stand there twice, in the result %s", shape_text(out->shape, shape));
+            return op_fail(infer, "the batch axis would not be the first, or stand there twice, in the result %s",
+                           shape_text(out->shape, shape));
     }
     return true;
 }
@@ -216,8 +217,8 @@ static int64_t row_step(const struct tensor *from, const struct tensor *out)
 }
 
 /* One column is one line down the rows. */
-static void row_lines(const struct tensor *out, const struct tensor *const from[3], void (*along)(void *context, const struct op_line *line),
-                      void *context)
+static void row_lines(const struct tensor *out, const struct tensor *const from[3],
+                      void (*along)(void *context, const struct op_line *line), void *context)
 {
     int64_t down[3], across[3];
     for (int i = 0; i < 3; i++) {
@@ -225,12 +226,20 @@ static void row_lines(const struct tensor *out, const struct tensor *const from[
         across[i] = from[i] && from[i]->cols == out->cols && out->cols > 1 ? 1 : 0;
     }
     if (out->cols == 1) {
-        along(context, &(struct op_line){ .count = out->rows, .out_step = out->ld, .a_step = down[0], .b_step = down[1], .c_step = down[2] });
+        along(context, &(struct op_line){
+                           .count = out->rows, .out_step = out->ld, .a_step = down[0], .b_step = down[1], .c_step = down[2] });
         return;
     }
     for (int64_t r = 0; r < out->rows; r++)
-        along(context, &(struct op_line){ .count = out->cols, .out = r * out->ld, .a = r * down[0], .b = r * down[1], .c = r * down[2],
-                                          .out_step = 1, .a_step = across[0], .b_step = across[1], .c_step = across[2] });
+        along(context, &(struct op_line){ .count = out->cols,
+                                          .out = r * out->ld,
+                                          .a = r * down[0],
+                                          .b = r * down[1],
+                                          .c = r * down[2],
+                                          .out_step = 1,
+                                          .a_step = across[0],
+                                          .b_step = across[1],
+                                          .c_step = across[2] });
 }
 
 void op_broadcast3(const struct tensor *out, const struct tensor *a, const struct tensor *b, const struct tensor *c,

@@ -46,13 +46,13 @@ enum { OP_MAX_OUTPUTS = 256 };
 
 /* ---- shape rule ---- */
 struct op_infer {
-    const void *args;           /* the row's options struct */
+    const void *args; /* the row's options struct */
     int input_count;
     const struct op_type *inputs;
     const char *const *input_names; /* for errors */
-    int output_count;           /* the row's; a rule may set another */
+    int output_count;               /* the row's; a rule may set another */
     struct op_type outputs[OP_MAX_OUTPUTS];
-    enum behaviour behaviour;   /* set by the rule */
+    enum behaviour behaviour; /* set by the rule */
     pil_status *status;
 };
 
@@ -68,15 +68,15 @@ struct op_run {
     int input_count, output_count;
     const struct op_value *inputs;
     struct op_value *outputs;
-    bool accumulate;            /* REDUCES: false for the shard's first tile (write), true for the others (add); else false */
-    int64_t first_row;          /* the tile's first row within the batch */
-    int64_t rows;               /* rows of the tile (ROW_BY_ROW, REDUCES) or of the batch (WHOLE) */
-    int64_t batch_rows;         /* rows of the whole batch */
-    int64_t step;               /* the global step, for random numbers */
+    bool accumulate;    /* REDUCES: false for the shard's first tile (write), true for the others (add); else false */
+    int64_t first_row;  /* the tile's first row within the batch */
+    int64_t rows;       /* rows of the tile (ROW_BY_ROW, REDUCES) or of the batch (WHOLE) */
+    int64_t batch_rows; /* rows of the whole batch */
+    int64_t step;       /* the global step, for random numbers */
     uint64_t seed;
-    const char *name;           /* the node's name: names its random stream */
-    void *scratch;              /* as many bytes as the row's scratch() asked for */
-    pil_status *status;         /* for what data can cause (a label out of range); each worker has its own */
+    const char *name;   /* the node's name: names its random stream */
+    void *scratch;      /* as many bytes as the row's scratch() asked for */
+    pil_status *status; /* for what data can cause (a label out of range); each worker has its own */
 };
 
 /* ---- gradient ---- */
@@ -84,7 +84,7 @@ struct op_run {
 struct pil_tensor;
 struct op_gradient {
     const void *args;
-    const char *name;           /* the node's name: the stream a dropout's gradient must draw again */
+    const char *name; /* the node's name: the stream a dropout's gradient must draw again */
     int input_count, output_count;
     struct pil_tensor *const *inputs;
     struct pil_tensor *const *outputs;
@@ -118,22 +118,24 @@ enum op_flag {
     OP_IN_PLACE = 4,       /* output 0 may take the memory of an input of its shape that nobody reads afterwards */
     OP_RECORD = 8,         /* a sparse gradient: no run; the optimizer reads the node's inputs: ids, the gradient, the table */
     OP_TAKES_VIEWS = 16,   /* its dense inputs may be columns of a wider buffer: nothing behind `cols` is read */
-    OP_READS_TABLES = 32   /* its variables are tables, of which it reads rows by id: an optimizer's slots may stand beside them */
+    OP_READS_TABLES = 32 /* its variables are tables, of which it reads rows by id: an optimizer's slots may stand beside them */
 };
 struct op_row {
     const char *name;
     const char *help;
-    size_t args_size;               /* of its options struct; 0: it has none */
-    const struct arg *arguments;    /* that struct, field by field: a graph is written and read by them (OP_ARGUMENTS in internal.h) */
+    size_t args_size; /* of its options struct; 0: it has none */
+    const struct arg
+        *arguments; /* that struct, field by field: a graph is written and read by them (OP_ARGUMENTS in internal.h) */
     size_t argument_count;
-    const void *defaults;           /* the struct that stands for none at all; NULL: zeros */
-    int min_inputs, max_inputs;     /* max -1: any number */
-    int outputs;                    /* 0: one */
+    const void *defaults;       /* the struct that stands for none at all; NULL: zeros */
+    int min_inputs, max_inputs; /* max -1: any number */
+    int outputs;                /* 0: one */
     int flags;
-    bool (*infer)(struct op_infer *infer);           /* returns status_ok */
+    bool (*infer)(struct op_infer *infer); /* returns status_ok */
     void (*run)(struct op_run *run);
-    void (*gradient)(struct op_gradient *gradient);  /* NULL: no gradient flows through */
-    size_t (*scratch)(const void *args, const struct op_type *inputs, const struct op_type *outputs, int64_t tile_rows); /* bytes or NULL */
+    void (*gradient)(struct op_gradient *gradient); /* NULL: no gradient flows through */
+    size_t (*scratch)(const void *args, const struct op_type *inputs, const struct op_type *outputs,
+                      int64_t tile_rows); /* bytes or NULL */
     /* Work of one row (ROW_BY_ROW, REDUCES) in floating-point operations, for shards and for `inspect`. NULL: counts elements. */
     double (*work)(const void *args, const struct op_type *inputs, const struct op_type *outputs);
     /* Of an op that moves rows without changing them: where in a row of its input an output's row begins, in elements; -1 where it
@@ -236,16 +238,17 @@ enum rnn_ends {
 struct op_rnn_args {
     enum rnn_cell cell;
     int64_t hidden;
-    enum activation activation, recurrent; /* TANH and SIGMOID in the originals; those whose derivative follows from their value */
-    bool keras_order;   /* LSTM: gates i, f, c, o, else i, j, f, o. GRU: z, r, h, else r, z, h (GRUCell's r, u, c) */
-    bool reset_after;   /* GRU: the reset gate works on h R + b, else on h */
-    float forget_bias;  /* LSTM */
+    enum activation activation,
+        recurrent;     /* TANH and SIGMOID in the originals; those whose derivative follows from their value */
+    bool keras_order;  /* LSTM: gates i, f, c, o, else i, j, f, o. GRU: z, r, h, else r, z, h (GRUCell's r, u, c) */
+    bool reset_after;  /* GRU: the reset gate works on h R + b, else on h */
+    float forget_bias; /* LSTM */
     bool joined, bias, initial_state;
     enum rnn_ends ends;
-    bool zero_output;   /* a step left out gives zeros (static_rnn), else the output before it (Keras; at first zeros) */
+    bool zero_output; /* a step left out gives zeros (static_rnn), else the output before it (Keras; at first zeros) */
     bool sequence;
-    bool backwards;     /* the steps go from the last to the first */
-    bool forward_only;  /* saves nothing: no gradient flows through */
-    bool state_only;    /* output 0 is not written: nobody reads it (set by the plan) */
+    bool backwards;    /* the steps go from the last to the first */
+    bool forward_only; /* saves nothing: no gradient flows through */
+    bool state_only;   /* output 0 is not written: nobody reads it (set by the plan) */
 };
 #endif

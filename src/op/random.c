@@ -57,7 +57,8 @@ static void fans(struct shape shape, double *fan_in, double *fan_out)
 }
 
 /* VarianceScaling: uniform in +-sqrt(3 s / n), or truncated normal whose deviation makes up for what was cut off. */
-static void variance_scaling(double scale, double fan, bool normal, struct random_key key, int64_t first, int64_t count, float *out)
+static void variance_scaling(double scale, double fan, bool normal, struct random_key key, int64_t first, int64_t count,
+                             float *out)
 {
     double n = fan > 1 ? fan : 1;
     if (normal) {
@@ -101,12 +102,14 @@ static bool orthogonal(struct shape shape, float gain, struct random_key key, fl
     return status_ok(status);
 }
 
-bool initializer_fill(pil_initializer initializer, struct random_key key, struct shape shape, int64_t first, int64_t count, float *out,
-                      pil_status *status)
+bool initializer_fill(pil_initializer initializer, struct random_key key, struct shape shape, int64_t first, int64_t count,
+                      float *out, pil_status *status)
 {
     double fan_in, fan_out;
     fans(shape, &fan_in, &fan_out);
-    float constant = initializer.kind == PIL_INITIALIZER_ONES ? 1.0f : initializer.kind == PIL_INITIALIZER_CONSTANT ? initializer.a : 0.0f;
+    float constant = initializer.kind == PIL_INITIALIZER_ONES       ? 1.0f
+                     : initializer.kind == PIL_INITIALIZER_CONSTANT ? initializer.a
+                                                                    : 0.0f;
     switch (initializer.kind) {
     case PIL_INITIALIZER_ZEROS:
     case PIL_INITIALIZER_ONES:
@@ -155,7 +158,14 @@ static const struct arg dropout_arguments[] = {
 };
 
 static const struct op_row rows[] = {
-    { .name = "dropout", .help = "drops elements at random, scales the others up", OP_ARGUMENTS(struct op_dropout_args, dropout_arguments),
-      .min_inputs = 1, .max_inputs = 1, .flags = OP_TAKES_VIEWS | OP_IN_PLACE, .infer = dropout_infer, .run = dropout_run, .gradient = dropout_gradient },
+    { .name = "dropout",
+      .help = "drops elements at random, scales the others up",
+      OP_ARGUMENTS(struct op_dropout_args, dropout_arguments),
+      .min_inputs = 1,
+      .max_inputs = 1,
+      .flags = OP_TAKES_VIEWS | OP_IN_PLACE,
+      .infer = dropout_infer,
+      .run = dropout_run,
+      .gradient = dropout_gradient },
 };
 OP_ROWS_OF(random);

@@ -207,8 +207,8 @@ static bool rnn_infer(struct op_infer *infer)
     if (args->cell == RNN_LSTM)
         infer->outputs[count++] = state;
     if (!args->forward_only)
-        infer->outputs[count++] = rnn_private_rows(rnn_in_lanes(args) ? rnn_lanes_floats(&s, true)
-                                                                      : rnn_find_blocks(args, &s, true, 1, NULL, &blocks));
+        infer->outputs[count++] =
+            rnn_private_rows(rnn_in_lanes(args) ? rnn_lanes_floats(&s, true) : rnn_find_blocks(args, &s, true, 1, NULL, &blocks));
     infer->output_count = count;
     infer->behaviour = BEHAVIOUR_ROW_BY_ROW;
     return true;
@@ -502,7 +502,9 @@ static void rnn_run(struct op_run *run)
 }
 
 const char *const rnn_cell_words[] = { [RNN_LSTM] = "lstm", [RNN_GRU] = "gru", [RNN_SIMPLE] = "simple", NULL };
-const char *const rnn_ends_words[] = { [RNN_ENDS_NEVER] = "never", [RNN_ENDS_LENGTHS] = "lengths", [RNN_ENDS_MASK] = "mask", NULL };
+const char *const rnn_ends_words[] = {
+    [RNN_ENDS_NEVER] = "never", [RNN_ENDS_LENGTHS] = "lengths", [RNN_ENDS_MASK] = "mask", NULL
+};
 #define AT(field) offsetof(struct op_rnn_args, field)
 static const struct arg rnn_arguments[] = { RNN_ARGUMENT_ROWS(AT) };
 

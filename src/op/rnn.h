@@ -76,9 +76,10 @@ bool rnn_wants_strips(const struct rnn_sizes *s, int64_t rows);
 int64_t rnn_strips_floats(int64_t k, int64_t n);
 /* Of b as it lies, pads included, and of b [rows, columns] transposed. */
 struct rnn_strips rnn_strips_pack(const struct kernels *kernels, const float *b, int64_t ldb, int64_t k, int64_t n, float *data);
-struct rnn_strips rnn_strips_transpose(const struct kernels *kernels, const float *b, int64_t ldb, int64_t rows, int64_t columns, float *data);
-void rnn_strips_product(const struct rnn_layer *layer, const float *a, int64_t a_ld, const struct rnn_strips *b, const float *bias,
-                        bool accumulate, float *c, int64_t ldc);
+struct rnn_strips rnn_strips_transpose(const struct kernels *kernels, const float *b, int64_t ldb, int64_t rows, int64_t columns,
+                                       float *data);
+void rnn_strips_product(const struct rnn_layer *layer, const float *a, int64_t a_ld, const struct rnn_strips *b,
+                        const float *bias, bool accumulate, float *c, int64_t ldc);
 
 /* One run of a layer over a tile. */
 struct rnn_layer {
@@ -90,7 +91,7 @@ struct rnn_layer {
     const float *kernel, *recurrent; /* the rows for x, and for h */
     int64_t kernel_ld, recurrent_ld;
     const float *bias, *recurrent_bias;
-    float *sums; /* of the step at hand, an LSTM's */
+    float *sums;                                                      /* of the step at hand, an LSTM's */
     struct rnn_strips joined_strips, kernel_strips, recurrent_strips; /* of both kernels together, or of each */
     int64_t rows;
 };
@@ -121,27 +122,28 @@ int64_t rnn_lanes_gates(const struct rnn_sizes *s);             /* a row's, of d
 void rnn_lanes_run(struct op_run *run);
 size_t rnn_lanes_gradient_scratch(const struct rnn_sizes *s, int64_t tile_rows);
 void rnn_lanes_gradient_run(struct op_run *run, const struct op_rnn_args *args, const struct rnn_lanes_losses *losses);
-void rnn_lanes_sums_run(const struct op_run *run, const struct op_rnn_args *args, const struct rnn_sizes *s, const struct tensor *saved,
-                        const struct tensor *dgates, int64_t first, int64_t count);
+void rnn_lanes_sums_run(const struct op_run *run, const struct op_rnn_args *args, const struct rnn_sizes *s,
+                        const struct tensor *saved, const struct tensor *dgates, int64_t first, int64_t count);
 
 /* ---- arguments: AT(field) is where a field of struct op_rnn_args stands in the op's own ---- */
 
 extern const char *const rnn_cell_words[], *const rnn_ends_words[];
 #define RNN_ARGUMENT_ROWS(AT)                                                                                                    \
-    { "cell", &ARG_CHOICE, AT(cell), "the kind of cell", .extra = rnn_cell_words },                                              \
-    { "hidden", &ARG_INT, AT(hidden), "units" },                                                                                 \
-    { "activation", &ARG_CHOICE, AT(activation), "of what enters the state", .extra = op_activation_words },                     \
-    { "recurrent", &ARG_CHOICE, AT(recurrent), "of the gates", .extra = op_activation_words },                                   \
-    { "keras_order", &ARG_BOOL, AT(keras_order), "gates in the order of Keras" },                                                \
-    { "reset_after", &ARG_BOOL, AT(reset_after), "a GRU resets behind its product" },                                            \
-    { "forget_bias", &ARG_FLOAT, AT(forget_bias), "what an LSTM adds to its forget gate" },                                      \
-    { "joined", &ARG_BOOL, AT(joined), "one kernel for input and state" },                                                       \
-    { "bias", &ARG_BOOL, AT(bias), "whether there is one" },                                                                     \
-    { "initial_state", &ARG_BOOL, AT(initial_state), "whether one is given" },                                                   \
-    { "ends", &ARG_CHOICE, AT(ends), "how steps are left out", .extra = rnn_ends_words },                                        \
-    { "zero_output", &ARG_BOOL, AT(zero_output), "a step left out gives zeros" },                                                \
-    { "sequence", &ARG_BOOL, AT(sequence), "all outputs, not the last alone" },                                                  \
-    { "backwards", &ARG_BOOL, AT(backwards), "from the last step to the first" },                                                \
-    { "forward_only", &ARG_BOOL, AT(forward_only), "nothing is saved for a gradient" }
+    { "cell", &ARG_CHOICE, AT(cell), "the kind of cell", .extra = rnn_cell_words }, { "hidden", &ARG_INT, AT(hidden), "units" }, \
+        { "activation", &ARG_CHOICE, AT(activation), "of what enters the state", .extra = op_activation_words },                 \
+        { "recurrent", &ARG_CHOICE, AT(recurrent), "of the gates", .extra = op_activation_words },                               \
+        { "keras_order", &ARG_BOOL, AT(keras_order), "gates in the order of Keras" },                                            \
+        { "reset_after", &ARG_BOOL, AT(reset_after), "a GRU resets behind its product" },                                        \
+        { "forget_bias", &ARG_FLOAT, AT(forget_bias), "what an LSTM adds to its forget gate" },                                  \
+        { "joined", &ARG_BOOL, AT(joined), "one kernel for input and state" },                                                   \
+        { "bias", &ARG_BOOL, AT(bias), "whether there is one" },                                                                 \
+        { "initial_state", &ARG_BOOL, AT(initial_state), "whether one is given" },                                               \
+        { "ends", &ARG_CHOICE, AT(ends), "how steps are left out", .extra = rnn_ends_words },                                    \
+        { "zero_output", &ARG_BOOL, AT(zero_output), "a step left out gives zeros" },                                            \
+        { "sequence", &ARG_BOOL, AT(sequence), "all outputs, not the last alone" },                                              \
+        { "backwards", &ARG_BOOL, AT(backwards), "from the last step to the first" },                                            \
+    {                                                                                                                            \
+        "forward_only", &ARG_BOOL, AT(forward_only), "nothing is saved for a gradient"                                           \
+    }
 
 #endif

@@ -153,7 +153,8 @@ static void through_sums(const struct back *back, const float *dgates)
         if (!layer->ends.ended[r])
             memset(back->dh + r * back->h_ld, 0, (size_t)s->hidden * sizeof(float));
     if (layer->recurrent_strips.data)
-        rnn_strips_product(layer, dgates, s->width, &layer->recurrent_strips, NULL, layer->ends.ended != NULL, back->dh, back->h_ld);
+        rnn_strips_product(layer, dgates, s->width, &layer->recurrent_strips, NULL, layer->ends.ended != NULL, back->dh,
+                           back->h_ld);
     else
         rnn_product(layer, dgates, s->width, s->columns, back->recurrent, back->h_ld, NULL, layer->ends.ended != NULL, back->dh,
                     back->h_ld, s->hidden);

@@ -87,7 +87,8 @@ void rnn_lanes_run(struct op_run *run)
     const struct rnn_sizes s = rnn_sizes_of(args, x->shape.dims[1], x->shape.dims[2]);
     const int64_t rows = x->rows, hidden = s.hidden, last = s.time * hidden * rows;
     const bool keep = !args->forward_only;
-    float *data = keep ? tensor_floats(&run->outputs[run->output_count - 1].tensor) : (float *)(void *)rnn_scratch_begin(run->scratch);
+    float *data =
+        keep ? tensor_floats(&run->outputs[run->output_count - 1].tensor) : (float *)(void *)rnn_scratch_begin(run->scratch);
     struct lstm_lanes layer = layer_of(args, &s, rows, data, keep);
     find_kernels(&layer, &run->inputs[1].tensor, roles.recurrent < 0 ? NULL : &run->inputs[roles.recurrent].tensor);
     layer.bias = bias ? tensor_floats(bias) : NULL;
@@ -141,8 +142,8 @@ void rnn_lanes_gradient_run(struct op_run *run, const struct op_rnn_args *args, 
 }
 
 /* Rows first .. first + count of [x, h, 1] with dgates. */
-void rnn_lanes_sums_run(const struct op_run *run, const struct op_rnn_args *args, const struct rnn_sizes *s, const struct tensor *saved,
-                        const struct tensor *dgates, int64_t first, int64_t count)
+void rnn_lanes_sums_run(const struct op_run *run, const struct op_rnn_args *args, const struct rnn_sizes *s,
+                        const struct tensor *saved, const struct tensor *dgates, int64_t first, int64_t count)
 {
     const struct tensor *out = &run->outputs[0].tensor;
     const struct lstm_lanes layer = layer_of(args, s, dgates->rows, saved ? tensor_floats(saved) : NULL, true);

@@ -38,7 +38,8 @@ struct rnn_strips rnn_strips_pack(const struct kernels *kernels, const float *b,
     return (struct rnn_strips){ data, k, n, width };
 }
 
-struct rnn_strips rnn_strips_transpose(const struct kernels *kernels, const float *b, int64_t ldb, int64_t rows, int64_t columns, float *data)
+struct rnn_strips rnn_strips_transpose(const struct kernels *kernels, const float *b, int64_t ldb, int64_t rows, int64_t columns,
+                                       float *data)
 {
     const int64_t width = width_of(kernels);
     for (int64_t j = 0; j < rows; j += width)
@@ -46,8 +47,8 @@ struct rnn_strips rnn_strips_transpose(const struct kernels *kernels, const floa
     return (struct rnn_strips){ data, columns, rows, width };
 }
 
-void rnn_strips_product(const struct rnn_layer *layer, const float *a, int64_t a_ld, const struct rnn_strips *b, const float *bias,
-                        bool accumulate, float *c, int64_t ldc)
+void rnn_strips_product(const struct rnn_layer *layer, const float *a, int64_t a_ld, const struct rnn_strips *b,
+                        const float *bias, bool accumulate, float *c, int64_t ldc)
 {
     for (int64_t j = 0; j < b->n; j += b->width)
         rnn_product(layer, a, a_ld, b->k, b->data + j * b->k, b->width, bias ? bias + j : NULL, accumulate, c + j, ldc,

@@ -37,7 +37,8 @@ static const char *describe(enum dtype dtype, struct shape shape, bool with_type
 static bool other_model(const struct restore *restore, pil_status *status)
 {
     const char *model_dir = restore->options->model_dir;
-    return status_hint(status, "start in an empty folder, or take over what fits with --warm-start-from %s (in C: .warm_start_from)",
+    return status_hint(status,
+                       "start in an empty folder, or take over what fits with --warm-start-from %s (in C: .warm_start_from)",
                        model_dir != NULL ? model_dir : restore->prefix);
 }
 

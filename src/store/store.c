@@ -270,7 +270,8 @@ static bool lay_out_alone(struct store *store, struct variable *variable, pil_st
     if (variable->layout == STORE_PLAIN)
         variable->value.ld = variable->value.cols;
     /* A hyper-parameter has the model's value before anything is restored: restoring compares. */
-    if (variable->layout == STORE_PLAIN && variable->dtype == DTYPE_FLOAT32 && variable->initializer.kind == PIL_INITIALIZER_CONSTANT)
+    if (variable->layout == STORE_PLAIN && variable->dtype == DTYPE_FLOAT32 &&
+        variable->initializer.kind == PIL_INITIALIZER_CONSTANT)
         fill(memory, shape_elements(variable->shape), variable->initializer.a);
     return true;
 }

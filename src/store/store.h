@@ -30,7 +30,7 @@ struct store_note {
     const char *tensor;     /* its name there */
 };
 struct store_slot {
-    const char *name;    /* full checkpoint name: "training/Adagrad/dnn/logits/bias/accumulator" */
+    const char *name; /* full checkpoint name: "training/Adagrad/dnn/logits/bias/accumulator" */
     float initial;
 };
 struct variable {
@@ -39,16 +39,16 @@ struct variable {
     struct shape shape;
     enum store_layout layout;
     bool trainable;
-    bool hyper;          /* a hyper-parameter: on restore the model's value wins, and a difference is told */
-    int group;           /* DENSE: which block */
+    bool hyper; /* a hyper-parameter: on restore the model's value wins, and a difference is told */
+    int group;  /* DENSE: which block */
     pil_initializer initializer;
     struct store_note note;
     int slot_count;
     struct store_slot slots[STORE_MAX_SLOTS];
     /* set by store_allocate */
-    struct tensor value;     /* DENSE, PLAIN: the values. TABLE: rows x dim with ld = stride */
-    int64_t slot_stride;     /* TABLE: floats between weights and slot 0, slot 0 and slot 1, ... */
-    int64_t block_offset;    /* DENSE: floats from the start of the group's block; -1: outside (not trainable) */
+    struct tensor value;  /* DENSE, PLAIN: the values. TABLE: rows x dim with ld = stride */
+    int64_t slot_stride;  /* TABLE: floats between weights and slot 0, slot 0 and slot 1, ... */
+    int64_t block_offset; /* DENSE: floats from the start of the group's block; -1: outside (not trainable) */
     float *slot_data[STORE_MAX_SLOTS];
 };
 /* One block of a group: weights, each slot, and (made by train) gradients share offsets. */
@@ -74,12 +74,12 @@ bool store_initialize(struct store *store, uint64_t seed, struct threads *thread
 
 struct variable *store_find(const struct store *store, const char *name); /* NULL */
 size_t store_count(const struct store *store);
-struct variable *store_at(const struct store *store, size_t i); /* ascending by name */
+struct variable *store_at(const struct store *store, size_t i);           /* ascending by name */
 struct tensor store_slot_view(const struct variable *variable, int slot); /* strided, shape as the variable's */
 struct store_block store_block(const struct store *store, int group);
 int store_groups(const struct store *store);
 int64_t store_parameters(const struct store *store); /* elements of trainable variables */
-int64_t store_bytes(const struct store *store); /* memory of all values and slots, with pads */
+int64_t store_bytes(const struct store *store);      /* memory of all values and slots, with pads */
 void store_free(struct store *store);
 
 /* Scalars by name (PLAIN, shape []): global_step and the like. NULL when there is none of that name and type. */
@@ -91,7 +91,7 @@ float *store_float32(struct store *store, const char *name);
 struct checkpoint_extra {
     const char *name; /* "pilaster/cursor" */
     const void *data;
-    size_t bytes;     /* saved as a uint8 vector */
+    size_t bytes; /* saved as a uint8 vector */
 };
 /* Which checkpoints stay when a new one is written: the newest, and besides, of those that are not among the newest any more, one
  * in so many hours; these are named no longer and never removed. Source: tf.compat.v1.train.Saver. */
@@ -118,7 +118,8 @@ struct checkpoint_restore_options {
 /* Fills the store from a bundle, every checksum verified. A variable that is missing or has another shape: an error that
  * names the first, and both shapes. A damaged file: an error that names the newest good checkpoint. Differences in hyper
  * variables keep the store's value and are told through log_line. */
-bool checkpoint_restore(struct store *store, const char *prefix, const struct checkpoint_restore_options *options, pil_status *status);
+bool checkpoint_restore(struct store *store, const char *prefix, const struct checkpoint_restore_options *options,
+                        pil_status *status);
 /* An extra's bytes in the arena; false with status ok when the checkpoint has none of that name. */
 bool checkpoint_extra(const char *prefix, const char *name, struct arena *arena, struct slice *out, pil_status *status);
 /* One trainer a folder: "<model_dir>/pilaster.lock". NULL with PIL_BUSY and a message that names the folder. */

@@ -354,8 +354,7 @@ bool fields_put(struct fields *fields, size_t index, const struct field_values *
     for (int64_t i = 0; field->weights != NULL && i < count; i++)
         field->weights[field->entries + i] = 1;
     for (int64_t r = 1; field->offsets != NULL && r <= rows; r++)
-        field->offsets[fields->rows + r] =
-            field->entries + (from->splits != NULL ? from->splits[r] - first : r * from->width);
+        field->offsets[fields->rows + r] = field->entries + (from->splits != NULL ? from->splits[r] - first : r * from->width);
     field->entries += count;
     return true;
 }

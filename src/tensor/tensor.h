@@ -183,7 +183,7 @@ bool fields_set_cell(struct fields *fields, size_t field, struct slice cell, pil
 /* Whole columns at once, for readers that have them so: `rows` rows of `width` values each, or cut by splits [rows + 1]. */
 struct field_values {
     enum field_type type;
-    const void *values;    /* float, int64_t or const char *, by the type; a NULL string is missing. Strings are not copied */
+    const void *values; /* float, int64_t or const char *, by the type; a NULL string is missing. Strings are not copied */
     int64_t rows, width;
     const int64_t *splits; /* from any number on, which is the first value's; or NULL */
 };

@@ -53,8 +53,8 @@ static bool call(struct run_hook *hook, struct pil_run *run, enum run_moment mom
         return true;
     /* A hook that fails and forgets to say why must not look like success. */
     if (status_ok(status))
-        status_fail(status, PIL_CANCELLED, "%s of hook %d ended the run at step %lld and did not say why",
-                    moments[moment], hook->number + 1, (long long)pil_run_step(run));
+        status_fail(status, PIL_CANCELLED, "%s of hook %d ended the run at step %lld and did not say why", moments[moment],
+                    hook->number + 1, (long long)pil_run_step(run));
     return false;
 }
 

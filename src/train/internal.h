@@ -11,7 +11,8 @@ struct pil_tensor *loss_float(struct pil_graph *graph, struct pil_tensor *x); /*
 struct pil_tensor *loss_scale(struct pil_graph *graph, struct pil_tensor *x, float factor);
 struct pil_tensor *loss_plus(struct pil_graph *graph, struct pil_tensor *x, float number);
 struct pil_tensor *loss_is_set(struct pil_graph *graph, struct pil_tensor *x); /* 1 where x is not 0 */
-struct pil_tensor *loss_safe_mean(struct pil_graph *graph, struct pil_tensor *sum, struct pil_tensor *count); /* 0 where count is */
+struct pil_tensor *loss_safe_mean(struct pil_graph *graph, struct pil_tensor *sum,
+                                  struct pil_tensor *count); /* 0 where count is */
 /* The same elements with an axis of 1 more at the end, or one less. */
 struct pil_tensor *loss_end_axis(struct pil_graph *graph, struct pil_tensor *tensor, int more);
 /* What callers give a loss, as numbers of float32; NULL or false with the graph's error, which begins with `loss`. A pair must
@@ -32,13 +33,13 @@ struct pil_tensor *loss_reduced(struct pil_graph *graph, const char *loss, struc
 /* ---- metric.c ---- */
 /* Which options a kind of metric has. */
 enum metric_option {
-    METRIC_LABELS = 1,      /* compares with labels */
-    METRIC_KERAS = 2,       /* Keras has it too */
-    METRIC_THRESHOLD = 4,   /* one threshold */
-    METRIC_THRESHOLDS = 8,  /* many of them: keeps the curve's histogram */
-    METRIC_CURVE = 16,      /* which curve, and how it is summed */
-    METRIC_CLASSES = 32,    /* labels and values are classes below a number of them */
-    METRIC_AT = 64,         /* something from 0 to 1 is given */
+    METRIC_LABELS = 1,        /* compares with labels */
+    METRIC_KERAS = 2,         /* Keras has it too */
+    METRIC_THRESHOLD = 4,     /* one threshold */
+    METRIC_THRESHOLDS = 8,    /* many of them: keeps the curve's histogram */
+    METRIC_CURVE = 16,        /* which curve, and how it is summed */
+    METRIC_CLASSES = 32,      /* labels and values are classes below a number of them */
+    METRIC_AT = 64,           /* something from 0 to 1 is given */
     METRIC_ENDS_BELOW_1 = 128 /* the last threshold is 1 - 1e-7, as TensorFlow's */
 };
 struct metric_row {
@@ -85,7 +86,7 @@ struct hook_kind {
     bool (*at[RUN_MOMENTS])(struct run_hook *hook, struct pil_run *run, pil_status *status);
 };
 const struct hook_kind *hook_kind(pil_hook_kind kind); /* NULL: there is none, or the hook's own functions */
-double run_seconds(const struct pil_run *run); /* the clock, without what was paused */
+double run_seconds(const struct pil_run *run);         /* the clock, without what was paused */
 /* Of a moment that is told. */
 bool timer_due(const pil_second_or_step_timer *timer, int64_t step, double seconds);
 void timer_trigger(pil_second_or_step_timer *timer, int64_t step, double now, double *seconds, int64_t *steps);
@@ -151,10 +152,10 @@ enum { MOST_READINGS = 64 }; /* of one table in a step */
 /* One reading of a table in the batch. */
 struct reading {
     const struct session_record *record;
-    struct sparse ids;        /* the record's, cut to the batch's rows; a dropped entry's id may be made -1 */
-    struct groups groups;     /* of these ids */
-    int64_t kept;             /* entries in groups, as the lookup had them */
-    const float *gradient;    /* [rows, dim] */
+    struct sparse ids;     /* the record's, cut to the batch's rows; a dropped entry's id may be made -1 */
+    struct groups groups;  /* of these ids */
+    int64_t kept;          /* entries in groups, as the lookup had them */
+    const float *gradient; /* [rows, dim] */
     int64_t gradient_ld;
     const float *coefficient; /* [entries] or NULL: all 1 */
     float max_norm;
@@ -192,15 +193,15 @@ void table_add_dense(const struct table_update *update, float *gradient, int64_t
 
 /* ---- clip.c: gradients changed between the run and the update ---- */
 struct clip_options {
-    float value, norm, global_norm; /* limits of values, of a variable's norm, of the norm of all; 0: none */
+    float value, norm, global_norm;             /* limits of values, of a variable's norm, of the norm of all; 0: none */
     const struct train_multiplier *multipliers; /* borrowed */
     size_t multiplier_count;
 };
 bool clip_is_needed(const struct clip_options *options);
 /* For one optimizer's gradients: the variables of a group of the store. Steps of the same sizes allocate nothing after the first. */
 struct clipper;
-struct clipper *clipper_new(const struct clip_options *options, const struct store *store, int group, const struct kernels *kernels,
-                            pil_status *status);
+struct clipper *clipper_new(const struct clip_options *options, const struct store *store, int group,
+                            const struct kernels *kernels, pil_status *status);
 /* A step: the block's partials; each table's readings, one table after the other, grouped and with coefficients; run. Then partial 0
  * holds the block's gradient, and the readings are replaced by their sums; with norms_only neither is changed but for the order in
  * which the partials' sum is made: it is in partial 0. */

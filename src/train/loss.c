@@ -92,7 +92,8 @@ struct pil_tensor *loss_number(struct pil_graph *graph, const char *loss, const 
     if (!status_ok(graph_status(graph)))
         return NULL;
     if (!tensor) {
-        graph_fail(graph, "%s%s: the %s are NULL (targets are, in PREDICT and where the data have no label)", graph_scope(graph), loss, what);
+        graph_fail(graph, "%s%s: the %s are NULL (targets are, in PREDICT and where the data have no label)", graph_scope(graph),
+                   loss, what);
         return NULL;
     }
     if (tensor->type.sparse) {

@@ -26,7 +26,8 @@ static bool usable(struct pil_graph *graph, const char *name, const char *what, 
     if (!status_ok(graph_status(graph)))
         return false;
     if (!tensor)
-        graph_fail(graph, "%s%s: the %s are NULL (targets are, in PREDICT and where the data have no label)", graph_scope(graph), name, what);
+        graph_fail(graph, "%s%s: the %s are NULL (targets are, in PREDICT and where the data have no label)", graph_scope(graph),
+                   name, what);
     else if (!graph_owns(graph, tensor))
         graph_fail(graph, "%s%s: the %s, %s, belong to another graph", graph_scope(graph), name, what, graph_tensor_name(tensor));
     else if (tensor->type.sparse)

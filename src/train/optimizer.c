@@ -539,8 +539,8 @@ bool optimizer_declare_scalars(const struct optimizer *optimizer, struct store *
                                bool iter, pil_status *status)
 {
     struct scalars scalars = { .store = store, .scope = names->scope, .status = status };
-    bool ok = optimizer->flavour == FLAVOUR_V1 || (declare_hypers(optimizer, &scalars) &&
-                                                   (!iter || declare_scalar(&scalars, "iter", DTYPE_INT64)));
+    bool ok = optimizer->flavour == FLAVOUR_V1 ||
+              (declare_hypers(optimizer, &scalars) && (!iter || declare_scalar(&scalars, "iter", DTYPE_INT64)));
     ok = ok && declare_carried(optimizer, &scalars, names);
     text_free(&scalars.name);
     return ok;

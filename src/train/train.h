@@ -28,16 +28,16 @@ struct pil_tensor *loss_reduce(struct pil_graph *graph, struct pil_tensor *losse
 /* ---- metric.c, curve.c: streaming metrics in float64 ---- */
 struct metric;
 struct metric_options {
-    const char *kind;         /* the name of a row of metric.c: "mean", "accuracy", "auc", ... */
-    int tensorflow;           /* 2 or 1: which thresholds, sums and epsilons it takes */
-    int64_t thresholds;       /* of curves; 0: 200 */
-    const char *curve;        /* auc: "ROC" or NULL, "PR" */
-    const char *summation;    /* auc: NULL: trapezoidal, but interpolated for "PR" of 2 */
+    const char *kind;            /* the name of a row of metric.c: "mean", "accuracy", "auc", ... */
+    int tensorflow;              /* 2 or 1: which thresholds, sums and epsilons it takes */
+    int64_t thresholds;          /* of curves; 0: 200 */
+    const char *curve;           /* auc: "ROC" or NULL, "PR" */
+    const char *summation;       /* auc: NULL: trapezoidal, but interpolated for "PR" of 2 */
     const float *own_thresholds; /* auc: instead of even ones; the ends are added. Read by metric_new alone. */
     size_t own_threshold_count;
-    float threshold;          /* of kinds at a threshold: above it a value is true */
-    int64_t classes;          /* of kinds of classes */
-    double at;                /* the specificity or sensitivity that is given */
+    float threshold; /* of kinds at a threshold: above it a value is true */
+    int64_t classes; /* of kinds of classes */
+    double at;       /* the specificity or sensitivity that is given */
 };
 struct metric *metric_new(const struct metric_options *options, pil_status *status); /* unknown kind: names the nearest */
 /* One batch. values: what is averaged or predicted [rows, d]; labels [rows, d] or [rows, 1] or NULL (mean); weights of their
@@ -99,7 +99,7 @@ struct optimizer { /* a value: copied where it is kept */
 bool optimizer_read(const struct value *value, const char *default_name, double default_rate, enum optimizer_flavour flavour,
                     struct args_reader *reader, struct optimizer *out, pil_status *status);
 bool optimizer_find(const char *name, enum optimizer_flavour flavour, struct optimizer *out,
-                    pil_status *status);                                   /* class defaults */
+                    pil_status *status); /* class defaults */
 /* From a public value; errors begin with the class. Names and lists are copied to the arena. (constructor.c) */
 bool optimizer_from(const pil_optimizer *value, struct arena *arena, struct optimizer *out, pil_status *status);
 void optimizer_print(const struct optimizer *optimizer, struct text *out); /* {adagrad: {learning_rate: 0.05, ...}} */
@@ -129,14 +129,14 @@ struct train_multiplier {
 };
 struct updater_part {
     struct optimizer optimizer;
-    int group; /* the store's group of its variables, tables too */
+    int group;                    /* the store's group of its variables, tables too */
     struct optimizer_names names; /* of the scalars kept in the store; what is not declared there is kept here */
     bool own_iter;                /* counts steps in "<scope>/iter" instead of the global step */
     float clip_gradients;         /* limit of the norm of all its gradients; 0: none. Not beside the optimizer's own limits */
     const struct train_multiplier *multipliers; /* of gradients, before that; they live as long as the updater */
     size_t multiplier_count;
-    const char *name;             /* of its summaries' tags, copied; NULL: it has none */
-    unsigned summaries;           /* PIL_SUMMARIZE_... */
+    const char *name;   /* of its summaries' tags, copied; NULL: it has none */
+    unsigned summaries; /* PIL_SUMMARIZE_... */
 };
 enum { TRAIN_MOST_PARTS = 32 };
 struct updater;
@@ -197,10 +197,10 @@ struct run_hook {
     const struct hook_kind *kind; /* of a ready-made one, or NULL */
     int number;
     pil_second_or_step_timer timer;
-    int64_t last_step;            /* stop_at_step: which it is */
-    bool due;                     /* decided before the step */
-    struct event_writer *events;  /* of its own */
-    struct hook_value *values;    /* [hook.fetches.count] */
+    int64_t last_step;           /* stop_at_step: which it is */
+    bool due;                    /* decided before the step */
+    struct event_writer *events; /* of its own */
+    struct hook_value *values;   /* [hook.fetches.count] */
 };
 /* Where batches come from: binds the next one to the session. */
 struct loop_feed {
@@ -214,9 +214,9 @@ struct pil_run {
     struct session *session;
     struct updater *updater;
     struct loop_feed feed;
-    int64_t *global_step; /* the store's; counted up by the loop */
-    int64_t last_step;    /* stop there; 0: at the end of the input */
-    size_t loss_fetch;    /* which fetch of the plan is the loss */
+    int64_t *global_step;        /* the store's; counted up by the loop */
+    int64_t last_step;           /* stop there; 0: at the end of the input */
+    size_t loss_fetch;           /* which fetch of the plan is the loss */
     struct event_writer *events; /* where hooks write that have no file of their own; NULL: nowhere */
     /* What a fetched tensor holds after a step, for the tensors that hooks name: whoever compiled the plan knows. */
     const struct tensor *(*value)(void *context, const struct pil_tensor *tensor);
@@ -235,7 +235,7 @@ struct pil_run {
     struct run_hook *calling;
     enum run_moment moment;
     pil_status trouble; /* met by a hook's question */
-    bool profile;                /* note where the time goes, on the loop's own thread: */
+    bool profile;       /* note where the time goes, on the loop's own thread: */
     double input_seconds, run_seconds, update_seconds;
 };
 /* Errors: too many hooks, settings that make no sense. run_free gives back what hooks hold, after the run or instead. */

@@ -246,7 +246,8 @@ pil_train_op *pil_minimize_make(pil_graph *graph, pil_optimizer optimizer, const
                                .first = { .clip_gradients = options->clip_gradients, .rate = -1 } };
     struct pil_train_op *op = &error_op;
     if (status_ok(graph_status(graph)))
-        op = optimizer_from(&optimizer, graph_arena(graph), &what.first.optimizer, &status) ? minimize(graph, &what, &status) : NULL;
+        op = optimizer_from(&optimizer, graph_arena(graph), &what.first.optimizer, &status) ? minimize(graph, &what, &status)
+                                                                                            : NULL;
     return op ? op : refuse(graph, "pil_minimize", &status);
 }
 

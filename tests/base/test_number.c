@@ -160,30 +160,10 @@ static void many_zeros(void **state)
 static void not_numbers(void **state)
 {
     (void)state;
-    static const char *const texts[] = { "",
-                                         " ",
-                                         " 1",
-                                         "1 ",
-                                         "abc",
-                                         "1x",
-                                         "0x10",
-                                         "1e",
-                                         "1e+",
-                                         "e5",
-                                         ".",
-                                         "-",
-                                         "+",
-                                         "+-1",
-                                         "--1",
-                                         "1.2.3",
-                                         "1,5",
-                                         "1_000",
-                                         "infin",
-                                         "nano",
-                                         "in",
-                                         "nan(1)",
-                                         "1f",
-                                         "\302\2401" }; /* a no-break space first */
+    static const char *const texts[] = {
+        "",  " ",   " 1",  "1 ",    "abc", "1x",    "0x10",  "1e",   "1e+", "e5",     ".",  "-",
+        "+", "+-1", "--1", "1.2.3", "1,5", "1_000", "infin", "nano", "in",  "nan(1)", "1f", "\302\2401"
+    }; /* a no-break space first */
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
         float value = 42;
         double wide = 42;

@@ -319,7 +319,8 @@ static inline void golden_check_column(pil_column *column, bool is_integer, cons
 }
 
 /* Every case of categorical_columns.json whose kind is one of two (which may be the same); how many there were. */
-static inline int golden_check_kinds(const char *kind, const char *other, void (*check)(const struct json_value *item, struct arena *arena))
+static inline int golden_check_kinds(const char *kind, const char *other,
+                                     void (*check)(const struct json_value *item, struct arena *arena))
 {
     pil_status status = OK_STATUS;
     struct arena *arena = arena_new(&status);

@@ -312,8 +312,11 @@ static void memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(requests),           cmocka_unit_test(wrong_requests),      cmocka_unit_test(memory),
-        cmocka_unit_test(definitions_differ), cmocka_unit_test(words_come_later),
+        cmocka_unit_test(requests),
+        cmocka_unit_test(wrong_requests),
+        cmocka_unit_test(memory),
+        cmocka_unit_test(definitions_differ),
+        cmocka_unit_test(words_come_later),
         cmocka_unit_test(datasets_state_fields),
         cmocka_unit_test(definition_of_label),
     };

@@ -74,7 +74,7 @@ static inline pil_dataset *input_ragged(void *params)
 }
 
 static inline pil_estimator_spec mistaken_model(pil_graph *g, const pil_features *features, pil_tensor *targets, pil_mode mode,
-                                         void *params)
+                                                void *params)
 {
     const struct mistake *mistake = params;
     struct work work = { g, features, targets, mode, { .mode = mode } };

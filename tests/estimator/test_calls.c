@@ -43,12 +43,12 @@ static void test_train_calls(void **state)
     expect_error_words("no folder", train_once(with((pil_estimator_config){ 0 }), good), PIL_INVALID_ARGUMENT,
                        "model_dir of the estimator's config");
     /* "" is not the root folder. */
-    expect_error_words("an empty folder name", train_once(with((pil_estimator_config){ .model_dir = "" }), good), PIL_INVALID_ARGUMENT,
-                       "model_dir is empty");
+    expect_error_words("an empty folder name", train_once(with((pil_estimator_config){ .model_dir = "" }), good),
+                       PIL_INVALID_ARGUMENT, "model_dir is empty");
     pil_run_config run = pil_run_config_default();
     run.model_dir = "";
-    expect_error_words("an empty folder name", train_once(with((pil_estimator_config){ .config = &run }), good), PIL_INVALID_ARGUMENT,
-                       "model_dir is empty");
+    expect_error_words("an empty folder name", train_once(with((pil_estimator_config){ .config = &run }), good),
+                       PIL_INVALID_ARGUMENT, "model_dir is empty");
     expect_error_words("an empty checkpoint name",
                        train_once(with((pil_estimator_config){ .model_dir = folder, .warm_start_from = "" }), good),
                        PIL_INVALID_ARGUMENT, "warm_start_from is empty");

@@ -46,8 +46,9 @@ static void read_rows(const char *path, struct rows *rows)
 
 static pil_dataset *dataset_of(const struct rows *rows, int64_t epochs)
 {
-    return pil_dataset_from_arrays(PIL_ARRAYS({ "rawdata", .floats = rows->rawdata[0], .rows = rows->count, .shape = { N_INPUTS } }), false,
-                                   .y = { .floats = rows->next[0], .rows = rows->count }, .batch_size = BATCH_SIZE, .num_epochs = epochs);
+    return pil_dataset_from_arrays(
+        PIL_ARRAYS({ "rawdata", .floats = rows->rawdata[0], .rows = rows->count, .shape = { N_INPUTS } }), false,
+        .y = { .floats = rows->next[0], .rows = rows->count }, .batch_size = BATCH_SIZE, .num_epochs = epochs);
 }
 
 static pil_dataset *get_train(void *params)
@@ -237,10 +238,13 @@ static void as_tensorflow(void **state)
     (void)state;
     pil_run_config config = pil_run_config_default();
     config.strict = true;
-    pil_estimator *estimator = pil_estimator_new(&(pil_estimator_config){ .model_fn = myfunc, .model_dir = scratch_folder, .config = &config });
+    pil_estimator *estimator =
+        pil_estimator_new(&(pil_estimator_config){ .model_fn = myfunc, .model_dir = scratch_folder, .config = &config });
     const pil_hook hook = { .after_run = check_loss, .context = &steps };
     pil_train_spec train_spec = { .input_fn = get_train, .max_steps = STEPS, .hooks = &hook, .hook_count = 1 };
-    pil_eval_spec eval_spec = { .input_fn = get_valid, .steps = PIL_ALL, .exporters = { pil_latest_exporter("exporter", serving_input_fn) } };
+    pil_eval_spec eval_spec = { .input_fn = get_valid,
+                                .steps = PIL_ALL,
+                                .exporters = { pil_latest_exporter("exporter", serving_input_fn) } };
     pil_status status = pil_train_and_evaluate(estimator, &train_spec, &eval_spec, &result);
     assert_ok(&status);
     assert_int_equal(steps, STEPS);

@@ -105,7 +105,8 @@ static const struct {
     { "run: {session_config: {}}\n", "3:7: run has no argument 'session_config'", PIL_INVALID_ARGUMENT },
     { "run: {keep_checkpoints_max: 3}\n", "3:7: run has no argument 'keep_checkpoints_max'; did you mean 'keep_checkpoint_max'?",
       PIL_INVALID_ARGUMENT },
-    { "run: {keep_checkpoint_every_n_hours: -1}\n", "3:38: keep_checkpoint_every_n_hours must be at least 0, not -1", PIL_INVALID_ARGUMENT },
+    { "run: {keep_checkpoint_every_n_hours: -1}\n", "3:38: keep_checkpoint_every_n_hours must be at least 0, not -1",
+      PIL_INVALID_ARGUMENT },
     { "run: {tf_random_seed: -1}\n", "3:23: tf_random_seed must be at least 0, not -1", PIL_INVALID_ARGUMENT },
     { "run: {model_dir: [a]}\n", "3:18: model_dir takes a text, not a list", PIL_INVALID_ARGUMENT },
 };

@@ -213,11 +213,11 @@ static void run_twin(const struct twin *twin)
     scratch_remove();
 }
 
-#define TWIN(name, steps, norm)                                       \
-    static void test_##name(void **state)                             \
-    {                                                                 \
-        (void)state;                                                  \
-        run_twin(&(struct twin){ #name, steps, norm });               \
+#define TWIN(name, steps, norm)                                                                                                  \
+    static void test_##name(void **state)                                                                                        \
+    {                                                                                                                            \
+        (void)state;                                                                                                             \
+        run_twin(&(struct twin){ #name, steps, norm });                                                                          \
     }
 TWIN(wide_deep_classifier, 60, false)
 TWIN(wide_deep_regressor, 60, false)
@@ -232,14 +232,10 @@ TWIN(linear_regressor_weighted, 60, false)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_wide_deep_classifier),
-        cmocka_unit_test(test_wide_deep_regressor),
-        cmocka_unit_test(test_dnn_classifier_5),
-        cmocka_unit_test(test_dnn_regressor_batchnorm),
-        cmocka_unit_test(test_wide_deep_ragged),
-        cmocka_unit_test(test_dnn_regressor_ragged_batchnorm),
-        cmocka_unit_test(test_linear_classifier_5),
-        cmocka_unit_test(test_linear_classifier_ftrl),
+        cmocka_unit_test(test_wide_deep_classifier),      cmocka_unit_test(test_wide_deep_regressor),
+        cmocka_unit_test(test_dnn_classifier_5),          cmocka_unit_test(test_dnn_regressor_batchnorm),
+        cmocka_unit_test(test_wide_deep_ragged),          cmocka_unit_test(test_dnn_regressor_ragged_batchnorm),
+        cmocka_unit_test(test_linear_classifier_5),       cmocka_unit_test(test_linear_classifier_ftrl),
         cmocka_unit_test(test_linear_regressor_weighted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -110,7 +110,7 @@ static void test_keep(void **state)
     file_make_folder(scratch_path("keep/temp-5"), &status);     /* a dead writer's */
     file_make_folder(scratch_path("keep/temp-7/assets.extra/pilaster"), &status);
     file_make_folder(scratch_path("keep/temp-6/assets.extra"), &status); /* died between the two */
-    file_make_folder(scratch_path("keep/temp-8/other"), &status); /* somebody else's */
+    file_make_folder(scratch_path("keep/temp-8/other"), &status);        /* somebody else's */
     file_make_folder(scratch_path("keep/temp-80/assets.extra/other"), &status);
     file_make_folder(scratch_path("keep/temp-81/variables"), &status); /* TensorFlow, at work */
     scratch_write(scratch_path("keep/temp-9"), "x", 1);

@@ -79,7 +79,7 @@ static void made_bundles_byte_for_byte(void **state)
     assert_true(write_again(many, scratch_path("again"), &status));
     scratch_expect_same("../shared/conformance/tf_checkpoints/tf_made_bundles/many4000.index", scratch_path("again.index"));
     scratch_expect_same("../shared/conformance/tf_checkpoints/tf_made_bundles/many4000.data-00000-of-00001",
-                     scratch_path("again.data-00000-of-00001"));
+                        scratch_path("again.data-00000-of-00001"));
     assert_false(write_again("../shared/conformance/tf_checkpoints/tf_made_bundles/dtypes", scratch_path("dtypes"), &status));
     assert_non_null(strstr(status.message, "'dtype/c64' cannot be saved"));
     assert_false(file_exists(scratch_path("dtypes.index")));

@@ -31,10 +31,10 @@ struct rig {
     int64_t floats;
 };
 
-#define assert_ok(status)                          \
-    do {                                           \
-        if (!status_ok(&(status)))                 \
-            fail_msg("%s", (status).message);      \
+#define assert_ok(status)                                                                                                        \
+    do {                                                                                                                         \
+        if (!status_ok(&(status)))                                                                                               \
+            fail_msg("%s", (status).message);                                                                                    \
     } while (0)
 
 static inline float noise(uint64_t *state)
@@ -68,7 +68,8 @@ static inline void rig_start(struct rig *rig, struct pil_tensor *const *fetches,
         struct tensor *value = &rig->values[v];
         for (int64_t r = 0; r < value->rows; r++)
             for (int64_t c = 0; c < value->cols; c++)
-                tensor_floats(value)[r * value->ld + c] = noise(&state) + (variable->initializer.kind == PIL_INITIALIZER_ONES ? 1.0f : 0.0f);
+                tensor_floats(value)[r * value->ld + c] =
+                    noise(&state) + (variable->initializer.kind == PIL_INITIALIZER_ONES ? 1.0f : 0.0f);
         rig->offsets[v] = rig->floats;
         rig->floats += (value->rows * value->ld + 15) / 16 * 16;
         struct session_variable where = { *value, 0, rig->offsets[v] };

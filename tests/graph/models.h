@@ -56,7 +56,8 @@ static inline struct pil_tensor *model_product(struct random_model *m, struct pi
     static const enum activation kinds[] = { ACTIVATION_RELU, ACTIVATION_TANH, ACTIVATION_RELU, ACTIVATION_LINEAR };
     int64_t units = widths[model_pick(m, COUNT_OF(widths))];
     struct op_matmul_args args = { .bias = model_pick(m, 2), .activation = kinds[model_pick(m, COUNT_OF(kinds))] };
-    struct pil_tensor *inputs[] = { x, model_variable(m, SHAPE(model_width(x), units)), args.bias ? model_variable(m, SHAPE(units)) : NULL };
+    struct pil_tensor *inputs[] = { x, model_variable(m, SHAPE(model_width(x), units)),
+                                    args.bias ? model_variable(m, SHAPE(units)) : NULL };
     return graph_op(m->graph, "matmul", &args, inputs, 2 + args.bias, NULL);
 }
 
@@ -89,7 +90,8 @@ static inline struct pil_tensor *model_over_batch(struct random_model *m, struct
         sum = graph_op1(g, "sum_all", NULL, graph_op1(g, "square", NULL, x));
         break;
     }
-    sum = graph_op1(g, "add_scalar", &(struct op_scalar_args){ 1 }, graph_op1(g, "cast", &(struct op_cast_args){ DTYPE_FLOAT32 }, sum));
+    sum = graph_op1(g, "add_scalar", &(struct op_scalar_args){ 1 },
+                    graph_op1(g, "cast", &(struct op_cast_args){ DTYPE_FLOAT32 }, sum));
     return graph_op2(g, "div", NULL, x, graph_op1(g, "sqrt", NULL, sum));
 }
 
@@ -123,7 +125,8 @@ static inline struct pil_tensor *model_parts(struct random_model *m, struct pil_
     switch (model_pick(m, 5)) {
     case 0:
         pil_split(g, x, (size_t)width, 1, parts);
-        return graph_op3(g, "concat", &(struct op_axis_args){ 1 }, parts[model_pick(m, width)], parts[0], graph_op1(g, "square", NULL, parts[width - 1]));
+        return graph_op3(g, "concat", &(struct op_axis_args){ 1 }, parts[model_pick(m, width)], parts[0],
+                         graph_op1(g, "square", NULL, parts[width - 1]));
     case 1: /* the parts of a row in another order, one of them left out */
         pil_split_sizes(g, x, (int64_t[]){ 1, width - 2, 1 }, 3, 1, parts);
         return graph_op2(g, "concat", &(struct op_axis_args){ 1 }, parts[1 + model_pick(m, 2)], parts[0]);
@@ -136,9 +139,10 @@ static inline struct pil_tensor *model_parts(struct random_model *m, struct pil_
         folded = graph_op(g, "stack", &(struct op_axis_args){ 1 }, parts, (int)width, NULL);
         folded = graph_op1(g, "expand_dims", &(struct op_axis_args){ 2 }, folded);
         turned = graph_op2(g, "batch_matmul", &(struct op_transposes_args){ .transpose_b = true }, folded, folded);
-        return graph_op1(g, "activation", &(struct op_activation_args){ ACTIVATION_TANH },
-                         graph_op1(g, "reshape", &(struct op_reshape_args){ { 2, { BATCH_DIM, -1 } } },
-                                   graph_op1(g, "slice_box", &(pil_slice_options){ { 3, { 0, 1, 0 } }, { 3, { -1, 1, -1 } } }, turned)));
+        return graph_op1(
+            g, "activation", &(struct op_activation_args){ ACTIVATION_TANH },
+            graph_op1(g, "reshape", &(struct op_reshape_args){ { 2, { BATCH_DIM, -1 } } },
+                      graph_op1(g, "slice_box", &(pil_slice_options){ { 3, { 0, 1, 0 } }, { 3, { -1, 1, -1 } } }, turned)));
     default:
         return graph_op1(g, "pad", &(pil_pad_options){ { 2, { 0, 1 } }, { 2, { 0, model_pick(m, 3) } }, 0.5f }, x);
     }
@@ -180,7 +184,8 @@ static inline struct pil_tensor *model_arithmetic(struct random_model *m, struct
     case 2:
         return graph_op1(g, "dropout", &(struct op_dropout_args){ .rate = 0.25f }, x);
     case 3:
-        return graph_op1(g, "scale", &(struct op_scalar_args){ 0.5f }, graph_op1(g, "add_scalar", &(struct op_scalar_args){ 1 }, x));
+        return graph_op1(g, "scale", &(struct op_scalar_args){ 0.5f },
+                         graph_op1(g, "add_scalar", &(struct op_scalar_args){ 1 }, x));
     default:
         if (model_width(other) == model_width(x) || model_width(other) == 1)
             return graph_op2(g, op, NULL, x, other);
@@ -198,14 +203,16 @@ static inline struct pil_tensor *random_model(struct pil_graph *g, uint64_t seed
     while (m.count < MIN(size, MODEL_POOL)) {
         struct pil_tensor *x = model_any(&m);
         int64_t kind = model_pick(&m, m.variables < MOST_VARIABLES - 4 ? 10 : 4);
-        m.pool[m.count++] = kind < 4 ? graph_op1(g, "activation", &(struct op_activation_args){ ACTIVATION_TANH }, x)
-                            : kind < 6 ? model_product(&m, x)
+        m.pool[m.count++] = kind < 4    ? graph_op1(g, "activation", &(struct op_activation_args){ ACTIVATION_TANH }, x)
+                            : kind < 6  ? model_product(&m, x)
                             : kind == 6 ? model_norm(&m, x)
                             : kind == 7 ? model_over_batch(&m, x)
-                            : kind == 8 ? model_move(&m, x) : model_arithmetic(&m, x);
+                            : kind == 8 ? model_move(&m, x)
+                                        : model_arithmetic(&m, x);
     }
     struct pil_tensor *all = graph_op(g, "concat", &(struct op_axis_args){ 1 }, m.pool + m.count - 4, 4, NULL);
-    return graph_op1(g, "divide_by_rows", &(struct op_count_args){ 1 }, graph_op1(g, "sum_all", NULL, graph_op1(g, "square", NULL, all)));
+    return graph_op1(g, "divide_by_rows", &(struct op_count_args){ 1 },
+                     graph_op1(g, "sum_all", NULL, graph_op1(g, "square", NULL, all)));
 }
 
 /* ---- what they read ---- */
@@ -241,8 +248,10 @@ static inline void model_bind(struct session *session, struct model_data *data, 
     session_input(session, "x", &(struct op_value){ .tensor = data->x });
     session_input(session, "w", &(struct op_value){ .tensor = data->w });
     session_input(session, "ids", &(struct op_value){ .sparse = { .rows = rows, .entries = rows, .ids = data->ids } });
-    session_input(session, "ragged", &(struct op_value){ .sparse = { .rows = rows, .entries = data->offsets[rows], .ids = data->ragged,
-                                                                     .offsets = data->offsets } });
+    session_input(
+        session, "ragged",
+        &(struct op_value){
+            .sparse = { .rows = rows, .entries = data->offsets[rows], .ids = data->ragged, .offsets = data->offsets } });
 }
 
 static inline void model_data_free(struct model_data *data)

@@ -178,7 +178,8 @@ static void errors_say_what(void **state)
     rig_free(&rig);
     rig = rig_new();
     struct op_matmul_args biased = { .bias = true };
-    graph_op2(rig.graph, "matmul", &biased, rows_input(rig.graph, "x", 3), graph_variable(rig.graph, "kernel", SHAPE(4, 2), (pil_initializer){ 0 }, true));
+    graph_op2(rig.graph, "matmul", &biased, rows_input(rig.graph, "x", 3),
+              graph_variable(rig.graph, "kernel", SHAPE(4, 2), (pil_initializer){ 0 }, true));
     assert_error(rig.graph, "matmul(x [?, 3], kernel [4, 2]): 2 inputs given, 3 needed");
     rig_free(&rig);
     rig = rig_new();
@@ -233,8 +234,14 @@ static void input_grows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names),     cmocka_unit_test(input_grows), cmocka_unit_test(many_names),            cmocka_unit_test(scopes_have_a_limit), cmocka_unit_test(inputs),
-        cmocka_unit_test(constants), cmocka_unit_test(the_first_error_stays), cmocka_unit_test(errors_say_what),
+        cmocka_unit_test(names),
+        cmocka_unit_test(input_grows),
+        cmocka_unit_test(many_names),
+        cmocka_unit_test(scopes_have_a_limit),
+        cmocka_unit_test(inputs),
+        cmocka_unit_test(constants),
+        cmocka_unit_test(the_first_error_stays),
+        cmocka_unit_test(errors_say_what),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -257,10 +257,9 @@ static void other_sums_are_sums(void **state)
 static void mistakes(void **state)
 {
     (void)state;
-    static const char *const says[] = {
-        "softmax: input 1 is NULL", "there is no op 'sofmax'; did you mean 'softmax'?", "its options have 8 bytes, not 0",
-        "there is no axis 2",       "add(x [?, 5], y [?, 4])", "its options have 8 bytes, not 3"
-    };
+    static const char *const says[] = { "softmax: input 1 is NULL",        "there is no op 'sofmax'; did you mean 'softmax'?",
+                                        "its options have 8 bytes, not 0", "there is no axis 2",
+                                        "add(x [?, 5], y [?, 4])",         "its options have 8 bytes, not 3" };
     for (size_t i = 0; i < COUNT_OF(says); i++) {
         struct rig rig = rig_new();
         pil_graph *g = rig.graph;

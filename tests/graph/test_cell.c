@@ -9,18 +9,22 @@ static void defaults(void **state)
     struct rig rig = rig_new();
     pil_graph *g = rig.graph;
     const pil_initializer small = pil_constant_initializer(0.5f);
-    pil_rnn_cell *basic = pil_basic_lstm_cell(g, 3), *lstm = pil_lstm_cell(g, 3), *gru = pil_gru_cell(g, 3), *simple = pil_basic_rnn_cell(g, 3);
+    pil_rnn_cell *basic = pil_basic_lstm_cell(g, 3), *lstm = pil_lstm_cell(g, 3), *gru = pil_gru_cell(g, 3),
+                 *simple = pil_basic_rnn_cell(g, 3);
     assert_true(basic->forget_bias == 1 && basic->activation == ACTIVATION_TANH && basic->size == 3);
     assert_true(lstm->forget_bias == 1 && !lstm->use_peepholes && !lstm->projects && lstm->cell_clip == 0);
-    assert_true(gru->bias_initializers[0].kind == PIL_INITIALIZER_ONES && gru->bias_initializers[1].kind == PIL_INITIALIZER_ZEROS);
+    assert_true(gru->bias_initializers[0].kind == PIL_INITIALIZER_ONES &&
+                gru->bias_initializers[1].kind == PIL_INITIALIZER_ZEROS);
     assert_string_equal(basic->name, "basic_lstm_cell");
     assert_string_equal(lstm->name, "lstm_cell");
     assert_string_equal(gru->name, "gru_cell");
     assert_string_equal(simple->name, "basic_rnn_cell");
     gru = pil_gru_cell(g, 3, .bias_initializer = &small, .activation = NULL, .name = "mine/own");
-    assert_true(gru->bias_initializers[0].a == 0.5f && gru->bias_initializers[1].a == 0.5f && gru->activation == ACTIVATION_LINEAR);
+    assert_true(gru->bias_initializers[0].a == 0.5f && gru->bias_initializers[1].a == 0.5f &&
+                gru->activation == ACTIVATION_LINEAR);
     lstm = pil_lstm_cell(g, 3, .num_proj = 3, .activation = "relu", .forget_bias = 0, .initializer = pil_ones_initializer());
-    assert_true(lstm->projects && lstm->size == 3 && lstm->forget_bias == 0 && lstm->kernel_initializer.kind == PIL_INITIALIZER_ONES);
+    assert_true(lstm->projects && lstm->size == 3 && lstm->forget_bias == 0 &&
+                lstm->kernel_initializer.kind == PIL_INITIALIZER_ONES);
     assert_ok(*graph_status(g));
     assert_true(pil_basic_lstm_cell_options_default().forget_bias == 1 && pil_lstm_cell_options_default().forget_bias == 1);
     assert_string_equal(pil_gru_cell_options_default().activation, "tanh");
@@ -32,9 +36,14 @@ static void mistakes(void **state)
 {
     (void)state;
     static const char *const says[] = {
-        "pil_basic_lstm_cell: 0 units", "pil_gru_cell: -1 units", "there is no activation 'tahn'; did you mean 'tanh'?",
-        "pil_lstm_cell: 4 units with an output of -2", "cell_clip -1 and proj_clip 0; neither may be below 0",
-        "the forget_bias nan is no number", "'a b' is no name for pil_basic_lstm_cell", "pil_basic_rnn_cell without a name",
+        "pil_basic_lstm_cell: 0 units",
+        "pil_gru_cell: -1 units",
+        "there is no activation 'tahn'; did you mean 'tanh'?",
+        "pil_lstm_cell: 4 units with an output of -2",
+        "cell_clip -1 and proj_clip 0; neither may be below 0",
+        "the forget_bias nan is no number",
+        "'a b' is no name for pil_basic_lstm_cell",
+        "pil_basic_rnn_cell without a name",
     };
     for (size_t i = 0; i < COUNT_OF(says); i++) {
         struct rig rig = rig_new();

@@ -8,7 +8,7 @@
 
 /* ---- compositions: ops on the left, doubles on the right ---- */
 
-#define COMPOSE(name) \
+#define COMPOSE(name)                                                                                                            \
     static void name##_graph(const struct trial *t, struct pil_graph *g, struct pil_tensor *const *x, struct pil_tensor **y)
 #define DOUBLES(name) static void name##_doubles(const struct trial *t, int64_t rows, double *const *x, double *const *y)
 
@@ -68,7 +68,8 @@ COMPOSE(one_gradient_for_many)
 {
     struct op_matmul_args plain = { 0 };
     (void)t;
-    struct pil_tensor *sum = graph_op2(g, "add", NULL, graph_op2(g, "add", NULL, x[1], x[2]), graph_op2(g, "add", NULL, x[1], x[1]));
+    struct pil_tensor *sum =
+        graph_op2(g, "add", NULL, graph_op2(g, "add", NULL, x[1], x[2]), graph_op2(g, "add", NULL, x[1], x[1]));
     y[0] = graph_op2(g, "matmul", &plain, x[0], sum);
 }
 DOUBLES(one_gradient_for_many)
@@ -107,7 +108,8 @@ COMPOSE(slices)
     for (size_t i = 0; i < COUNT_OF(firsts); i++) {
         struct op_slice_args part = { i % 2 ? -1 : 1, firsts[i], counts[i] };
         pil_slice_options box = { { 2, { 0, firsts[i] } }, { 2, { -1, counts[i] } } };
-        list[i] = graph_op1(g, "square", NULL, i < 3 ? graph_op1(g, "slice", &part, x[0]) : graph_op1(g, "slice_box", &box, x[0]));
+        list[i] =
+            graph_op1(g, "square", NULL, i < 3 ? graph_op1(g, "slice", &part, x[0]) : graph_op1(g, "slice_box", &box, x[0]));
     }
     y[0] = graph_op(g, "concat", &(struct op_axis_args){ 1 }, list, COUNT_OF(firsts), NULL);
 }
@@ -241,8 +243,17 @@ DOUBLES(reshapes)
     free(h);
 }
 
-#define CASE(name, ...) { .op = #name, .compose = name##_graph, .reference = name##_doubles, __VA_ARGS__ }
-#define ROW_MATRIX(columns) { 2, { BATCH_DIM, columns } }
+#define CASE(name, ...)                                                                                                          \
+    {                                                                                                                            \
+        .op = #name, .compose = name##_graph, .reference = name##_doubles, __VA_ARGS__                                           \
+    }
+#define ROW_MATRIX(columns)                                                                                                      \
+    {                                                                                                                            \
+        2,                                                                                                                       \
+        {                                                                                                                        \
+            BATCH_DIM, columns                                                                                                   \
+        }                                                                                                                        \
+    }
 #define BY_ROWS .extent = EXTENT_ROWS, .behaviour = BEHAVIOUR_ROW_BY_ROW
 
 static void compositions(void **state)
@@ -250,23 +261,31 @@ static void compositions(void **state)
     (void)state;
     static const struct trial list[] = {
         CASE(thrice, BY_ROWS, .inputs = { { .shape = ROW_MATRIX(5) } }, .input_count = 1, .outputs = { ROW_MATRIX(5) }),
-        CASE(variable_in_many_ways, BY_ROWS, .inputs = { { .shape = ROW_MATRIX(6) }, { .shape = { 2, { 6, 6 } } }, { .shape = { 1, { 6 } } } },
-             .input_count = 3, .output_count = 2, .outputs = { ROW_MATRIX(6), { 2, { 6, 6 } } }),
-        CASE(one_gradient_for_many, BY_ROWS, .inputs = { { .shape = ROW_MATRIX(3) }, { .shape = { 2, { 3, 7 } } }, { .shape = { 2, { 3, 7 } } } },
+        CASE(variable_in_many_ways, BY_ROWS,
+             .inputs = { { .shape = ROW_MATRIX(6) }, { .shape = { 2, { 6, 6 } } }, { .shape = { 1, { 6 } } } }, .input_count = 3,
+             .output_count = 2, .outputs = { ROW_MATRIX(6), { 2, { 6, 6 } } }),
+        CASE(one_gradient_for_many, BY_ROWS,
+             .inputs = { { .shape = ROW_MATRIX(3) }, { .shape = { 2, { 3, 7 } } }, { .shape = { 2, { 3, 7 } } } },
              .input_count = 3, .outputs = { ROW_MATRIX(7) }),
         CASE(parts, BY_ROWS, .inputs = { { .shape = ROW_MATRIX(6) } }, .input_count = 1, .outputs = { ROW_MATRIX(12) }),
         CASE(slices, BY_ROWS, .inputs = { { .shape = ROW_MATRIX(6) } }, .input_count = 1, .outputs = { ROW_MATRIX(8) }),
-        CASE(softmax_over_rows, BY_ROWS, .inputs = { { .shape = ROW_MATRIX(5) }, { .shape = ROW_MATRIX(1) } }, .input_count = 2, .output_count = 2,
-             .outputs = { ROW_MATRIX(5), { 1, { 5 } } }),
+        CASE(softmax_over_rows, BY_ROWS, .inputs = { { .shape = ROW_MATRIX(5) }, { .shape = ROW_MATRIX(1) } }, .input_count = 2,
+             .output_count = 2, .outputs = { ROW_MATRIX(5), { 1, { 5 } } }),
         CASE(clip_by_norm, BY_ROWS, .inputs = { { .shape = ROW_MATRIX(5) } }, .input_count = 1, .outputs = { ROW_MATRIX(5) }),
         CASE(weighted_mean, .extent = EXTENT_BATCH, .behaviour = BEHAVIOUR_WHOLE,
-             .inputs = { { .shape = ROW_MATRIX(1) }, { .shape = ROW_MATRIX(1), .low = 0.5, .high = 2 } }, .input_count = 2, .outputs = { { 0, { 0 } } }),
+             .inputs = { { .shape = ROW_MATRIX(1) }, { .shape = ROW_MATRIX(1), .low = 0.5, .high = 2 } }, .input_count = 2,
+             .outputs = { { 0, { 0 } } }),
         CASE(broadcasts, BY_ROWS,
-             .inputs = { { .shape = ROW_MATRIX(9) }, { .shape = ROW_MATRIX(1) }, { .shape = { 1, { 9 } } }, { .shape = { 0, { 0 } } },
-                         { .shape = { 2, { 1, 9 } }, .low = 0.5, .high = 2 }, { .shape = ROW_MATRIX(1) } },
+             .inputs = { { .shape = ROW_MATRIX(9) },
+                         { .shape = ROW_MATRIX(1) },
+                         { .shape = { 1, { 9 } } },
+                         { .shape = { 0, { 0 } } },
+                         { .shape = { 2, { 1, 9 } }, .low = 0.5, .high = 2 },
+                         { .shape = ROW_MATRIX(1) } },
              .input_count = 6, .outputs = { ROW_MATRIX(9) }),
         CASE(long_chain, BY_ROWS, .inputs = { { .shape = ROW_MATRIX(18) } }, .input_count = 1, .outputs = { ROW_MATRIX(18) }),
-        CASE(reshapes, BY_ROWS, .inputs = { { .shape = { 3, { BATCH_DIM, 3, 4 } } }, { .shape = { 2, { 4, 2 } } }, { .shape = { 2, { 6, 5 } } } },
+        CASE(reshapes, BY_ROWS,
+             .inputs = { { .shape = { 3, { BATCH_DIM, 3, 4 } } }, { .shape = { 2, { 4, 2 } } }, { .shape = { 2, { 6, 5 } } } },
              .input_count = 3, .outputs = { ROW_MATRIX(5) }),
     };
     for (size_t i = 0; i < COUNT_OF(list); i++)
@@ -305,10 +324,12 @@ static void without_gradient(void **state)
 {
     (void)state;
     struct pil_graph *g = new_graph();
-    struct pil_tensor *used = graph_variable(g, "used", SHAPE(3), zeros, true), *stopped = graph_variable(g, "stopped", SHAPE(3), zeros, true);
+    struct pil_tensor *used = graph_variable(g, "used", SHAPE(3), zeros, true),
+                      *stopped = graph_variable(g, "stopped", SHAPE(3), zeros, true);
     struct pil_tensor *frozen = graph_variable(g, "frozen", SHAPE(3), zeros, false);
     graph_variable(g, "unread", SHAPE(3), zeros, true);
-    struct pil_tensor *beside = graph_variable(g, "beside", SHAPE(3), zeros, true), *compared = graph_variable(g, "compared", SHAPE(3), zeros, true);
+    struct pil_tensor *beside = graph_variable(g, "beside", SHAPE(3), zeros, true),
+                      *compared = graph_variable(g, "compared", SHAPE(3), zeros, true);
     struct pil_tensor *x = graph_op2(g, "mul", NULL, matrix(g, "x", 3), used);
     x = graph_op2(g, "add", NULL, x, graph_op1(g, "stop_gradient", NULL, stopped));
     x = graph_op2(g, "add", NULL, x, frozen);
@@ -332,10 +353,13 @@ static void a_table_read_twice(void **state)
     (void)state;
     struct pil_graph *g = new_graph();
     struct op_lookup_args one = { COMBINER_MEAN, 0, 1 }, two = { COMBINER_SUM, 0, 2 };
-    struct pil_tensor *a = graph_input(g, "a", DTYPE_INT32, SHAPE(BATCH_DIM), true), *b = graph_input(g, "b", DTYPE_INT32, SHAPE(BATCH_DIM), true);
-    struct pil_tensor *table = graph_variable(g, "table", SHAPE(9, 2), zeros, true), *frozen = graph_variable(g, "frozen", SHAPE(9, 2), zeros, false);
+    struct pil_tensor *a = graph_input(g, "a", DTYPE_INT32, SHAPE(BATCH_DIM), true),
+                      *b = graph_input(g, "b", DTYPE_INT32, SHAPE(BATCH_DIM), true);
+    struct pil_tensor *table = graph_variable(g, "table", SHAPE(9, 2), zeros, true),
+                      *frozen = graph_variable(g, "frozen", SHAPE(9, 2), zeros, false);
     struct pil_tensor *pairs[] = { a, table, b, table };
-    struct pil_tensor *sum = graph_op2(g, "add", NULL, graph_op2(g, "lookup", &one, a, table), graph_op(g, "lookup", &two, pairs, 4, NULL));
+    struct pil_tensor *sum =
+        graph_op2(g, "add", NULL, graph_op2(g, "lookup", &one, a, table), graph_op(g, "lookup", &two, pairs, 4, NULL));
     sum = graph_op2(g, "add", NULL, sum, graph_op2(g, "lookup", &one, b, frozen));
     assert_true(graph_gradients(g, total(g, sum)));
     assert_int_equal(gradient_of(table)->record_count, 3);
@@ -348,18 +372,22 @@ static void a_table_read_twice(void **state)
 static void refusals(void **state)
 {
     (void)state;
-    static const char *const says[] = { "gradients need a float32 scalar loss, square is [?, 3]", "gradients need a float32 scalar loss, sum_all is []",
-                                        "gradients need a float32 scalar loss, w is [3]", "gradients were added to this graph already",
+    static const char *const says[] = { "gradients need a float32 scalar loss, square is [?, 3]",
+                                        "gradients need a float32 scalar loss, sum_all is []",
+                                        "gradients need a float32 scalar loss, w is [3]",
+                                        "gradients were added to this graph already",
                                         "the table scale of a lookup is computed, so its rows cannot be trained" };
     for (int wrong = 0; wrong < (int)COUNT_OF(says); wrong++) {
         struct pil_graph *g = new_graph();
         struct pil_tensor *w = graph_variable(g, "w", SHAPE(3), zeros, true);
-        struct pil_tensor *squares = graph_op1(g, "square", NULL, graph_op2(g, "mul", NULL, matrix(g, "x", 3), w)), *sum = graph_op1(g, "sum_all", NULL, squares);
+        struct pil_tensor *squares = graph_op1(g, "square", NULL, graph_op2(g, "mul", NULL, matrix(g, "x", 3), w)),
+                          *sum = graph_op1(g, "sum_all", NULL, squares);
         struct pil_tensor *losses[] = { squares, sum, w, total(g, squares), total(g, squares) };
         if (wrong == 3)
             assert_true(graph_gradients(g, losses[0] = total(g, squares)));
         if (wrong == 4) {
-            struct pil_tensor *table = graph_op1(g, "scale", &(struct op_scalar_args){ 2 }, graph_variable(g, "table", SHAPE(9, 2), zeros, true));
+            struct pil_tensor *table =
+                graph_op1(g, "scale", &(struct op_scalar_args){ 2 }, graph_variable(g, "table", SHAPE(9, 2), zeros, true));
             struct pil_tensor *ids = graph_input(g, "ids", DTYPE_INT32, SHAPE(BATCH_DIM), true);
             losses[4] = total(g, graph_op2(g, "lookup", &(struct op_lookup_args){ .pairs = 1 }, ids, table));
         }
@@ -376,9 +404,12 @@ static void a_computed_table_can_be_read(void **state)
     (void)state;
     pil_status status = { 0 };
     struct pil_graph *g = new_graph();
-    struct pil_tensor *table = graph_op1(g, "scale", &(struct op_scalar_args){ 2 }, graph_variable(g, "table", SHAPE(9, 2), zeros, true));
-    struct pil_tensor *ids = graph_input(g, "ids", DTYPE_INT32, SHAPE(BATCH_DIM), true), *w = graph_variable(g, "w", SHAPE(2), zeros, true);
-    struct pil_tensor *e = graph_op2(g, "lookup", &(struct op_lookup_args){ .pairs = 1 }, ids, graph_op1(g, "stop_gradient", NULL, table));
+    struct pil_tensor *table =
+        graph_op1(g, "scale", &(struct op_scalar_args){ 2 }, graph_variable(g, "table", SHAPE(9, 2), zeros, true));
+    struct pil_tensor *ids = graph_input(g, "ids", DTYPE_INT32, SHAPE(BATCH_DIM), true),
+                      *w = graph_variable(g, "w", SHAPE(2), zeros, true);
+    struct pil_tensor *e =
+        graph_op2(g, "lookup", &(struct op_lookup_args){ .pairs = 1 }, ids, graph_op1(g, "stop_gradient", NULL, table));
     struct pil_tensor *loss = total(g, graph_op2(g, "mul", NULL, e, w));
     assert_true(graph_gradients(g, loss));
     struct plan *plan = plan_compile(g, &loss, 1, &status);
@@ -386,12 +417,14 @@ static void a_computed_table_can_be_read(void **state)
     struct threads *threads = threads_new(1, &status);
     struct session *session = session_new(plan, threads, kernel_get(), 1, &status);
     struct tensor values[2];
-    assert_true(tensor_new(&values[0], DTYPE_FLOAT32, SHAPE(9, 2), false, &status) && tensor_new(&values[1], DTYPE_FLOAT32, SHAPE(2), false, &status));
+    assert_true(tensor_new(&values[0], DTYPE_FLOAT32, SHAPE(9, 2), false, &status) &&
+                tensor_new(&values[1], DTYPE_FLOAT32, SHAPE(2), false, &status));
     for (int r = 0; r < 9; r++)
         tensor_floats(&values[0])[r * PAD] = (float)r;
     tensor_floats(&values[1])[0] = 3;
     for (size_t v = 0; v < 2; v++)
-        assert_true(session_bind(session, graph_variable_at(g, v), &(struct session_variable){ values[v], 0, (int64_t)v * 16 * 9 }, &status));
+        assert_true(session_bind(session, graph_variable_at(g, v),
+                                 &(struct session_variable){ values[v], 0, (int64_t)v * 16 * 9 }, &status));
     assert_true(session_groups(session, 0, 16 * 10, &status));
     int32_t list[] = { 8, 1, -1 };
     session_input(session, "ids", &(struct op_value){ .sparse = { .rows = 3, .entries = 3, .ids = list } });
@@ -450,8 +483,12 @@ static void forward_only(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(compositions), cmocka_unit_test(without_gradient),             cmocka_unit_test(a_table_read_twice),
-        cmocka_unit_test(refusals),     cmocka_unit_test(a_computed_table_can_be_read), cmocka_unit_test(the_loss_is_a_variable),
+        cmocka_unit_test(compositions),
+        cmocka_unit_test(without_gradient),
+        cmocka_unit_test(a_table_read_twice),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(a_computed_table_can_be_read),
+        cmocka_unit_test(the_loss_is_a_variable),
         cmocka_unit_test(forward_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

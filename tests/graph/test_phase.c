@@ -27,7 +27,8 @@ static struct pil_tensor *mean_of(struct pil_graph *g, struct pil_tensor *x)
     return graph_op1(g, "divide_by_rows", &(struct op_count_args){ 1 }, sum_of(g, x));
 }
 
-static struct pil_tensor *dense(struct pil_graph *g, struct pil_tensor *x, const char *name, int64_t units, enum activation activation)
+static struct pil_tensor *dense(struct pil_graph *g, struct pil_tensor *x, const char *name, int64_t units,
+                                enum activation activation)
 {
     struct op_matmul_args args = { .activation = activation };
     return graph_op2(g, "matmul", &args, x, graph_variable(g, name, SHAPE(x->type.shape.dims[1], units), zeros, true));
@@ -98,7 +99,8 @@ static void a_weighted_mean_makes_one(void **state)
     struct pil_tensor *logits = dense(g, matrix(g, "x", 3), "a", 1, ACTIVATION_LINEAR), *w = matrix(g, "w", 1);
     struct pil_tensor *losses = graph_op2(g, "sigmoid_cross_entropy", NULL, logits, matrix(g, "z", 1));
     struct pil_tensor *weights = sum_of(g, w), *sum = sum_of(g, graph_op2(g, "mul", NULL, losses, w));
-    struct pil_tensor *loss = graph_op2(g, "div", NULL, to_float(g, sum), graph_op1(g, "stop_gradient", NULL, to_float(g, weights)));
+    struct pil_tensor *loss =
+        graph_op2(g, "div", NULL, to_float(g, sum), graph_op1(g, "stop_gradient", NULL, to_float(g, weights)));
     graph_gradients(g, loss);
     rig = compile(rig, &loss, 1);
     assert_int_equal(phases(&rig), 2);
@@ -117,9 +119,11 @@ static void batch_norm(void **state)
     (void)state;
     struct rig rig = rig_new();
     struct pil_graph *g = rig.graph;
-    struct pil_tensor *h = dense(g, matrix(g, "x", 3), "a", 8, ACTIVATION_RELU), *moments[2], *sums = graph_op1(g, "moments", NULL, h);
+    struct pil_tensor *h = dense(g, matrix(g, "x", 3), "a", 8, ACTIVATION_RELU), *moments[2],
+                      *sums = graph_op1(g, "moments", NULL, h);
     graph_op(g, "moments_mean", &(struct op_count_args){ 1 }, &sums, 1, moments);
-    struct pil_tensor *all[] = { h, moments[0], moments[1], graph_variable(g, "gamma", SHAPE(8), zeros, true), graph_variable(g, "beta", SHAPE(8), zeros, true) };
+    struct pil_tensor *all[] = { h, moments[0], moments[1], graph_variable(g, "gamma", SHAPE(8), zeros, true),
+                                 graph_variable(g, "beta", SHAPE(8), zeros, true) };
     struct pil_tensor *y = graph_op(g, "batch_norm", &(struct op_norm_args){ 0.001f, true }, all, 5, NULL);
     struct pil_tensor *logits = dense(g, y, "b", 1, ACTIVATION_LINEAR);
     struct pil_tensor *loss = mean_of(g, graph_op1(g, "square", NULL, logits));
@@ -143,7 +147,8 @@ static void softmax_over_the_batch(void **state)
     struct rig rig = rig_new();
     struct pil_graph *g = rig.graph;
     struct pil_tensor *x = graph_op1(g, "exp", NULL, matrix(g, "x", 3)), *turned = graph_op1(g, "transpose", NULL, x);
-    struct pil_tensor *p = graph_op1(g, "softmax", NULL, turned), *back = graph_op1(g, "transpose", NULL, p), *y = graph_op1(g, "square", NULL, back);
+    struct pil_tensor *p = graph_op1(g, "softmax", NULL, turned), *back = graph_op1(g, "transpose", NULL, p),
+                      *y = graph_op1(g, "square", NULL, back);
     assert_true(turned->type.extent == EXTENT_BATCH && p->type.extent == EXTENT_BATCH && back->type.extent == EXTENT_ROWS);
     struct pil_tensor *loss = sum_of(g, y);
     rig = compile(rig, &loss, 1);
@@ -152,7 +157,8 @@ static void softmax_over_the_batch(void **state)
     assert_int_equal(stage_of(&rig, p), 2);
     assert_int_equal(stage_of(&rig, back), 2);
     assert_int_equal(stage_of(&rig, y), 3);
-    assert_true(is_batch_sized(&rig, x) && is_batch_sized(&rig, turned) && is_batch_sized(&rig, back) && !is_batch_sized(&rig, y));
+    assert_true(is_batch_sized(&rig, x) && is_batch_sized(&rig, turned) && is_batch_sized(&rig, back) &&
+                !is_batch_sized(&rig, y));
     rig_free(&rig);
 }
 
@@ -179,8 +185,10 @@ static void a_view_across_a_border(void **state)
     (void)state;
     struct rig rig = rig_new();
     struct pil_graph *g = rig.graph;
-    struct pil_tensor *x = graph_op1(g, "exp", NULL, matrix(g, "x", 8)), *view = graph_op1(g, "slice", &(struct op_slice_args){ 1, 2, 3 }, x);
-    struct pil_tensor *nested = graph_op1(g, "slice", &(struct op_slice_args){ 1, 1, 1 }, view), *alone = graph_op1(g, "square", NULL, matrix(g, "z", 8));
+    struct pil_tensor *x = graph_op1(g, "exp", NULL, matrix(g, "x", 8)),
+                      *view = graph_op1(g, "slice", &(struct op_slice_args){ 1, 2, 3 }, x);
+    struct pil_tensor *nested = graph_op1(g, "slice", &(struct op_slice_args){ 1, 1, 1 }, view),
+                      *alone = graph_op1(g, "square", NULL, matrix(g, "z", 8));
     struct pil_tensor *within = graph_op1(g, "slice", &(struct op_slice_args){ 1, 2, 3 }, alone);
     struct pil_tensor *scale = to_float(g, sum_of(g, graph_op2(g, "add", NULL, view, within)));
     struct pil_tensor *loss = sum_of(g, graph_op2(g, "mul", NULL, nested, scale));
@@ -199,7 +207,8 @@ static void records_come_last(void **state)
     struct rig rig = rig_new();
     struct pil_graph *g = rig.graph;
     struct pil_tensor *ids = graph_input(g, "ids", DTYPE_INT32, SHAPE(BATCH_DIM), true);
-    struct pil_tensor *e = graph_op2(g, "lookup", &(struct op_lookup_args){ .pairs = 1 }, ids, graph_variable(g, "table", SHAPE(9, 4), zeros, true));
+    struct pil_tensor *e =
+        graph_op2(g, "lookup", &(struct op_lookup_args){ .pairs = 1 }, ids, graph_variable(g, "table", SHAPE(9, 4), zeros, true));
     struct pil_tensor *loss = mean_of(g, dense(g, e, "a", 1, ACTIVATION_LINEAR));
     graph_gradients(g, loss);
     rig = compile(rig, &loss, 1);
@@ -219,7 +228,8 @@ static void whole_steps_and_fetches(void **state)
     struct pil_graph *g = rig.graph;
     struct pil_tensor *w = graph_variable(g, "w", SHAPE(3), zeros, false), *doubled = graph_op2(g, "add", NULL, w, w);
     struct pil_tensor *y = graph_op2(g, "mul", NULL, matrix(g, "x", 3), doubled), *z = graph_op1(g, "square", NULL, y);
-    struct pil_tensor *fetches[] = { y, graph_op2(g, "add", NULL, to_float(g, sum_of(g, z)), graph_op1(g, "exp", NULL, graph_scalar(g, 1))) };
+    struct pil_tensor *fetches[] = { y, graph_op2(g, "add", NULL, to_float(g, sum_of(g, z)),
+                                                  graph_op1(g, "exp", NULL, graph_scalar(g, 1))) };
     rig = compile(rig, fetches, 2);
     assert_int_equal(stage_of(&rig, doubled), 0);
     assert_int_equal(stage_of(&rig, y), 1);
@@ -231,9 +241,14 @@ static void whole_steps_and_fetches(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_plain_mean_makes_no_border), cmocka_unit_test(a_weighted_mean_makes_one), cmocka_unit_test(batch_norm),
-        cmocka_unit_test(softmax_over_the_batch),       cmocka_unit_test(clip_by_global_norm),       cmocka_unit_test(a_view_across_a_border),
-        cmocka_unit_test(records_come_last),            cmocka_unit_test(whole_steps_and_fetches),
+        cmocka_unit_test(a_plain_mean_makes_no_border),
+        cmocka_unit_test(a_weighted_mean_makes_one),
+        cmocka_unit_test(batch_norm),
+        cmocka_unit_test(softmax_over_the_batch),
+        cmocka_unit_test(clip_by_global_norm),
+        cmocka_unit_test(a_view_across_a_border),
+        cmocka_unit_test(records_come_last),
+        cmocka_unit_test(whole_steps_and_fetches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,8 +65,8 @@ static bool pads_agree(const struct box *a, const struct box *b)
 static bool written_over(const struct plan *plan, const struct box *old, const struct box *new)
 {
     const struct step *step = &plan->steps[plan->order[new->from]];
-    return old->to == new->from && (step->row->flags & OP_IN_PLACE) && old->first == new->first &&
-           shape_equal(old->tensor->tensor->type.shape, new->tensor->tensor->type.shape);
+    return old->to == new->from && (step->row->flags & OP_IN_PLACE) &&
+           old->first == new->first &&shape_equal(old->tensor->tensor->type.shape, new->tensor->tensor->type.shape);
 }
 
 static int check_pair(const struct plan *plan, const struct box *a, const struct box *b)
@@ -85,7 +85,8 @@ static int check_pair(const struct plan *plan, const struct box *a, const struct
 /* Returns how many pairs share tile memory. */
 static int check_plan(const struct plan *plan)
 {
-    int *from = calloc((size_t)plan->tensor_count + 1, sizeof *from), *to = calloc((size_t)plan->tensor_count + 1, sizeof *to), shared = 0;
+    int *from = calloc((size_t)plan->tensor_count + 1, sizeof *from), *to = calloc((size_t)plan->tensor_count + 1, sizeof *to),
+        shared = 0;
     assert_true(from && to);
     lifetimes(plan, from, to);
     for (int t = 0; t < plan->tensor_count; t++) {
@@ -106,7 +107,8 @@ static int check_plan(const struct plan *plan)
         }
         for (int u = t + 1; u < plan->tensor_count; u++) {
             struct box b = box_of(plan, u, from, to);
-            bool same_memory = plan->tensors[u].place == tensor->place && (tensor->place != PLACE_PARTIAL || plan->tensors[u].stage == tensor->stage);
+            bool same_memory = plan->tensors[u].place == tensor->place &&
+                               (tensor->place != PLACE_PARTIAL || plan->tensors[u].stage == tensor->stage);
             if (same_memory && tensor->place == PLACE_TILE)
                 shared += check_pair(plan, &a, &b);
             else if (same_memory && (tensor->place == PLACE_STATIC || tensor->place == PLACE_PARTIAL))

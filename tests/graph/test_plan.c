@@ -17,14 +17,16 @@ static struct pil_tensor *mean_of(struct pil_graph *g, struct pil_tensor *x)
     return graph_op1(g, "divide_by_rows", &(struct op_count_args){ 1 }, graph_op1(g, "sum_all", NULL, x));
 }
 
-static struct pil_tensor *layer(struct pil_graph *g, struct pil_tensor *x, const char *name, int64_t units, enum activation activation)
+static struct pil_tensor *layer(struct pil_graph *g, struct pil_tensor *x, const char *name, int64_t units,
+                                enum activation activation)
 {
     char kernel[64], bias[64];
     struct op_matmul_args args = { .bias = true, .activation = activation };
     snprintf(kernel, sizeof kernel, "%s/kernel", name);
     snprintf(bias, sizeof bias, "%s/bias", name);
     int64_t inputs = x->type.shape.dims[x->type.shape.rank - 1];
-    return graph_op3(g, "matmul", &args, x, graph_variable(g, kernel, SHAPE(inputs, units), zeros, true), graph_variable(g, bias, SHAPE(units), zeros, true));
+    return graph_op3(g, "matmul", &args, x, graph_variable(g, kernel, SHAPE(inputs, units), zeros, true),
+                     graph_variable(g, bias, SHAPE(units), zeros, true));
 }
 
 static struct plan *compile(struct pil_graph *g, struct pil_tensor *const *fetches, size_t count)
@@ -97,7 +99,7 @@ static void gates_are_fused(void **state)
     int gated = 0;
     for (int s = 0; s < plan->step_count; s++)
         gated += strcmp(plan->steps[s].row->name, "matmul") == 0 && ((const struct op_matmul_args *)plan->steps[s].args)->gate;
-    assert_int_equal(gated, 2);                              /* the gradients of a's and b's outputs */
+    assert_int_equal(gated, 2);                                    /* the gradients of a's and b's outputs */
     assert_int_equal(count_steps(plan, "activation_gradient"), 1); /* tanh's */
     plan_free(plan);
     /* A product that is fetched, or read by others, keeps its own step. */
@@ -132,8 +134,8 @@ static void concats_are_written_in_place(void **state)
     assert_true(in->place == PLACE_COLUMNS && in->base == plan_number(plan, all) && in->offset == 0 && in->ld == 32);
     in = tensor_of(plan, b);
     assert_true(in->place == PLACE_COLUMNS && in->offset == 7 && in->ld == 32);
-    assert_true(tensor_of(plan, c)->place == PLACE_BATCH);     /* fetched */
-    assert_true(tensor_of(plan, twice)->place == PLACE_TILE);  /* stands at two places */
+    assert_true(tensor_of(plan, c)->place == PLACE_BATCH);    /* fetched */
+    assert_true(tensor_of(plan, twice)->place == PLACE_TILE); /* stands at two places */
     assert_true(tensor_of(plan, x)->place == PLACE_INPUT);
     plan_free(plan);
     rig_free(&rig);
@@ -145,9 +147,11 @@ static void slices_are_views(void **state)
     struct rig rig = rig_new();
     struct pil_graph *g = rig.graph;
     struct op_slice_args middle = { 1, 2, 3 }, inner = { -1, 1, 2 };
-    struct pil_tensor *x = matrix(g, "x", 8), *view = graph_op1(g, "slice", &middle, x), *nested = graph_op1(g, "slice", &inner, view);
+    struct pil_tensor *x = matrix(g, "x", 8), *view = graph_op1(g, "slice", &middle, x),
+                      *nested = graph_op1(g, "slice", &inner, view);
     struct pil_tensor *copied = graph_op1(g, "slice", &middle, x), *fetched = graph_op1(g, "slice", &middle, x);
-    struct pil_tensor *product = graph_op2(g, "matmul", &(struct op_matmul_args){ 0 }, copied, graph_variable(g, "w", SHAPE(3, 2), zeros, true));
+    struct pil_tensor *product =
+        graph_op2(g, "matmul", &(struct op_matmul_args){ 0 }, copied, graph_variable(g, "w", SHAPE(3, 2), zeros, true));
     struct pil_tensor *fetches[] = { graph_op1(g, "exp", NULL, nested), product, fetched };
     struct plan *plan = compile(g, fetches, 3);
     assert_true(tensor_of(plan, view)->place == PLACE_COLUMNS && tensor_of(plan, view)->offset == 2);
@@ -165,7 +169,8 @@ static void reshapes_are_views(void **state)
     (void)state;
     struct rig rig = rig_new();
     struct pil_graph *g = rig.graph;
-    struct pil_tensor *x = matrix(g, "x", 6), *folded = graph_op1(g, "reshape", &(struct op_reshape_args){ { 3, { BATCH_DIM, 2, 3 } } }, x);
+    struct pil_tensor *x = matrix(g, "x", 6),
+                      *folded = graph_op1(g, "reshape", &(struct op_reshape_args){ { 3, { BATCH_DIM, 2, 3 } } }, x);
     struct pil_tensor *part = graph_op1(g, "slice", &(struct op_slice_args){ 1, 1, 1 }, folded);
     struct pil_tensor *flat = graph_op1(g, "reshape", &(struct op_reshape_args){ { 2, { BATCH_DIM, 3 } } }, part);
     struct pil_tensor *w = graph_variable(g, "w", SHAPE(3, 2), zeros, true);
@@ -185,7 +190,8 @@ static void elementwise_ops_write_over_their_input(void **state)
     struct rig rig = rig_new();
     struct pil_graph *g = rig.graph;
     struct pil_tensor *x = graph_op1(g, "exp", NULL, matrix(g, "x", 5)), *a = graph_op1(g, "square", NULL, x);
-    struct pil_tensor *b = graph_op2(g, "mul", NULL, a, graph_variable(g, "v", SHAPE(5), zeros, true)), *c = graph_op2(g, "add", NULL, x, b);
+    struct pil_tensor *b = graph_op2(g, "mul", NULL, a, graph_variable(g, "v", SHAPE(5), zeros, true)),
+                      *c = graph_op2(g, "add", NULL, x, b);
     struct pil_tensor *d = graph_op1(g, "softmax", NULL, c), *loss = graph_op1(g, "sum_all", NULL, d);
     struct plan *plan = compile(g, &loss, 1);
     assert_true(tensor_of(plan, a)->offset != tensor_of(plan, x)->offset); /* x is read again */
@@ -207,22 +213,27 @@ static void fused_equals_unfused(void **state)
     int gates = 0, columns = 0, in_place = 0;
     assert_true(fused && plain);
     for (uint64_t seed = 1; seed <= 60; seed++) {
-        struct rig a = model_rig(seed, 12 + (int)seed % 30, 2, data, ROWS, false), b = model_rig(seed, 12 + (int)seed % 30, 2, data, ROWS, true);
+        struct rig a = model_rig(seed, 12 + (int)seed % 30, 2, data, ROWS, false),
+                   b = model_rig(seed, 12 + (int)seed % 30, 2, data, ROWS, true);
         rig_run(&a, ROWS);
         rig_run(&b, ROWS);
         for (int s = 0; s < a.plan->step_count; s++)
-            gates += strcmp(a.plan->steps[s].row->name, "matmul") == 0 && ((const struct op_matmul_args *)a.plan->steps[s].args)->gate;
+            gates +=
+                strcmp(a.plan->steps[s].row->name, "matmul") == 0 && ((const struct op_matmul_args *)a.plan->steps[s].args)->gate;
         for (int t = 0; t < a.plan->tensor_count; t++)
             columns += a.plan->tensors[t].place == PLACE_COLUMNS;
         for (int s = 0; s < a.plan->step_count; s++) {
-            const struct plan_tensor *out = &a.plan->tensors[a.plan->steps[s].outputs[0]], *in = &a.plan->tensors[a.plan->steps[s].inputs[0]];
-            in_place += out->place == PLACE_TILE && in->place == PLACE_TILE && out->offset == in->offset && in->last_use == out->first_use;
+            const struct plan_tensor *out = &a.plan->tensors[a.plan->steps[s].outputs[0]],
+                                     *in = &a.plan->tensors[a.plan->steps[s].inputs[0]];
+            in_place += out->place == PLACE_TILE && in->place == PLACE_TILE && out->offset == in->offset &&
+                        in->last_use == out->first_use;
         }
         size_t count = model_results(&a, fused, FLOATS);
         assert_int_equal(model_results(&b, plain, FLOATS), count);
         for (size_t n = 0; n < count; n++)
             if (memcmp(&fused[n], &plain[n], sizeof *fused) != 0)
-                fail_msg("graph %llu: result %zu of %zu is %.9g fused, %.9g unfused", (unsigned long long)seed, n, count, (double)fused[n], (double)plain[n]);
+                fail_msg("graph %llu: result %zu of %zu is %.9g fused, %.9g unfused", (unsigned long long)seed, n, count,
+                         (double)fused[n], (double)plain[n]);
         assert_true(isfinite(fused[0]));
         rig_free(&a);
         rig_free(&b);
@@ -248,8 +259,9 @@ static void lookup_only(void **state)
     for (int i = 0; i < 5; i++)
         v[i] = graph_variable(g, names[i], SHAPE(9, 4), zeros, true);
     for (int i = 0; i < 5; i++) {
-        struct pil_tensor *part = i == 2 ? graph_op2(g, "matmul", &(struct op_matmul_args){ 0 }, x, v[i]) : i == 3 ? NULL
-                                  : graph_op2(g, "lookup", &args, ids, v[i]);
+        struct pil_tensor *part = i == 2   ? graph_op2(g, "matmul", &(struct op_matmul_args){ 0 }, x, v[i])
+                                  : i == 3 ? NULL
+                                           : graph_op2(g, "lookup", &args, ids, v[i]);
         sum = !part ? sum : sum ? graph_op2(g, "add", NULL, sum, part) : part;
     }
     sum = graph_op2(g, "add", NULL, sum, graph_op2(g, "matmul", &(struct op_matmul_args){ 0 }, x, v[1]));
@@ -286,7 +298,8 @@ static struct pil_tensor *with_tables(struct pil_graph *g, struct pil_tensor *x,
     for (int i = 0; i < tables; i++) {
         char name[32];
         snprintf(name, sizeof name, "table%d", i);
-        parts[i] = graph_op2(g, "lookup", &(struct op_lookup_args){ .pairs = 1 }, ids, graph_variable(g, name, SHAPE(100, 16), zeros, true));
+        parts[i] = graph_op2(g, "lookup", &(struct op_lookup_args){ .pairs = 1 }, ids,
+                             graph_variable(g, name, SHAPE(100, 16), zeros, true));
     }
     parts[tables] = x;
     return graph_op(g, "concat", &(struct op_axis_args){ 1 }, parts, tables + 1, NULL);
@@ -303,8 +316,8 @@ static void shards(void **state)
         { { 12, 64, 32, 1 }, 512, 8, 0 },         /* A */
         { { 13, 256, 128, 64, 1 }, 2048, 8, 26 }, /* B */
         { { 13, 256, 128, 64, 1 }, 16384, 64, 26 },
-        { { 3, 1 }, 1 << 20, 64, 0 },             /* never more than 64 */
-        { { 3, 1 }, 512, 1, 0 },                  /* a handful of operations a row pays no partial */
+        { { 3, 1 }, 1 << 20, 64, 0 }, /* never more than 64 */
+        { { 3, 1 }, 512, 1, 0 },      /* a handful of operations a row pays no partial */
     };
     for (size_t i = 0; i < COUNT_OF(list); i++) {
         struct rig rig = rig_new();
@@ -324,7 +337,8 @@ static void shards(void **state)
     for (size_t i = 0; i < COUNT_OF(sequences); i++) {
         struct rig rig = rig_new();
         struct pil_tensor *x = graph_input(rig.graph, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, 50, 129), false);
-        assert_int_equal(shards_of(rig.graph, layer(rig.graph, x, "lstm", 512, ACTIVATION_TANH), sequences[i][0]), sequences[i][1]);
+        assert_int_equal(shards_of(rig.graph, layer(rig.graph, x, "lstm", 512, ACTIVATION_TANH), sequences[i][0]),
+                         sequences[i][1]);
         rig_free(&rig);
     }
 }
@@ -368,11 +382,17 @@ static void dump(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(dead_ops_are_dropped), cmocka_unit_test(gates_are_fused),
-        cmocka_unit_test(concats_are_written_in_place), cmocka_unit_test(slices_are_views),
+        cmocka_unit_test(dead_ops_are_dropped),
+        cmocka_unit_test(gates_are_fused),
+        cmocka_unit_test(concats_are_written_in_place),
+        cmocka_unit_test(slices_are_views),
         cmocka_unit_test(reshapes_are_views),
-        cmocka_unit_test(elementwise_ops_write_over_their_input), cmocka_unit_test(fused_equals_unfused),
-        cmocka_unit_test(lookup_only), cmocka_unit_test(shards), cmocka_unit_test(shards_have_a_ceiling), cmocka_unit_test(dump),
+        cmocka_unit_test(elementwise_ops_write_over_their_input),
+        cmocka_unit_test(fused_equals_unfused),
+        cmocka_unit_test(lookup_only),
+        cmocka_unit_test(shards),
+        cmocka_unit_test(shards_have_a_ceiling),
+        cmocka_unit_test(dump),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

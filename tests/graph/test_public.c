@@ -82,7 +82,8 @@ static void initializers(void **state)
     };
     for (size_t i = 0; i < COUNT_OF(list); i++)
         if (list[i].have.kind != list[i].want.kind || list[i].have.a != list[i].want.a || list[i].have.b != list[i].want.b)
-            fail_msg("initializer %zu: kind %d, %g, %g", i, (int)list[i].have.kind, (double)list[i].have.a, (double)list[i].have.b);
+            fail_msg("initializer %zu: kind %d, %g, %g", i, (int)list[i].have.kind, (double)list[i].have.a,
+                     (double)list[i].have.b);
     assert_true(pil_variable_options_default().trainable && pil_get_variable_options_default().trainable);
     assert_true(pil_random_normal_options_default().stddev == 1 && pil_random_uniform_options_default().maxval == 1);
     rig_free(&rig);
@@ -169,7 +170,9 @@ static void mistakes_with_scopes_and_names(void **state)
     rig_free(&rig);
     static const struct {
         const char *scope, *says;
-    } scopes[] = { { NULL, "a scope without a name (it is NULL)" }, { "", "(it is empty)" }, { "a/", "'a/' is no name for a scope" } };
+    } scopes[] = { { NULL, "a scope without a name (it is NULL)" },
+                   { "", "(it is empty)" },
+                   { "a/", "'a/' is no name for a scope" } };
     for (size_t i = 0; i < COUNT_OF(scopes); i++) {
         rig = rig_new();
         pil_push_scope(rig.graph, scopes[i].scope);
@@ -177,7 +180,8 @@ static void mistakes_with_scopes_and_names(void **state)
         rig_free(&rig);
     }
     for (int wrong = 0; wrong < 4; wrong++) {
-        static const char *const says[] = { "an op without a name", "nothing to name 'y'", "error belongs to another graph", "cannot be named y" };
+        static const char *const says[] = { "an op without a name", "nothing to name 'y'", "error belongs to another graph",
+                                            "cannot be named y" };
         rig = rig_new();
         pil_tensor *v = pil_variable(rig.graph, "v", pil_ones(rig.graph, PIL_SHAPE(2)));
         pil_tensor *given[] = { v, NULL, graph_error_tensor(other.graph), v };
@@ -257,7 +261,9 @@ static void dicts(void **state)
         struct rig other = rig_new();
         rig = rig_new();
         y = pil_scalar(rig.graph, 1);
-        pil_named_tensor second[] = { { NULL, y, false, NULL, 0 }, { "a", NULL, false, NULL, 0 }, { "p", y, false, NULL, 0 },
+        pil_named_tensor second[] = { { NULL, y, false, NULL, 0 },
+                                      { "a", NULL, false, NULL, 0 },
+                                      { "p", y, false, NULL, 0 },
                                       { "a", graph_error_tensor(other.graph), false, NULL, 0 },
                                       { "a", y, false, (const char *const[]){ "w", NULL }, 2 } };
         dict = PIL_DICT(rig.graph, { "p", y }, second[wrong]);
@@ -271,9 +277,14 @@ static void dicts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(variables_are_called_by_their_scopes), cmocka_unit_test(initializers), cmocka_unit_test(mistakes_with_variables),
-        cmocka_unit_test(a_name_is_taken_once), cmocka_unit_test(mistakes_with_scopes_and_names), cmocka_unit_test(names_of_ops),
-        cmocka_unit_test(constants), cmocka_unit_test(dicts),
+        cmocka_unit_test(variables_are_called_by_their_scopes),
+        cmocka_unit_test(initializers),
+        cmocka_unit_test(mistakes_with_variables),
+        cmocka_unit_test(a_name_is_taken_once),
+        cmocka_unit_test(mistakes_with_scopes_and_names),
+        cmocka_unit_test(names_of_ops),
+        cmocka_unit_test(constants),
+        cmocka_unit_test(dicts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -107,7 +107,8 @@ static pil_rnn_cell *golden_cell(struct pil_graph *g, const struct json_value *i
         return pil_basic_rnn_cell(g, units, .activation = activation);
     assert_string_equal(name, "lstm");
     return pil_lstm_cell(g, units, .activation = activation, .use_peepholes = flag_of(&options, "use_peepholes"),
-                         .cell_clip = golden_number(&options, "cell_clip", 0), .proj_clip = golden_number(&options, "proj_clip", 0),
+                         .cell_clip = golden_number(&options, "cell_clip", 0),
+                         .proj_clip = golden_number(&options, "proj_clip", 0),
                          .forget_bias = golden_number(&options, "forget_bias", 1),
                          .num_proj = json_get(&options, "num_proj", &projection) ? (int64_t)projection.number : 0);
 }
@@ -186,7 +187,8 @@ static void run_golden(const struct json_value *item, int number, bool unrolled)
     struct pil_tensor *lengths = ends ? graph_input(g, "lengths", DTYPE_INT32, SHAPE(BATCH_DIM), false) : NULL;
     carry(&run, cell, initial, lengths, flag_of(item, "dynamic"));
     assert_ok(*graph_status(g));
-    struct pil_tensor *loss = graph_op2(g, "add", NULL, weighted(&run, "outputs_weight", run.outputs), weighted(&run, "h_weight", run.state.h));
+    struct pil_tensor *loss =
+        graph_op2(g, "add", NULL, weighted(&run, "outputs_weight", run.outputs), weighted(&run, "h_weight", run.state.h));
     if (has_c)
         loss = graph_op2(g, "add", NULL, loss, weighted(&run, "c_weight", run.state.c));
     graph_gradients(g, loss);
@@ -199,7 +201,8 @@ static void run_golden(const struct json_value *item, int number, bool unrolled)
     for (size_t i = 0; i < COUNT_OF(inputs); i++)
         if (json_get(item, inputs[i], &some)) {
             numbers(item, inputs[i], values);
-            struct shape shape = i == 2 ? SHAPE(BATCH_DIM, run.time, run.size) : SHAPE(BATCH_DIM, i % 3 == 1 ? cell->num_units : run.size);
+            struct shape shape =
+                i == 2 ? SHAPE(BATCH_DIM, run.time, run.size) : SHAPE(BATCH_DIM, i % 3 == 1 ? cell->num_units : run.size);
             bind_values(&run, inputs[i], DTYPE_FLOAT32, shape, values);
         }
     if (ends) {
@@ -309,7 +312,10 @@ static void fill_by_name(struct rig *rig, const struct json_value *item)
     for (size_t v = 0; v < graph_variable_count(rig->graph); v++) {
         const char *name = graph_variable_at(rig->graph, v)->name;
         bool bias = strstr(name, "bias") != NULL;
-        const char *key = !bias ? "kernel_constant" : strstr(name, "gates") ? "gate_bias" : strstr(name, "candidate") ? "candidate_bias" : "bias_constant";
+        const char *key = !bias                       ? "kernel_constant"
+                          : strstr(name, "gates")     ? "gate_bias"
+                          : strstr(name, "candidate") ? "candidate_bias"
+                                                      : "bias_constant";
         fill(&rig->values[v], golden_number(item, key, 0));
     }
 }
@@ -345,10 +351,10 @@ static void check_stacked(const struct json_value *item)
     struct pil_tensor *in[5], *first, *second;
     for (int i = 0; i < 5; i++)
         in[i] = graph_input(g, inputs[i], DTYPE_FLOAT32, SHAPE(BATCH_DIM, 2), false);
-    pil_rnn_state one = pil_static_rnn(g, pil_basic_lstm_cell(g, 2, .name = "multi_rnn_cell/cell_0/basic_lstm_cell"), &in[0], 1, &first,
-                                       .initial_state = { in[1], in[2] });
-    pil_rnn_state two = pil_static_rnn(g, pil_basic_lstm_cell(g, 2, .name = "multi_rnn_cell/cell_1/basic_lstm_cell"), &first, 1, &second,
-                                       .initial_state = { in[3], in[4] });
+    pil_rnn_state one = pil_static_rnn(g, pil_basic_lstm_cell(g, 2, .name = "multi_rnn_cell/cell_0/basic_lstm_cell"), &in[0], 1,
+                                       &first, .initial_state = { in[1], in[2] });
+    pil_rnn_state two = pil_static_rnn(g, pil_basic_lstm_cell(g, 2, .name = "multi_rnn_cell/cell_1/basic_lstm_cell"), &first, 1,
+                                       &second, .initial_state = { in[3], in[4] });
     struct pil_tensor *fetches[] = { second, one.c, one.h, two.c, two.h };
     rig_start(&run.rig, fetches, 5, 1, 5);
     assert_string_equal(graph_variable_at(g, 2)->name, "rnn/multi_rnn_cell/cell_1/basic_lstm_cell/kernel");
@@ -457,7 +463,8 @@ static void run_form(int kind, int64_t units, bool ends, bool dynamic, bool unro
     run.x = trained_x(g, ROWS, TIME, FEATURES);
     struct pil_tensor *given = ends ? graph_input(g, "lengths", DTYPE_INT32, SHAPE(BATCH_DIM, 1), false) : NULL;
     carry(&run, make_cell(g, kind, units), (pil_rnn_state){ 0 }, given, dynamic);
-    struct pil_tensor *loss = graph_op2(g, "add", NULL, weighted_squares(g, run.outputs, 0.3f), weighted_squares(g, run.state.h, 0.7f));
+    struct pil_tensor *loss =
+        graph_op2(g, "add", NULL, weighted_squares(g, run.outputs, 0.3f), weighted_squares(g, run.state.h, 0.7f));
     if (run.state.c)
         loss = graph_op2(g, "add", NULL, loss, weighted_squares(g, run.state.c, 0.2f));
     graph_gradients(g, loss);
@@ -494,8 +501,8 @@ static void node_against_small_ops(void **state)
                 double error = golden_error(forms[0].gradients, forms[1].gradients, forms[0].floats, 1.0);
                 double outputs = golden_error(forms[0].outputs, forms[1].outputs, forms[0].count, 1.0);
                 if (!(error <= 1e-5 && outputs <= 1e-6 && fabs(forms[0].loss - forms[1].loss) <= 1e-6 * fabs(forms[1].loss)))
-                    fail_msg("cell %d of %lld units, variant %d: gradients differ by %g, outputs by %g, losses %.9g and %.9g", kind,
-                             (long long)sizes[i], variant, error, outputs, forms[0].loss, forms[1].loss);
+                    fail_msg("cell %d of %lld units, variant %d: gradients differ by %g, outputs by %g, losses %.9g and %.9g",
+                             kind, (long long)sizes[i], variant, error, outputs, forms[0].loss, forms[1].loss);
             }
 }
 
@@ -711,8 +718,13 @@ static void mistakes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cells_of_tensorflow_1), cmocka_unit_test(basic_lstm_cells),       cmocka_unit_test(tensorflows_own_tests),
-        cmocka_unit_test(node_against_small_ops), cmocka_unit_test(unread_sequences_are_not_made), cmocka_unit_test(steps_are_read_where_they_lie), cmocka_unit_test(mistakes),
+        cmocka_unit_test(cells_of_tensorflow_1),
+        cmocka_unit_test(basic_lstm_cells),
+        cmocka_unit_test(tensorflows_own_tests),
+        cmocka_unit_test(node_against_small_ops),
+        cmocka_unit_test(unread_sequences_are_not_made),
+        cmocka_unit_test(steps_are_read_where_they_lie),
+        cmocka_unit_test(mistakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

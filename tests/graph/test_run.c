@@ -86,7 +86,9 @@ static void inputs_move(void **state)
         for (int64_t c = 0; c < MODEL_COLUMNS; c++)
             tensor_floats(&wide)[r * wide.ld + 16 + c] = tensor_floats(&data->x)[r * data->x.ld + c];
     for (int pass = 0; pass < 3; pass++) {
-        struct tensor part = { tensor_floats(&wide) + 16, DTYPE_FLOAT32, SHAPE(ROWS, MODEL_COLUMNS), ROWS, MODEL_COLUMNS, wide.ld };
+        struct tensor part = {
+            tensor_floats(&wide) + 16, DTYPE_FLOAT32, SHAPE(ROWS, MODEL_COLUMNS), ROWS, MODEL_COLUMNS, wide.ld
+        };
         session_input(rig.session, "x", &(struct op_value){ .tensor = pass == 1 ? data->x : part });
         rig_run(&rig, ROWS);
         assert_int_equal(model_results(&rig, again, FLOATS), count);
@@ -107,12 +109,16 @@ static void a_table_read_densely(void **state)
     struct model_data *data = model_data_new(ROWS);
     struct rig rig = rig_new();
     struct pil_graph *g = rig.graph;
-    struct pil_tensor *ragged = graph_input(g, "ragged", DTYPE_INT32, SHAPE(BATCH_DIM), true), *x = graph_input(g, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, MODEL_COLUMNS), false);
+    struct pil_tensor *ragged = graph_input(g, "ragged", DTYPE_INT32, SHAPE(BATCH_DIM), true),
+                      *x = graph_input(g, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, MODEL_COLUMNS), false);
     struct pil_tensor *table = graph_variable(g, "table", SHAPE(MODEL_IDS, COLUMNS), model_zeros, true);
     struct pil_tensor *e = graph_op2(g, "lookup", &(struct op_lookup_args){ COMBINER_MEAN, 0, 1 }, ragged, table);
-    struct pil_tensor *part = graph_op1(g, "slice", &(struct op_slice_args){ 0, 2, MODEL_COLUMNS }, table); /* rows 2 .. 6 of it */
-    struct pil_tensor *y = graph_op2(g, "add", NULL, e, graph_op2(g, "matmul", &(struct op_matmul_args){ .activation = ACTIVATION_TANH }, x, part));
-    struct pil_tensor *loss = graph_op1(g, "divide_by_rows", &(struct op_count_args){ 1 }, graph_op1(g, "sum_all", NULL, graph_op1(g, "square", NULL, y)));
+    struct pil_tensor *part =
+        graph_op1(g, "slice", &(struct op_slice_args){ 0, 2, MODEL_COLUMNS }, table); /* rows 2 .. 6 of it */
+    struct pil_tensor *y =
+        graph_op2(g, "add", NULL, e, graph_op2(g, "matmul", &(struct op_matmul_args){ .activation = ACTIVATION_TANH }, x, part));
+    struct pil_tensor *loss = graph_op1(g, "divide_by_rows", &(struct op_count_args){ 1 },
+                                        graph_op1(g, "sum_all", NULL, graph_op1(g, "square", NULL, y)));
     graph_gradients(g, loss);
     rig_start(&rig, &loss, 1, 2, 5);
     assert_false(graph_variable_at(g, 0)->lookup_only);
@@ -158,9 +164,12 @@ static void what_must_be_bound(void **state)
     struct model_data *data = model_data_new(ROWS);
     struct rig rig = rig_new();
     struct pil_graph *g = rig.graph;
-    struct pil_tensor *ids = graph_input(g, "ids", DTYPE_INT32, SHAPE(BATCH_DIM), true), *x = graph_input(g, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, MODEL_COLUMNS), false);
-    struct pil_tensor *w = graph_variable(g, "w", SHAPE(MODEL_COLUMNS, 2), model_zeros, true), *table = graph_variable(g, "table", SHAPE(MODEL_IDS, 2), model_zeros, true);
-    struct pil_tensor *y = graph_op2(g, "add", NULL, graph_op2(g, "matmul", &(struct op_matmul_args){ 0 }, x, w), graph_op2(g, "lookup", &(struct op_lookup_args){ .pairs = 1 }, ids, table));
+    struct pil_tensor *ids = graph_input(g, "ids", DTYPE_INT32, SHAPE(BATCH_DIM), true),
+                      *x = graph_input(g, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, MODEL_COLUMNS), false);
+    struct pil_tensor *w = graph_variable(g, "w", SHAPE(MODEL_COLUMNS, 2), model_zeros, true),
+                      *table = graph_variable(g, "table", SHAPE(MODEL_IDS, 2), model_zeros, true);
+    struct pil_tensor *y = graph_op2(g, "add", NULL, graph_op2(g, "matmul", &(struct op_matmul_args){ 0 }, x, w),
+                                     graph_op2(g, "lookup", &(struct op_lookup_args){ .pairs = 1 }, ids, table));
     struct pil_tensor *loss = graph_op1(g, "divide_by_rows", &(struct op_count_args){ 1 }, graph_op1(g, "sum_all", NULL, y));
     graph_gradients(g, loss);
     rig.plan = plan_compile(g, &loss, 1, &rig.status);
@@ -198,9 +207,11 @@ static void what_must_be_bound(void **state)
     as_table.ld = 8;
     assert_true(session_bind(rig.session, graph_variable_at(g, 0), &(struct session_variable){ as_table, -1, 0 }, &rig.status));
     assert_says(&rig, ROWS, "the variable w lies as a table, which only lookups can read");
-    assert_true(session_bind(rig.session, graph_variable_at(g, 0), &(struct session_variable){ rig.values[0], -1, 0 }, &rig.status));
+    assert_true(
+        session_bind(rig.session, graph_variable_at(g, 0), &(struct session_variable){ rig.values[0], -1, 0 }, &rig.status));
     assert_says(&rig, ROWS, "the gradient of w has no block");
-    assert_true(session_bind(rig.session, graph_variable_at(g, 0), &(struct session_variable){ rig.values[0], 1, 0 }, &rig.status));
+    assert_true(
+        session_bind(rig.session, graph_variable_at(g, 0), &(struct session_variable){ rig.values[0], 1, 0 }, &rig.status));
     assert_says(&rig, ROWS, "the gradient of w has no block");
     assert_true(session_groups(rig.session, 1, 79, &rig.status));
     assert_says(&rig, ROWS, "the gradient of w has no block");
@@ -327,8 +338,8 @@ static void each_allocation_fails_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(any_threads_and_poison), cmocka_unit_test(batches_of_all_sizes), cmocka_unit_test(inputs_move),
-        cmocka_unit_test(a_table_read_densely),   cmocka_unit_test(what_must_be_bound),   cmocka_unit_test(jobs_are_done),
+        cmocka_unit_test(any_threads_and_poison),     cmocka_unit_test(batches_of_all_sizes), cmocka_unit_test(inputs_move),
+        cmocka_unit_test(a_table_read_densely),       cmocka_unit_test(what_must_be_bound),   cmocka_unit_test(jobs_are_done),
         cmocka_unit_test(each_allocation_fails_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -84,7 +84,8 @@ static void bind_inputs(struct session *session, struct data *data, int64_t rows
 {
     struct op_value value = { .sparse = { .rows = rows, .entries = rows, .ids = data->ids } };
     session_input(session, "ids", &value);
-    value.sparse = (struct sparse){ .rows = rows, .entries = data->offsets[rows], .ids = data->ragged_ids, .offsets = data->offsets };
+    value.sparse =
+        (struct sparse){ .rows = rows, .entries = data->offsets[rows], .ids = data->ragged_ids, .offsets = data->offsets };
     session_input(session, "ragged", &value);
     session_input(session, "numbers", &(struct op_value){ .tensor = data->numbers });
     session_input(session, "labels", &(struct op_value){ .tensor = data->labels });
@@ -139,8 +140,8 @@ static void check_numeric(bool norm, bool weighted)
                 *at = old;
                 double numeric = (side[0] - side[1]) / (2 * (double)h);
                 if (fabs(numeric - gradient) > 1e-4 + 2e-3 * fabs(numeric))
-                    fail_msg("%s[%lld, %lld]: gradient %g, by differences %g", graph_variable_at(rig.graph, v)->name, (long long)r,
-                             (long long)c, gradient, numeric);
+                    fail_msg("%s[%lld, %lld]: gradient %g, by differences %g", graph_variable_at(rig.graph, v)->name,
+                             (long long)r, (long long)c, gradient, numeric);
             }
     }
     rig_free(&rig);

@@ -17,11 +17,13 @@ static void one_a_name(void **state)
     struct pil_graph *g = rig.graph;
     graph_push_scope(g, "scope"); /* names are full: no scope is added */
     struct pil_tensor *w = graph_variable(g, "dnn/kernel", SHAPE(3, 4), zeros, true);
-    struct pil_tensor *frozen = graph_variable(g, "dnn/frozen", SHAPE(2), (pil_initializer){ PIL_INITIALIZER_CONSTANT, 2, 0 }, false);
+    struct pil_tensor *frozen =
+        graph_variable(g, "dnn/frozen", SHAPE(2), (pil_initializer){ PIL_INITIALIZER_CONSTANT, 2, 0 }, false);
     assert_ptr_equal(graph_variable(g, "dnn/kernel", SHAPE(3, 4), zeros, true), w);
     assert_int_equal(graph_variable_count(g), 2);
     assert_string_equal(graph_variable_at(g, 0)->name, "dnn/kernel");
-    assert_true(graph_variable_of(w) == graph_variable_at(g, 0) && graph_variable_of(w)->tensor == w && graph_variable_of(w)->trainable);
+    assert_true(graph_variable_of(w) == graph_variable_at(g, 0) && graph_variable_of(w)->tensor == w &&
+                graph_variable_of(w)->trainable);
     assert_true(graph_variable_of(frozen)->initializer.kind == PIL_INITIALIZER_CONSTANT && !graph_variable_of(frozen)->trainable);
     assert_null(graph_variable_of(graph_scalar(g, 1)));
     assert_true(w->type.extent == EXTENT_FIXED && shape_equal(w->type.shape, SHAPE(3, 4)));
@@ -55,7 +57,8 @@ static void moving_needs_its_shape(void **state)
     for (int wrong = 0; wrong < 4; wrong++) {
         struct rig rig = rig_new();
         struct pil_graph *g = rig.graph;
-        struct pil_tensor *v = graph_variable(g, "moving_mean", SHAPE(3), zeros, false), *x = graph_input(g, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, 3), false);
+        struct pil_tensor *v = graph_variable(g, "moving_mean", SHAPE(3), zeros, false),
+                          *x = graph_input(g, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, 3), false);
         struct pil_tensor *sums = graph_op1(g, "moments", NULL, x), *mean[2];
         graph_op(g, "moments_mean", &(struct op_count_args){ 1 }, &sums, 1, mean);
         struct pil_tensor *values[] = { x, sums, graph_scalar(g, 1), mean[0] };
@@ -73,11 +76,13 @@ static void averages_move(void **state)
     struct rig rig = rig_new();
     struct pil_graph *g = rig.graph;
     struct pil_tensor *x = graph_input(g, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, 3), false), *moments[2];
-    struct pil_tensor *w = graph_variable(g, "w", SHAPE(3), zeros, true), *average = graph_variable(g, "average", SHAPE(3), zeros, false);
+    struct pil_tensor *w = graph_variable(g, "w", SHAPE(3), zeros, true),
+                      *average = graph_variable(g, "average", SHAPE(3), zeros, false);
     struct pil_tensor *sums = graph_op1(g, "moments", NULL, x);
     graph_op(g, "moments_mean", &(struct op_count_args){ 1 }, &sums, 1, moments);
     graph_moving(g, average, moments[0], 0.75f);
-    struct pil_tensor *loss = graph_op1(g, "divide_by_rows", &(struct op_count_args){ 3 }, graph_op1(g, "sum_all", NULL, graph_op2(g, "mul", NULL, x, w)));
+    struct pil_tensor *loss = graph_op1(g, "divide_by_rows", &(struct op_count_args){ 3 },
+                                        graph_op1(g, "sum_all", NULL, graph_op2(g, "mul", NULL, x, w)));
     graph_gradients(g, loss);
     rig_start(&rig, &loss, 1, 2, 3);
     struct tensor values;
@@ -101,7 +106,7 @@ static void averages_move(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(one_a_name), cmocka_unit_test(impossible_shapes), cmocka_unit_test(moving_needs_its_shape),
-                                        cmocka_unit_test(averages_move) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(one_a_name), cmocka_unit_test(impossible_shapes),
+                                        cmocka_unit_test(moving_needs_its_shape), cmocka_unit_test(averages_move) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

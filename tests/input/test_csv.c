@@ -228,11 +228,12 @@ static void errors_word_by_word(void **unused)
     static const struct field_spec specs[] = { { .name = "distance", .type = FIELD_FLOAT, .required = true },
                                                { .name = "day", .type = FIELD_INT64, .required = true } };
     struct csv *csv = new_csv(&with_header, "carrier,flight,tail,from,to,distance,day", specs, 2);
-    parse_fails(csv, specs, 2, "UA,1545,N14228,EWR,IAH,1,2\r\nUA,1545,N14228,EWR,IAH,abc,2\r\n",
-                "x.csv:3: field 'distance' (column 6): 'abc' is not a number\n"
-                "          UA,1545,N14228,EWR,IAH,abc,2\n"
-                "                                 ^^^\n"
-                "          set default_value to fill such fields, or input.on_error: skip (in C: .ignore_errors) to drop such rows");
+    parse_fails(
+        csv, specs, 2, "UA,1545,N14228,EWR,IAH,1,2\r\nUA,1545,N14228,EWR,IAH,abc,2\r\n",
+        "x.csv:3: field 'distance' (column 6): 'abc' is not a number\n"
+        "          UA,1545,N14228,EWR,IAH,abc,2\n"
+        "                                 ^^^\n"
+        "          set default_value to fill such fields, or input.on_error: skip (in C: .ignore_errors) to drop such rows");
     parse_fails(csv, specs, 2, "UA,\xC3\xA9t\xC3\xA9,N14228,EWR,IAH,\"abc\",2",
                 "x.csv:2: field 'distance' (column 6): 'abc' is not a number\n"
                 "          UA,\xC3\xA9t\xC3\xA9,N14228,EWR,IAH,\"abc\",2\n"
@@ -244,11 +245,12 @@ static void errors_word_by_word(void **unused)
                 "          input.on_error: skip (in C: .ignore_errors) drops such rows");
     parse_fails(csv, specs, 2, "1,2,3,4,5,6,7,8\n", "x.csv:2: 8 fields in this record, 7 expected\n");
     parse_fails(csv, specs, 2, "1\n", "x.csv:2: 1 field in this record, 7 expected\n");
-    parse_fails(csv, specs, 2, "UA,\"ab\"cd,N,EWR,IAH,1,\"1\"1\n",
-                "x.csv:2: field 'day' (column 7): something follows its closing quote\n"
-                "          UA,\"ab\"cd,N,EWR,IAH,1,\"1\"1\n"
-                "                                ^^^^\n"
-                "          quotes inside a quoted field are doubled; input.on_error: skip (in C: .ignore_errors) drops such rows");
+    parse_fails(
+        csv, specs, 2, "UA,\"ab\"cd,N,EWR,IAH,1,\"1\"1\n",
+        "x.csv:2: field 'day' (column 7): something follows its closing quote\n"
+        "          UA,\"ab\"cd,N,EWR,IAH,1,\"1\"1\n"
+        "                                ^^^^\n"
+        "          quotes inside a quoted field are doubled; input.on_error: skip (in C: .ignore_errors) drops such rows");
     parse_fails(csv, specs, 2, "UA,\"ab,N,EWR,IAH,1,1\n", "x.csv:2: field 'flight' (column 2): its quote is not closed\n");
     csv_free(csv);
 }

@@ -5,7 +5,14 @@
  */
 #include "levels.h"
 
-enum { MOST_ROWS = 70, MOST_TIME = 5, MOST_FEATURES = 6, UNITS = LANES_MOST_HIDDEN, COLUMNS = 4 * UNITS, LD = (COLUMNS + PAD - 1) / PAD * PAD };
+enum {
+    MOST_ROWS = 70,
+    MOST_TIME = 5,
+    MOST_FEATURES = 6,
+    UNITS = LANES_MOST_HIDDEN,
+    COLUMNS = 4 * UNITS,
+    LD = (COLUMNS + PAD - 1) / PAD * PAD
+};
 
 /* What both ways start from, a row after the other: [rows][...] of the most. */
 struct start {
@@ -51,13 +58,37 @@ static void by_steps(const struct kernels *kernels, const struct lstm_lanes *s, 
             memcpy(joined[r], start->x[s->backwards ? s->time - 1 - t : t][r], (size_t)f * sizeof(float));
             memcpy(joined[r] + f, out->h[t][r], (size_t)n * sizeof(float));
         }
-        kernels->gemm(&(struct gemm){ .m = s->rows, .n = 4 * n, .k = f + n, .a = joined[0], .a_row = wide, .a_column = 1, .b = start->kernel,
-                                      .ldb = LD, .c = gates[t][0], .ldc = LD, .bias = s->bias ? start->bias : NULL });
-        steps[t] = (struct lstm_step){ .rows = s->rows, .hidden = n, .activation = ACTIVATION_TANH, .recurrent = ACTIVATION_SIGMOID,
-                                       .keras_order = s->keras_order, .forget_bias = s->forget_bias, .sums = gates[t][0], .sums_ld = LD, .gates = gates[t][0],
-                                       .gates_ld = LD, .c_before = out->c[t][0], .c_before_ld = UNITS, .h_before = out->h[t][0], .h_before_ld = UNITS,
-                                       .c = out->c[t + 1][0], .c_ld = UNITS, .c_activated = shown[t][0], .c_activated_ld = UNITS,
-                                       .h = out->h[t + 1][0], .h_ld = UNITS };
+        kernels->gemm(&(struct gemm){ .m = s->rows,
+                                      .n = 4 * n,
+                                      .k = f + n,
+                                      .a = joined[0],
+                                      .a_row = wide,
+                                      .a_column = 1,
+                                      .b = start->kernel,
+                                      .ldb = LD,
+                                      .c = gates[t][0],
+                                      .ldc = LD,
+                                      .bias = s->bias ? start->bias : NULL });
+        steps[t] = (struct lstm_step){ .rows = s->rows,
+                                       .hidden = n,
+                                       .activation = ACTIVATION_TANH,
+                                       .recurrent = ACTIVATION_SIGMOID,
+                                       .keras_order = s->keras_order,
+                                       .forget_bias = s->forget_bias,
+                                       .sums = gates[t][0],
+                                       .sums_ld = LD,
+                                       .gates = gates[t][0],
+                                       .gates_ld = LD,
+                                       .c_before = out->c[t][0],
+                                       .c_before_ld = UNITS,
+                                       .h_before = out->h[t][0],
+                                       .h_before_ld = UNITS,
+                                       .c = out->c[t + 1][0],
+                                       .c_ld = UNITS,
+                                       .c_activated = shown[t][0],
+                                       .c_activated_ld = UNITS,
+                                       .h = out->h[t + 1][0],
+                                       .h_ld = UNITS };
         kernels->lstm_step(&steps[t]);
     }
     memcpy(dh, start->dh, sizeof dh);
@@ -67,9 +98,18 @@ static void by_steps(const struct kernels *kernels, const struct lstm_lanes *s, 
         for (int64_t r = 0; r < s->rows; r++)
             for (int64_t u = 0; u < n; u++)
                 dh[r][u] += start->dout[t][r][u];
-        kernels->lstm_step_gradient(&(struct lstm_step_gradient){ &steps[t], dh[0], PAD, out->dc[0], UNITS, out->dgates[t][0], LD });
-        kernels->gemm(&(struct gemm){ .m = s->rows, .n = n, .k = 4 * n, .a = out->dgates[t][0], .a_row = LD, .a_column = 1,
-                                      .b = start->transposed, .ldb = PAD, .c = dh[0], .ldc = PAD });
+        kernels->lstm_step_gradient(
+            &(struct lstm_step_gradient){ &steps[t], dh[0], PAD, out->dc[0], UNITS, out->dgates[t][0], LD });
+        kernels->gemm(&(struct gemm){ .m = s->rows,
+                                      .n = n,
+                                      .k = 4 * n,
+                                      .a = out->dgates[t][0],
+                                      .a_row = LD,
+                                      .a_column = 1,
+                                      .b = start->transposed,
+                                      .ldb = PAD,
+                                      .c = dh[0],
+                                      .ldc = PAD });
     }
     for (int64_t r = 0; r < s->rows; r++)
         memcpy(out->dh[r], dh[r], (size_t)n * sizeof(float));
@@ -105,8 +145,12 @@ static void in_lanes(const struct kernels *kernels, struct lstm_lanes s, const s
 {
     const int64_t rows = s.rows, f = s.features, n = s.hidden, order[4] = { 0, s.keras_order ? 2 : 1, s.keras_order ? 1 : 2, 3 };
     float *x = lanes_new(s.time * f * rows), *dout = lanes_new(s.time * n * rows);
-    struct lstm_lanes_gradient back = { .layer = &s, .dout = dout, .dh = lanes_new(n * rows), .dc = lanes_new(n * rows),
-                                        .dgates = lanes_new(s.time * 4 * n * rows), .dx = lanes_new(s.time * f * rows) };
+    struct lstm_lanes_gradient back = { .layer = &s,
+                                        .dout = dout,
+                                        .dh = lanes_new(n * rows),
+                                        .dc = lanes_new(n * rows),
+                                        .dgates = lanes_new(s.time * 4 * n * rows),
+                                        .dx = lanes_new(s.time * f * rows) };
     s.h = lanes_new((s.time + 1) * n * rows);
     s.c = lanes_new((s.time + 1) * n * rows);
     s.gates = lanes_new(s.time * 4 * n * rows);
@@ -183,7 +227,9 @@ static void check_products(const struct lstm_lanes *s, const struct start *start
             double sum = 0;
             for (int64_t t = 0; t < s->time; t++)
                 for (int64_t r = 0; r < s->rows; r++) {
-                    double a = k == f + n ? 1 : k < f ? (double)start->x[s->backwards ? s->time - 1 - t : t][r][k] : (double)got->h[t][r][k - f];
+                    double a = k == f + n ? 1
+                               : k < f    ? (double)start->x[s->backwards ? s->time - 1 - t : t][r][k]
+                                          : (double)got->h[t][r][k - f];
                     sum += a * (double)got->dgates[t][r][column];
                 }
             close_to("a kernel's gradient", got->sums[k * LD + column], 2 * sum);
@@ -205,9 +251,16 @@ static void layers(void **state)
     static struct result steps, got, first;
     static const int64_t rows[] = { 1, 2, 7, 8, 9, 15, 16, 17, 20, 24, 25, 31, 32, 33, 47, 64, MOST_ROWS };
     for (int round = 0; round < 8 * (int)COUNT_OF(rows); round++) {
-        struct lstm_lanes s = { .rows = rows[round % (int)COUNT_OF(rows)], .time = 1 + random_to(MOST_TIME), .features = 1 + random_to(MOST_FEATURES),
-                                .hidden = 1 + random_to(UNITS), .keras_order = round & 1, .backwards = round % 3 == 0,
-                                .forget_bias = round % 4 ? 1 : 0, .kernel = start.kernel, .kernel_ld = LD, .recurrent_ld = LD,
+        struct lstm_lanes s = { .rows = rows[round % (int)COUNT_OF(rows)],
+                                .time = 1 + random_to(MOST_TIME),
+                                .features = 1 + random_to(MOST_FEATURES),
+                                .hidden = 1 + random_to(UNITS),
+                                .keras_order = round & 1,
+                                .backwards = round % 3 == 0,
+                                .forget_bias = round % 4 ? 1 : 0,
+                                .kernel = start.kernel,
+                                .kernel_ld = LD,
+                                .recurrent_ld = LD,
                                 .bias = round % 5 ? start.bias : NULL };
         s.recurrent = start.kernel + s.features * LD;
         make_start(&start, &s);

@@ -26,7 +26,10 @@ static void randomize(struct memory *m)
 
 static double f(enum activation kind, double x)
 {
-    return kind == ACTIVATION_TANH ? tanh(x) : kind == ACTIVATION_SIGMOID ? 1 / (1 + exp(-x)) : kind == ACTIVATION_RELU ? fmax(x, 0) : x;
+    return kind == ACTIVATION_TANH      ? tanh(x)
+           : kind == ACTIVATION_SIGMOID ? 1 / (1 + exp(-x))
+           : kind == ACTIVATION_RELU    ? fmax(x, 0)
+                                        : x;
 }
 
 static double slope(enum activation kind, double y)
@@ -44,7 +47,8 @@ static void run_lstm(const struct kernels *kernels, struct memory *m, struct lst
 {
     memcpy(m->out.gates, m->gates, sizeof m->gates);
     memcpy(m->out.dc, m->dc, sizeof m->dc);
-    s->sums = m->out.gates, s->sums_ld = WIDTH, s->gates = m->out.gates, s->gates_ld = WIDTH, s->c_before = m->c_before, s->c_before_ld = WIDTH, s->h_before = m->h_before;
+    s->sums = m->out.gates, s->sums_ld = WIDTH, s->gates = m->out.gates, s->gates_ld = WIDTH, s->c_before = m->c_before,
+    s->c_before_ld = WIDTH, s->h_before = m->h_before;
     s->h_before_ld = WIDTH, s->c = m->out.c, s->c_ld = WIDTH, s->c_activated = m->out.shown, s->c_activated_ld = WIDTH;
     s->h = m->out.h, s->h_ld = WIDTH;
     kernels->lstm_step(s);
@@ -65,7 +69,8 @@ static void check_lstm(const struct memory *m, const struct lstm_step *s)
             }
             double i = f(s->recurrent, (double)in[0]), j = f(s->activation, (double)in[jc]);
             double forget = f(s->recurrent, (double)in[fc] + (double)s->forget_bias), o = f(s->recurrent, (double)in[3 * n]);
-            double before = (double)m->c_before[at], c = forget * before + i * j, shown = f(s->activation, c), loss = (double)m->dh[at];
+            double before = (double)m->c_before[at], c = forget * before + i * j, shown = f(s->activation, c),
+                   loss = (double)m->dh[at];
             double dc = (double)m->dc[at] + loss * o * slope(s->activation, shown);
             check("c", m->out.c[at], c);
             check("h", m->out.h[at], o * shown);
@@ -81,11 +86,16 @@ static void test_lstm(void **state)
 {
     (void)state;
     static struct memory m;
-    static const enum activation pairs[][2] = { { ACTIVATION_TANH, ACTIVATION_SIGMOID }, { ACTIVATION_RELU, ACTIVATION_SIGMOID },
+    static const enum activation pairs[][2] = { { ACTIVATION_TANH, ACTIVATION_SIGMOID },
+                                                { ACTIVATION_RELU, ACTIVATION_SIGMOID },
                                                 { ACTIVATION_LINEAR, ACTIVATION_TANH } };
     for (int round = 0; round < 120; round++) {
-        struct lstm_step step = { .rows = 1 + random_to(MOST_ROWS), .hidden = 1 + random_to(MOST_HIDDEN), .keras_order = round & 1,
-                                  .forget_bias = (float)random_to(3) * 0.5f, .activation = pairs[round % 3][0], .recurrent = pairs[round % 3][1],
+        struct lstm_step step = { .rows = 1 + random_to(MOST_ROWS),
+                                  .hidden = 1 + random_to(MOST_HIDDEN),
+                                  .keras_order = round & 1,
+                                  .forget_bias = (float)random_to(3) * 0.5f,
+                                  .activation = pairs[round % 3][0],
+                                  .recurrent = pairs[round % 3][1],
                                   .ended = round & 2 ? m.ended : NULL };
         randomize(&m);
         static float reference[sizeof m.out / sizeof(float)];
@@ -111,7 +121,8 @@ static void run_gru(const struct kernels *kernels, struct memory *m, struct gru_
 {
     memcpy(m->out.gates, m->gates, sizeof m->gates);
     memcpy(m->out.dh, m->dh, sizeof m->dh);
-    s->gates = m->out.gates, s->gates_ld = WIDTH, s->inner = m->inner, s->inner_ld = WIDTH, s->reset = m->out.reset, s->reset_ld = WIDTH;
+    s->gates = m->out.gates, s->gates_ld = WIDTH, s->inner = m->inner, s->inner_ld = WIDTH, s->reset = m->out.reset,
+    s->reset_ld = WIDTH;
     s->h_before = m->h_before, s->h_before_ld = WIDTH, s->h = m->out.h, s->h_ld = WIDTH;
     struct gru_step_gradient g = { s, m->out.dh, WIDTH, m->out.dgates, WIDTH, m->out.dinner, WIDTH, m->dreset, WIDTH };
     s->first_half = !s->reset_after;
@@ -135,10 +146,12 @@ static void check_gru(const struct memory *m, const struct gru_step *s)
             const float *in = m->gates + at, *inner = m->inner + at, *d = m->out.dgates + at, *e = m->out.dinner + at;
             double before = (double)m->h_before[at], loss = (double)m->dh[at], dreset = (double)m->dreset[at];
             if (s->ended && s->ended[row]) {
-                assert_true(m->out.h[at] == m->h_before[at] && m->out.dh[at] == m->dh[at] && d[0] == 0 && d[n] == 0 && d[gc] == 0);
+                assert_true(m->out.h[at] == m->h_before[at] && m->out.dh[at] == m->dh[at] && d[0] == 0 && d[n] == 0 &&
+                            d[gc] == 0);
                 continue;
             }
-            double z = f(s->recurrent, (double)in[zc] + (double)inner[zc]), r = f(s->recurrent, (double)in[rc] + (double)inner[rc]);
+            double z = f(s->recurrent, (double)in[zc] + (double)inner[zc]),
+                   r = f(s->recurrent, (double)in[rc] + (double)inner[rc]);
             double g = f(s->activation, (double)in[gc] + (s->reset_after ? r : 1) * (double)inner[gc]);
             double dg = loss * (1 - z) * slope(s->activation, g);
             double dr = (s->reset_after ? dg * (double)inner[gc] : dreset * before) * slope(s->recurrent, r);
@@ -163,9 +176,13 @@ static void test_gru(void **state)
     (void)state;
     static struct memory m;
     for (int round = 0; round < 120; round++) {
-        struct gru_step step = { .rows = 1 + random_to(MOST_ROWS), .hidden = 1 + random_to(MOST_HIDDEN), .reset_first = round & 1,
-                                 .reset_after = round & 2, .activation = round % 3 ? ACTIVATION_TANH : ACTIVATION_RELU,
-                                 .recurrent = ACTIVATION_SIGMOID, .ended = round & 4 ? m.ended : NULL };
+        struct gru_step step = { .rows = 1 + random_to(MOST_ROWS),
+                                 .hidden = 1 + random_to(MOST_HIDDEN),
+                                 .reset_first = round & 1,
+                                 .reset_after = round & 2,
+                                 .activation = round % 3 ? ACTIVATION_TANH : ACTIVATION_RELU,
+                                 .recurrent = ACTIVATION_SIGMOID,
+                                 .ended = round & 4 ? m.ended : NULL };
         randomize(&m);
         static float reference[sizeof m.out / sizeof(float)];
         bool have = false;

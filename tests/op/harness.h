@@ -30,10 +30,10 @@
 enum { MOST_INPUTS = 6, MOST_OUTPUTS = 5, LEFT = 2, RIGHT = 3, MOST_ROWS = 333 };
 static const char *const level_names[] = { "c", "avx2", "avx512" };
 
-#define assert_ok(status)                     \
-    do {                                      \
-        if (!status_ok(&(status)))            \
-            fail_msg("%s", (status).message); \
+#define assert_ok(status)                                                                                                        \
+    do {                                                                                                                         \
+        if (!status_ok(&(status)))                                                                                               \
+            fail_msg("%s", (status).message);                                                                                    \
     } while (0)
 
 struct input {
@@ -46,15 +46,16 @@ struct trial {
     const char *op;
     const void *args;
     struct input inputs[MOST_INPUTS];
-    int input_count, output_count;    /* outputs 0: one */
+    int input_count, output_count; /* outputs 0: one */
     struct shape outputs[MOST_OUTPUTS];
     enum extent extent; /* of the first output, and what its node does */
     enum behaviour behaviour;
     void (*reference)(const struct trial *trial, int64_t rows, double *const *x, double *const *y);
     /* Several ops instead of one; `op` then names them all. */
-    void (*compose)(const struct trial *trial, struct pil_graph *graph, struct pil_tensor *const *inputs, struct pil_tensor **results);
-    bool no_gradient;  /* the op has none */
-    double tolerance;  /* of the result, relative to 1 + |value|; 0: 2e-6 */
+    void (*compose)(const struct trial *trial, struct pil_graph *graph, struct pil_tensor *const *inputs,
+                    struct pil_tensor **results);
+    bool no_gradient; /* the op has none */
+    double tolerance; /* of the result, relative to 1 + |value|; 0: 2e-6 */
 };
 
 /* ---- numbers ---- */
@@ -152,7 +153,8 @@ static inline bool is_wide(const struct rig *rig, const struct input *input)
 }
 
 /* Contiguous doubles into a new tensor [rows, columns], `left` columns from its left edge; the others hold junk. */
-static inline struct tensor *lay(struct rig *rig, struct shape shape, bool by_rows, const double *values, int64_t rows, int64_t columns, int64_t left)
+static inline struct tensor *lay(struct rig *rig, struct shape shape, bool by_rows, const double *values, int64_t rows,
+                                 int64_t columns, int64_t left)
 {
     struct tensor *tensor = &rig->memory[rig->memory_count++];
     assert_true(tensor_new(tensor, DTYPE_FLOAT32, shape, by_rows, &rig->status));
@@ -295,7 +297,8 @@ static inline void bind_rows(struct rig *rig, const char *name, struct shape sha
     struct shape own = shape_with_batch(shape, rig->rows);
     int64_t columns = width(shape);
     own.dims[1] = wide ? LEFT + columns + RIGHT : own.dims[1];
-    session_input(rig->session, name, &(struct op_value){ .tensor = *lay(rig, own, true, values, rig->rows, columns, wide ? LEFT : 0) });
+    session_input(rig->session, name,
+                  &(struct op_value){ .tensor = *lay(rig, own, true, values, rig->rows, columns, wide ? LEFT : 0) });
 }
 
 static inline void rig_start(struct rig *rig, int threads)
@@ -315,7 +318,8 @@ static inline void rig_start(struct rig *rig, int threads)
     }
     for (int64_t r = 0; r < rig->rows; r++)
         rig->ids[r] = (int32_t)r;
-    session_input(rig->session, "rows", &(struct op_value){ .sparse = { .rows = rig->rows, .entries = rig->rows, .ids = rig->ids } });
+    session_input(rig->session, "rows",
+                  &(struct op_value){ .sparse = { .rows = rig->rows, .entries = rig->rows, .ids = rig->ids } });
     for (int k = 0; k < outputs_of(trial); k++) {
         struct shape shape = trial->outputs[k];
         snprintf(name, sizeof name, "factors%d", k);
@@ -369,8 +373,8 @@ static inline void check_results(const struct rig *rig)
         for (int64_t n = 0; n < count; n++) {
             double want = rig->y[k][n], value = result_at(got, n);
             if (!(fabs(value - want) <= tolerance * (1 + fabs(want))) && !(isnan(value) && isnan(want)) && value != want)
-                fail_msg("%s, level %s, %lld rows%s: element %lld is %.9g, not %.9g", trial->op, rig->kernels->level, (long long)rig->rows,
-                         rig->wide ? ", wide" : "", (long long)n, value, want);
+                fail_msg("%s, level %s, %lld rows%s: element %lld is %.9g, not %.9g", trial->op, rig->kernels->level,
+                         (long long)rig->rows, rig->wide ? ", wide" : "", (long long)n, value, want);
         }
     }
 }
@@ -437,7 +441,8 @@ static inline void check_gradients(const struct rig *rig, const float *dense)
             *at = x;
             if (!(fabs(gradient - numeric) <= 1e-4 * (1 + fabs(numeric))))
                 fail_msg("%s, level %s, %lld rows%s: gradient of input %d, element %lld, is %g, by differences %g", trial->op,
-                         rig->kernels->level, (long long)rig->rows, rig->wide ? ", wide" : "", i, (long long)n, gradient, numeric);
+                         rig->kernels->level, (long long)rig->rows, rig->wide ? ", wide" : "", i, (long long)n, gradient,
+                         numeric);
         }
     }
 }
@@ -458,7 +463,8 @@ static inline size_t gather(const struct rig *rig, const float *dense, char **by
             memcpy(*bytes + at, &value, sizeof value);
         }
     for (int i = 0; i < rig->trial->input_count; i++)
-        for (int64_t n = 0; !rig->trial->inputs[i].data && n < elements(rig->trial->inputs[i].shape, rig->rows); n++, at += sizeof(double)) {
+        for (int64_t n = 0; !rig->trial->inputs[i].data && n < elements(rig->trial->inputs[i].shape, rig->rows);
+             n++, at += sizeof(double)) {
             double value = rig->trial->no_gradient ? 0 : gradient_at(rig, dense, i, n);
             memcpy(*bytes + at, &value, sizeof value);
         }
@@ -511,7 +517,8 @@ static inline void try_at(const struct trial *trial, const struct kernels *kerne
     rig_run(rig);
     assert_int_equal(gather(rig, sum_partials(rig), &three), size);
     if (memcmp(one, three, size) != 0)
-        fail_msg("%s, level %s, %lld rows: three threads and poisoned buffers give other bits", trial->op, kernels->level, (long long)rows);
+        fail_msg("%s, level %s, %lld rows: three threads and poisoned buffers give other bits", trial->op, kernels->level,
+                 (long long)rows);
     rig_stop(rig);
     free(one);
     free(three);

@@ -78,7 +78,8 @@ static inline struct onnx_array onnx_read(const char *path, const char *name)
     return array;
 }
 
-static inline void onnx_check(const struct onnx_case *c, const struct kernels *kernels, const struct tensor *got, const struct onnx_array *want)
+static inline void onnx_check(const struct onnx_case *c, const struct kernels *kernels, const struct tensor *got,
+                              const struct onnx_array *want)
 {
     assert_int_equal(got->rows * got->cols, want->count);
     for (int64_t n = 0; n < want->count; n++) {

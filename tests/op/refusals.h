@@ -6,14 +6,38 @@
 
 #include "op/harness.h"
 
-#define DENSE(...) { .dtype = DTYPE_FLOAT32, .extent = EXTENT_FIXED, .shape = SHAPE(__VA_ARGS__) }
-#define ROWS_OF(...) { .dtype = DTYPE_FLOAT32, .extent = EXTENT_ROWS, .shape = SHAPE(BATCH_DIM, __VA_ARGS__) }
-#define ONE_A_ROW { .dtype = DTYPE_FLOAT32, .extent = EXTENT_ROWS, .shape = SHAPE(BATCH_DIM) }
-#define TURNED(n) { .dtype = DTYPE_FLOAT32, .extent = EXTENT_BATCH, .shape = SHAPE(n, BATCH_DIM) } /* rows, transposed */
-#define SCALAR { .dtype = DTYPE_FLOAT32, .extent = EXTENT_FIXED }
-#define IDS { .dtype = DTYPE_INT32, .extent = EXTENT_ROWS, .sparse = true, .shape = SHAPE(BATCH_DIM) }
-#define INTEGERS(...) { .dtype = DTYPE_INT64, .extent = EXTENT_ROWS, .shape = SHAPE(BATCH_DIM, __VA_ARGS__) }
-#define FLOAT64(...) { .dtype = DTYPE_FLOAT64, .extent = EXTENT_BATCH, .shape = SHAPE(__VA_ARGS__) }
+#define DENSE(...)                                                                                                               \
+    {                                                                                                                            \
+        .dtype = DTYPE_FLOAT32, .extent = EXTENT_FIXED, .shape = SHAPE(__VA_ARGS__)                                              \
+    }
+#define ROWS_OF(...)                                                                                                             \
+    {                                                                                                                            \
+        .dtype = DTYPE_FLOAT32, .extent = EXTENT_ROWS, .shape = SHAPE(BATCH_DIM, __VA_ARGS__)                                    \
+    }
+#define ONE_A_ROW                                                                                                                \
+    {                                                                                                                            \
+        .dtype = DTYPE_FLOAT32, .extent = EXTENT_ROWS, .shape = SHAPE(BATCH_DIM)                                                 \
+    }
+#define TURNED(n)                                                                                                                \
+    {                                                                                                                            \
+        .dtype = DTYPE_FLOAT32, .extent = EXTENT_BATCH, .shape = SHAPE(n, BATCH_DIM)                                             \
+    } /* rows, transposed */
+#define SCALAR                                                                                                                   \
+    {                                                                                                                            \
+        .dtype = DTYPE_FLOAT32, .extent = EXTENT_FIXED                                                                           \
+    }
+#define IDS                                                                                                                      \
+    {                                                                                                                            \
+        .dtype = DTYPE_INT32, .extent = EXTENT_ROWS, .sparse = true, .shape = SHAPE(BATCH_DIM)                                   \
+    }
+#define INTEGERS(...)                                                                                                            \
+    {                                                                                                                            \
+        .dtype = DTYPE_INT64, .extent = EXTENT_ROWS, .shape = SHAPE(BATCH_DIM, __VA_ARGS__)                                      \
+    }
+#define FLOAT64(...)                                                                                                             \
+    {                                                                                                                            \
+        .dtype = DTYPE_FLOAT64, .extent = EXTENT_BATCH, .shape = SHAPE(__VA_ARGS__)                                              \
+    }
 
 struct refusal {
     const char *op;
@@ -30,8 +54,11 @@ static inline void check_refusals(const struct refusal *list, size_t count)
         pil_status status = { 0 };
         const struct op_row *row = op_find(list[i].op);
         assert_non_null(row);
-        struct op_infer infer = { .args = list[i].args, .input_count = list[i].input_count, .inputs = list[i].inputs,
-                                  .input_names = names, .status = &status };
+        struct op_infer infer = { .args = list[i].args,
+                                  .input_count = list[i].input_count,
+                                  .inputs = list[i].inputs,
+                                  .input_names = names,
+                                  .status = &status };
         if (op_infer(row, &infer))
             fail_msg("refusal %zu: %s takes what it should not (%s)", i, list[i].op, list[i].says);
         assert_int_equal(status.code, PIL_INVALID_ARGUMENT);

@@ -12,14 +12,20 @@ static void activation_reference(const struct trial *t, int64_t rows, double *co
 }
 
 static const struct shape shapes[] = {
-    { 2, { BATCH_DIM, 5 } }, { 2, { BATCH_DIM, 1 } }, { 2, { BATCH_DIM, 70 } }, { 3, { BATCH_DIM, 3, 4 } }, { 2, { 3, 17 } }, { 1, { 6 } }, { 3, { 2, 3, 4 } },
+    { 2, { BATCH_DIM, 5 } },    { 2, { BATCH_DIM, 1 } }, { 2, { BATCH_DIM, 70 } },
+    { 3, { BATCH_DIM, 3, 4 } }, { 2, { 3, 17 } },        { 1, { 6 } },
+    { 3, { 2, 3, 4 } },
 };
 
 static struct trial one_input(const char *op, const void *args, struct shape shape, double range)
 {
     bool rows = has_rows(shape);
-    return (struct trial){ .op = op, .args = args, .inputs = { { .shape = shape, .low = -range, .high = range } }, .input_count = 1,
-                           .outputs = { shape }, .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
+    return (struct trial){ .op = op,
+                           .args = args,
+                           .inputs = { { .shape = shape, .low = -range, .high = range } },
+                           .input_count = 1,
+                           .outputs = { shape },
+                           .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
                            .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE };
 }
 
@@ -78,7 +84,9 @@ static void softmax_along(void **state)
 {
     (void)state;
     static const char *const ops[] = { "softmax", "log_softmax" };
-    static const struct shape all[] = { { 1, { BATCH_DIM } }, { 2, { BATCH_DIM, 70 } }, { 3, { BATCH_DIM, 3, 4 } }, { 2, { 80, 3 } }, { 3, { 2, 5, 1 } } };
+    static const struct shape all[] = {
+        { 1, { BATCH_DIM } }, { 2, { BATCH_DIM, 70 } }, { 3, { BATCH_DIM, 3, 4 } }, { 2, { 80, 3 } }, { 3, { 2, 5, 1 } }
+    };
     for (size_t k = 0; k < COUNT_OF(ops); k++)
         for (size_t s = 0; s < COUNT_OF(all); s++)
             for (int axis = -all[s].rank; axis < all[s].rank; axis++) {
@@ -112,7 +120,13 @@ static void large_logits(void **state)
     vp.data = p;
     vl.data = logp;
     struct op_value in = { .tensor = vx }, out = { .tensor = vp }, log_out = { .tensor = vl };
-    struct op_run call = { .args = op_find("softmax")->defaults, .kernels = kernel_get(), .input_count = 1, .output_count = 1, .inputs = &in, .outputs = &out, .rows = 1 };
+    struct op_run call = { .args = op_find("softmax")->defaults,
+                           .kernels = kernel_get(),
+                           .input_count = 1,
+                           .output_count = 1,
+                           .inputs = &in,
+                           .outputs = &out,
+                           .rows = 1 };
     op_find("softmax")->run(&call);
     assert_true(fabsf(p[0] - 0.73105858f) < 1e-6f && fabsf(p[1] - 0.26894142f) < 1e-6f && p[2] == 0);
     call.outputs = &log_out;
@@ -149,8 +163,9 @@ static void onnx(void **state)
 {
     (void)state;
     static const struct op_activation_args elu = { ACTIVATION_ELU }, relu = { ACTIVATION_RELU }, selu = { ACTIVATION_SELU },
-                                           sigmoid = { ACTIVATION_SIGMOID }, softplus = { ACTIVATION_SOFTPLUS }, softsign = { ACTIVATION_SOFTSIGN },
-                                           tanh_args = { ACTIVATION_TANH }, hard = { ACTIVATION_HARD_SIGMOID };
+                                           sigmoid = { ACTIVATION_SIGMOID }, softplus = { ACTIVATION_SOFTPLUS },
+                                           softsign = { ACTIVATION_SOFTSIGN }, tanh_args = { ACTIVATION_TANH },
+                                           hard = { ACTIVATION_HARD_SIGMOID };
     static const pil_softmax_options axes[] = { { .axis = 0 }, { .axis = 1 } };
     static const pil_leaky_relu_options slopes[] = { { .alpha = 0.1f }, { .alpha = 0.01f } };
     static const struct onnx_case list[] = {
@@ -189,7 +204,9 @@ static void onnx(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(activations), cmocka_unit_test(leaky_relu), cmocka_unit_test(softmax), cmocka_unit_test(softmax_along), cmocka_unit_test(large_logits),
-                                        cmocka_unit_test(refusals), cmocka_unit_test(onnx) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(activations),  cmocka_unit_test(leaky_relu),
+                                        cmocka_unit_test(softmax),      cmocka_unit_test(softmax_along),
+                                        cmocka_unit_test(large_logits), cmocka_unit_test(refusals),
+                                        cmocka_unit_test(onnx) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

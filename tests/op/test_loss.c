@@ -49,13 +49,18 @@ static void classes_reference(const struct trial *t, int64_t rows, double *const
 static void elementwise(void **state)
 {
     (void)state;
-    static const struct shape shapes[] = { { 2, { BATCH_DIM, 1 } }, { 2, { BATCH_DIM, 5 } }, { 2, { BATCH_DIM, 70 } }, { 1, { BATCH_DIM } },
-                                           { 3, { BATCH_DIM, 2, 9 } }, { 2, { 4, 3 } } };
+    static const struct shape shapes[] = { { 2, { BATCH_DIM, 1 } }, { 2, { BATCH_DIM, 5 } },    { 2, { BATCH_DIM, 70 } },
+                                           { 1, { BATCH_DIM } },    { 3, { BATCH_DIM, 2, 9 } }, { 2, { 4, 3 } } };
     for (size_t s = 0; s < COUNT_OF(shapes); s++) {
         bool rows = has_rows(shapes[s]);
-        struct trial t = { .op = "sigmoid_cross_entropy", .inputs = { { .shape = shapes[s], .low = -4, .high = 4 }, { .shape = shapes[s], .low = 0, .high = 1 } },
-                           .input_count = 2, .outputs = { shapes[s] }, .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
-                           .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE, .reference = sigmoid_reference };
+        struct trial t = { .op = "sigmoid_cross_entropy",
+                           .inputs = { { .shape = shapes[s], .low = -4, .high = 4 },
+                                       { .shape = shapes[s], .low = 0, .high = 1 } },
+                           .input_count = 2,
+                           .outputs = { shapes[s] },
+                           .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
+                           .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE,
+                           .reference = sigmoid_reference };
         try_op(&t);
         t.op = "squared_difference";
         t.reference = squared_reference;
@@ -71,9 +76,13 @@ static void over_classes(void **state)
         for (int rows = 0; rows < 2; rows++) {
             int64_t first = rows ? BATCH_DIM : 4, n = classes[k];
             struct trial t = { .op = "softmax_cross_entropy",
-                               .inputs = { { .shape = SHAPE(first, n), .low = -3, .high = 3 }, { .shape = SHAPE(first, n), .low = 0, .high = 2.0 / (double)n } },
-                               .input_count = 2, .outputs = { { 2, { first, 1 } } }, .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
-                               .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE, .reference = softmax_reference };
+                               .inputs = { { .shape = SHAPE(first, n), .low = -3, .high = 3 },
+                                           { .shape = SHAPE(first, n), .low = 0, .high = 2.0 / (double)n } },
+                               .input_count = 2,
+                               .outputs = { { 2, { first, 1 } } },
+                               .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
+                               .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE,
+                               .reference = softmax_reference };
             try_op(&t);
             t.op = "sparse_softmax_cross_entropy";
             t.inputs[1] = (struct input){ .shape = SHAPE(first, 1), .low = 0, .high = (double)n, .data = true, .whole = true };
@@ -87,8 +96,13 @@ static void over_steps(void **state)
 {
     (void)state;
     const struct shape shape = SHAPE(BATCH_DIM, 3, 5), one = SHAPE(BATCH_DIM, 3, 1);
-    struct trial t = { .op = "softmax_cross_entropy", .inputs = { { .shape = shape, .low = -3, .high = 3 }, { .shape = shape, .low = 0, .high = 0.4 } },
-                       .input_count = 2, .outputs = { one }, .extent = EXTENT_ROWS, .behaviour = BEHAVIOUR_ROW_BY_ROW, .reference = softmax_reference };
+    struct trial t = { .op = "softmax_cross_entropy",
+                       .inputs = { { .shape = shape, .low = -3, .high = 3 }, { .shape = shape, .low = 0, .high = 0.4 } },
+                       .input_count = 2,
+                       .outputs = { one },
+                       .extent = EXTENT_ROWS,
+                       .behaviour = BEHAVIOUR_ROW_BY_ROW,
+                       .reference = softmax_reference };
     try_op(&t);
     t.op = "sparse_softmax_cross_entropy";
     t.inputs[1] = (struct input){ .shape = one, .low = 0, .high = 5, .data = true, .whole = true };
@@ -106,8 +120,15 @@ static struct op_value matrix(float *values, int64_t rows, int64_t cols)
 static void run_pair(const char *op, struct op_value a, struct op_value b, struct op_value out, pil_status *status)
 {
     struct op_value inputs[] = { a, b };
-    struct op_run call = { .kernels = kernel_get(), .input_count = 2, .output_count = 1, .inputs = inputs, .outputs = &out,
-                           .first_row = 100, .rows = a.tensor.rows, .batch_rows = 1000, .status = status };
+    struct op_run call = { .kernels = kernel_get(),
+                           .input_count = 2,
+                           .output_count = 1,
+                           .inputs = inputs,
+                           .outputs = &out,
+                           .first_row = 100,
+                           .rows = a.tensor.rows,
+                           .batch_rows = 1000,
+                           .status = status };
     op_find(op)->run(&call);
 }
 
@@ -203,9 +224,13 @@ static void refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(elementwise),               cmocka_unit_test(over_classes), cmocka_unit_test(over_steps),
-        cmocka_unit_test(extreme_logits),            cmocka_unit_test(a_label_that_is_no_class),
-        cmocka_unit_test(the_first_bad_row_is_told), cmocka_unit_test(refusals),
+        cmocka_unit_test(elementwise),
+        cmocka_unit_test(over_classes),
+        cmocka_unit_test(over_steps),
+        cmocka_unit_test(extreme_logits),
+        cmocka_unit_test(a_label_that_is_no_class),
+        cmocka_unit_test(the_first_bad_row_is_told),
+        cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

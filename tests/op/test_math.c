@@ -38,12 +38,13 @@ static void binary_reference(const struct trial *t, int64_t rows, double *const 
 
 static double one(const char *op, double x, double parameter)
 {
-    static const char *const names[] = { "scale", "add_scalar", "square", "sqrt", "abs", "exp", "log", "sign", "neg", "floor", "ceil", "round" };
+    static const char *const names[] = { "scale", "add_scalar", "square", "sqrt",  "abs",  "exp",
+                                         "log",   "sign",       "neg",    "floor", "ceil", "round" };
     size_t k = 0;
     while (k < COUNT_OF(names) && strcmp(names[k], op) != 0)
         k++;
-    const double values[] = { x * parameter, x + parameter, x * x, sqrt(x), fabs(x), exp(x), log(x), (x > 0) - (x < 0),
-                              -x, floor(x), ceil(x), rint(x) };
+    const double values[] = { x * parameter, x + parameter,     x * x, sqrt(x),  fabs(x), exp(x),
+                              log(x),        (x > 0) - (x < 0), -x,    floor(x), ceil(x), rint(x) };
     return k < COUNT_OF(names) ? values[k] : x;
 }
 
@@ -88,9 +89,14 @@ static void try_pairs(const char *op, double a_low, double a_high, double low, d
 {
     for (size_t i = 0; i < COUNT_OF(pairs); i++) {
         bool rows = has_rows(pairs[i].out);
-        struct trial t = { .op = op, .inputs = { { .shape = pairs[i].a, .low = a_low, .high = a_high }, { .shape = pairs[i].b, .low = low, .high = high } },
-                           .input_count = 2, .outputs = { pairs[i].out }, .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
-                           .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE, .reference = binary_reference,
+        struct trial t = { .op = op,
+                           .inputs = { { .shape = pairs[i].a, .low = a_low, .high = a_high },
+                                       { .shape = pairs[i].b, .low = low, .high = high } },
+                           .input_count = 2,
+                           .outputs = { pairs[i].out },
+                           .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
+                           .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE,
+                           .reference = binary_reference,
                            .no_gradient = no_gradient };
         try_op(&t);
     }
@@ -117,8 +123,15 @@ static void extremes(void **state)
 }
 
 static const struct shape shapes[] = {
-    { 2, { BATCH_DIM, 5 } }, { 2, { BATCH_DIM, 1 } },     { 2, { BATCH_DIM, 33 } }, { 1, { BATCH_DIM } },
-    { 3, { BATCH_DIM, 2, 9 } }, { 2, { 3, 5 } }, { 1, { 17 } }, { 0, { 0 } }, { 3, { 2, 3, 4 } },
+    { 2, { BATCH_DIM, 5 } },
+    { 2, { BATCH_DIM, 1 } },
+    { 2, { BATCH_DIM, 33 } },
+    { 1, { BATCH_DIM } },
+    { 3, { BATCH_DIM, 2, 9 } },
+    { 2, { 3, 5 } },
+    { 1, { 17 } },
+    { 0, { 0 } },
+    { 3, { 2, 3, 4 } },
 };
 
 static void functions(void **state)
@@ -131,19 +144,23 @@ static void functions(void **state)
         double low, high;
         bool no_gradient;
     } list[] = {
-        { "scale", &third, 0, 0, false },  { "add_scalar", &third, 0, 0, false }, { "square", NULL, 0, 0, false },
-        { "sqrt", NULL, 0.1, 4, false },   { "abs", NULL, 0, 0, false },          { "exp", NULL, -3, 3, false },
-        { "log", NULL, 0.1, 10, false },   { "sign", NULL, 0, 0, true },          { "stop_gradient", NULL, 0, 0, true },
-        { "neg", NULL, 0, 0, false },      { "floor", NULL, -9, 9, true },        { "ceil", NULL, -9, 9, true },
+        { "scale", &third, 0, 0, false }, { "add_scalar", &third, 0, 0, false }, { "square", NULL, 0, 0, false },
+        { "sqrt", NULL, 0.1, 4, false },  { "abs", NULL, 0, 0, false },          { "exp", NULL, -3, 3, false },
+        { "log", NULL, 0.1, 10, false },  { "sign", NULL, 0, 0, true },          { "stop_gradient", NULL, 0, 0, true },
+        { "neg", NULL, 0, 0, false },     { "floor", NULL, -9, 9, true },        { "ceil", NULL, -9, 9, true },
         { "round", NULL, -9, 9, true },
     };
     for (size_t k = 0; k < COUNT_OF(list); k++)
         for (size_t i = 0; i < COUNT_OF(shapes); i++) {
             bool rows = has_rows(shapes[i]);
-            struct trial t = { .op = list[k].op, .args = list[k].args,
-                               .inputs = { { .shape = shapes[i], .low = list[k].low, .high = list[k].high } }, .input_count = 1,
-                               .outputs = { shapes[i] }, .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
-                               .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE, .reference = unary_reference,
+            struct trial t = { .op = list[k].op,
+                               .args = list[k].args,
+                               .inputs = { { .shape = shapes[i], .low = list[k].low, .high = list[k].high } },
+                               .input_count = 1,
+                               .outputs = { shapes[i] },
+                               .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
+                               .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE,
+                               .reference = unary_reference,
                                .no_gradient = list[k].no_gradient };
             try_op(&t);
         }
@@ -159,8 +176,14 @@ static struct tensor vector(void *data, enum dtype dtype, int64_t count)
 static void run_alone(const char *op, const void *args, struct tensor a, struct tensor b, struct tensor out)
 {
     struct op_value inputs[2] = { { .tensor = a }, { .tensor = b } }, outputs[1] = { { .tensor = out } };
-    struct op_run call = { .args = args, .kernels = kernel_get(), .input_count = 2, .output_count = 1, .inputs = inputs,
-                           .outputs = outputs, .rows = 1, .batch_rows = 1 };
+    struct op_run call = { .args = args,
+                           .kernels = kernel_get(),
+                           .input_count = 2,
+                           .output_count = 1,
+                           .inputs = inputs,
+                           .outputs = outputs,
+                           .rows = 1,
+                           .batch_rows = 1 };
     op_find(op)->run(&call);
 }
 
@@ -189,13 +212,15 @@ static void corners_of_pow(void **state)
     float y[10], ones[10], da[10], db[10];
     struct tensor va = vector(a, DTYPE_FLOAT32, 10), vb = vector(b, DTYPE_FLOAT32, 10), vy = vector(y, DTYPE_FLOAT32, 10);
     run_alone("pow", NULL, va, vb, vy);
-    assert_true(y[0] == 1 && y[1] == -8 && isnan(y[2]) && y[3] == INFINITY && y[4] == sqrtf(2) && isnan(y[5]) && y[6] == 0 && y[7] == 1 &&
-                y[8] == 1 && y[9] == 1);
+    assert_true(y[0] == 1 && y[1] == -8 && isnan(y[2]) && y[3] == INFINITY && y[4] == sqrtf(2) && isnan(y[5]) && y[6] == 0 &&
+                y[7] == 1 && y[8] == 1 && y[9] == 1);
     for (int i = 0; i < 10; i++)
         ones[i] = 1;
     struct op_value of_a[] = { { .tensor = vector(ones, DTYPE_FLOAT32, 10) }, { .tensor = va }, { .tensor = vb } };
     struct op_value of_b[] = { of_a[0], of_a[1], { .tensor = vy } }, out = { .tensor = vector(da, DTYPE_FLOAT32, 10) };
-    struct op_run call = { .kernels = kernel_get(), .input_count = 3, .output_count = 1, .inputs = of_a, .outputs = &out, .rows = 1 };
+    struct op_run call = {
+        .kernels = kernel_get(), .input_count = 3, .output_count = 1, .inputs = of_a, .outputs = &out, .rows = 1
+    };
     op_find("pow_da")->run(&call);
     assert_true(isnan(da[0]) && da[1] == 12 && isnan(da[2]) && da[3] == -INFINITY && da[6] == 0);
     call.inputs = of_b;
@@ -227,11 +252,13 @@ static void cast_to(void **state)
     assert_true(back[0] == 1 && back[6] == 0);
     run_alone("cast", &(struct op_cast_args){ DTYPE_FLOAT64 }, vx, vx, vector(doubled, DTYPE_FLOAT64, 7));
     assert_true(doubled[0] == (double)1.9f && isnan(doubled[2]));
-    run_alone("cast", &(struct op_cast_args){ DTYPE_FLOAT32 }, vector(doubled, DTYPE_FLOAT64, 7), vx, vector(back, DTYPE_FLOAT32, 7));
+    run_alone("cast", &(struct op_cast_args){ DTYPE_FLOAT32 }, vector(doubled, DTYPE_FLOAT64, 7), vx,
+              vector(back, DTYPE_FLOAT32, 7));
     assert_true(back[0] == 1.9f && back[5] == 1e30f);
     run_alone("cast", &(struct op_cast_args){ DTYPE_INT64 }, vector(big, DTYPE_INT64, 2), vx, vector(same, DTYPE_INT64, 2));
     assert_memory_equal(same, big, sizeof big);
-    run_alone("cast", &(struct op_cast_args){ DTYPE_FLOAT32 }, vector(narrow, DTYPE_INT32, 7), vx, vector(back, DTYPE_FLOAT32, 7));
+    run_alone("cast", &(struct op_cast_args){ DTYPE_FLOAT32 }, vector(narrow, DTYPE_INT32, 7), vx,
+              vector(back, DTYPE_FLOAT32, 7));
     assert_true(back[1] == -1);
 }
 
@@ -242,8 +269,13 @@ static void cast_gradients(void **state)
     static const struct op_cast_args args = { DTYPE_FLOAT64 };
     for (size_t i = 0; i < COUNT_OF(shapes); i++) {
         bool rows = has_rows(shapes[i]);
-        struct trial t = { .op = "cast", .args = &args, .inputs = { { .shape = shapes[i] } }, .input_count = 1, .outputs = { shapes[i] },
-                           .extent = rows ? EXTENT_ROWS : EXTENT_FIXED, .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE,
+        struct trial t = { .op = "cast",
+                           .args = &args,
+                           .inputs = { { .shape = shapes[i] } },
+                           .input_count = 1,
+                           .outputs = { shapes[i] },
+                           .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
+                           .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE,
                            .reference = unary_reference };
         try_op(&t);
     }
@@ -334,8 +366,9 @@ static void onnx(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(arithmetic), cmocka_unit_test(extremes),       cmocka_unit_test(functions), cmocka_unit_test(a_tie_and_nan),
-        cmocka_unit_test(corners_of_pow), cmocka_unit_test(cast_to),    cmocka_unit_test(cast_gradients), cmocka_unit_test(refusals), cmocka_unit_test(onnx),
+        cmocka_unit_test(arithmetic),     cmocka_unit_test(extremes),       cmocka_unit_test(functions),
+        cmocka_unit_test(a_tie_and_nan),  cmocka_unit_test(corners_of_pow), cmocka_unit_test(cast_to),
+        cmocka_unit_test(cast_gradients), cmocka_unit_test(refusals),       cmocka_unit_test(onnx),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

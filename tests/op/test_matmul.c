@@ -25,9 +25,15 @@ static struct trial product(const struct op_matmul_args *args, struct shape a, i
 {
     int64_t k = a.dims[a.rank - 1];
     bool rows = has_rows(a);
-    struct trial t = { .op = "matmul", .args = args, .inputs = { { .shape = a }, { .shape = { 2, { k, n } } } }, .input_count = 2,
-                       .outputs = { a }, .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
-                       .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE, .reference = product_reference, .tolerance = 5e-6 };
+    struct trial t = { .op = "matmul",
+                       .args = args,
+                       .inputs = { { .shape = a }, { .shape = { 2, { k, n } } } },
+                       .input_count = 2,
+                       .outputs = { a },
+                       .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
+                       .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE,
+                       .reference = product_reference,
+                       .tolerance = 5e-6 };
     t.outputs[0].dims[a.rank - 1] = n;
     if (args->bias)
         t.inputs[t.input_count++].shape = SHAPE(n);
@@ -51,8 +57,12 @@ static void by_rows(void **state)
 static void other_ranks(void **state)
 {
     (void)state;
-    static const struct shape shapes[] = { { 3, { BATCH_DIM, 3, 5 } },     { 3, { BATCH_DIM, 2, 16 } }, { 3, { BATCH_DIM, 1, 4 } },
-                                           { 4, { BATCH_DIM, 2, 2, 3 } }, { 2, { 6, 5 } },             { 3, { 2, 3, 4 } } };
+    static const struct shape shapes[] = { { 3, { BATCH_DIM, 3, 5 } },
+                                           { 3, { BATCH_DIM, 2, 16 } },
+                                           { 3, { BATCH_DIM, 1, 4 } },
+                                           { 4, { BATCH_DIM, 2, 2, 3 } },
+                                           { 2, { 6, 5 } },
+                                           { 3, { 2, 3, 4 } } };
     for (size_t s = 0; s < COUNT_OF(shapes); s++)
         for (int64_t n = 1; n < 22; n += 10) {
             struct op_matmul_args args = { .bias = true, .activation = ACTIVATION_TANH };
@@ -81,7 +91,9 @@ static void gated(void **state)
     (void)state;
     for (int bias = 0; bias < 2; bias++)
         for (int64_t n = 1; n < 20; n += 9) {
-            struct op_matmul_args args = { .bias = bias, .gate = true, .activation = bias ? ACTIVATION_SIGMOID : ACTIVATION_LINEAR };
+            struct op_matmul_args args = { .bias = bias,
+                                           .gate = true,
+                                           .activation = bias ? ACTIVATION_SIGMOID : ACTIVATION_LINEAR };
             struct trial t = product(&args, SHAPE(BATCH_DIM, 6), n);
             try_op(&t);
         }
@@ -92,16 +104,22 @@ static void over_the_batch(void **state)
 {
     (void)state;
     static const struct op_matmul_args args = { .transpose_a = true };
-    static const struct shape shapes[] = { { 2, { BATCH_DIM, 5 } }, { 2, { BATCH_DIM, 1 } }, { 2, { BATCH_DIM, 20 } },
+    static const struct shape shapes[] = { { 2, { BATCH_DIM, 5 } },    { 2, { BATCH_DIM, 1 } },     { 2, { BATCH_DIM, 20 } },
                                            { 3, { BATCH_DIM, 3, 4 } }, { 3, { BATCH_DIM, 2, 16 } }, { 2, { 6, 5 } } };
     for (size_t s = 0; s < COUNT_OF(shapes); s++)
         for (int64_t n = 1; n < 20; n += 9) {
             bool rows = has_rows(shapes[s]);
             struct shape b = shapes[s];
             b.dims[b.rank - 1] = n;
-            struct trial t = { .op = "matmul", .args = &args, .inputs = { { .shape = shapes[s] }, { .shape = b } }, .input_count = 2,
-                               .outputs = { { 2, { shapes[s].dims[b.rank - 1], n } } }, .extent = rows ? EXTENT_BATCH : EXTENT_FIXED,
-                               .behaviour = rows ? BEHAVIOUR_REDUCES : BEHAVIOUR_WHOLE, .reference = product_reference, .tolerance = 2e-5 };
+            struct trial t = { .op = "matmul",
+                               .args = &args,
+                               .inputs = { { .shape = shapes[s] }, { .shape = b } },
+                               .input_count = 2,
+                               .outputs = { { 2, { shapes[s].dims[b.rank - 1], n } } },
+                               .extent = rows ? EXTENT_BATCH : EXTENT_FIXED,
+                               .behaviour = rows ? BEHAVIOUR_REDUCES : BEHAVIOUR_WHOLE,
+                               .reference = product_reference,
+                               .tolerance = 2e-5 };
             try_op(&t);
         }
 }
@@ -117,12 +135,19 @@ static void column_reference(const struct trial *t, int64_t rows, double *const 
 static void bias_gradient(void **state)
 {
     (void)state;
-    static const struct shape shapes[] = { { 2, { BATCH_DIM, 5 } }, { 2, { BATCH_DIM, 1 } }, { 2, { BATCH_DIM, 40 } }, { 3, { BATCH_DIM, 3, 4 } }, { 2, { 4, 5 } } };
+    static const struct shape shapes[] = {
+        { 2, { BATCH_DIM, 5 } }, { 2, { BATCH_DIM, 1 } }, { 2, { BATCH_DIM, 40 } }, { 3, { BATCH_DIM, 3, 4 } }, { 2, { 4, 5 } }
+    };
     for (size_t s = 0; s < COUNT_OF(shapes); s++) {
         bool rows = has_rows(shapes[s]);
-        struct trial t = { .op = "bias_gradient", .inputs = { { .shape = shapes[s], .data = true } }, .input_count = 1,
-                           .outputs = { { 1, { shapes[s].dims[shapes[s].rank - 1] } } }, .extent = rows ? EXTENT_BATCH : EXTENT_FIXED,
-                           .behaviour = rows ? BEHAVIOUR_REDUCES : BEHAVIOUR_WHOLE, .reference = column_reference, .no_gradient = true,
+        struct trial t = { .op = "bias_gradient",
+                           .inputs = { { .shape = shapes[s], .data = true } },
+                           .input_count = 1,
+                           .outputs = { { 1, { shapes[s].dims[shapes[s].rank - 1] } } },
+                           .extent = rows ? EXTENT_BATCH : EXTENT_FIXED,
+                           .behaviour = rows ? BEHAVIOUR_REDUCES : BEHAVIOUR_WHOLE,
+                           .reference = column_reference,
+                           .no_gradient = true,
                            .tolerance = 1e-5 };
         try_op(&t);
     }
@@ -131,8 +156,8 @@ static void bias_gradient(void **state)
 static void refusals(void **state)
 {
     (void)state;
-    static const struct op_matmul_args plain = { 0 }, biased = { .bias = true }, gate = { .gate = true }, turned = { .transpose_a = true },
-                                       gelu = { .activation = ACTIVATION_GELU };
+    static const struct op_matmul_args plain = { 0 }, biased = { .bias = true }, gate = { .gate = true },
+                                       turned = { .transpose_a = true }, gelu = { .activation = ACTIVATION_GELU };
     static const struct refusal list[] = {
         { "matmul", &plain, "takes 2 to 4 inputs, got 1", 1, { ROWS_OF(3) } },
         { "matmul", &plain, "3 inputs given, 2 needed", 3, { ROWS_OF(3), DENSE(3, 4), DENSE(4) } },
@@ -174,8 +199,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(by_rows),        cmocka_unit_test(other_ranks),   cmocka_unit_test(activations), cmocka_unit_test(gated),
-        cmocka_unit_test(over_the_batch), cmocka_unit_test(bias_gradient), cmocka_unit_test(refusals),
-        cmocka_unit_test(onnx),
+        cmocka_unit_test(over_the_batch), cmocka_unit_test(bias_gradient), cmocka_unit_test(refusals),    cmocka_unit_test(onnx),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

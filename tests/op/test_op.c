@@ -53,11 +53,14 @@ static void names_inputs(void **state)
         types[i] = (struct op_type){ .dtype = DTYPE_FLOAT32, .extent = EXTENT_ROWS, .shape = SHAPE(BATCH_DIM, i, 1234567890123) };
         names[i] = i == 1 ? NULL : "a_column_with_a_rather_long_name";
     }
-    struct op_infer infer = { .args = &(struct op_axis_args){ 1 }, .input_count = 2, .inputs = types, .input_names = names, .status = &status };
+    struct op_infer infer = {
+        .args = &(struct op_axis_args){ 1 }, .input_count = 2, .inputs = types, .input_names = names, .status = &status
+    };
     types[1].shape.rank = 2;
     assert_false(op_infer(op_find("concat"), &infer));
-    assert_string_equal(status.message,
-                        "concat(a_column_with_a_rather_long_name [?, 0, 1234567890123], input [?, 1]): input 2 has another type or rank");
+    assert_string_equal(
+        status.message,
+        "concat(a_column_with_a_rather_long_name [?, 0, 1234567890123], input [?, 1]): input 2 has another type or rank");
     status_clear(&status);
     infer.input_count = 100;
     assert_false(op_infer(op_find("concat"), &infer));
@@ -89,7 +92,8 @@ static void the_batch_axis_stands_first(void **state)
 {
     (void)state;
     assert_true(allowed(EXTENT_ROWS, SHAPE(BATCH_DIM)) && allowed(EXTENT_ROWS, SHAPE(BATCH_DIM, 3)));
-    assert_true(allowed(EXTENT_BATCH, SHAPE(3, BATCH_DIM)) && allowed(EXTENT_BATCH, SHAPE(3)) && allowed(EXTENT_BATCH, SHAPE_SCALAR));
+    assert_true(allowed(EXTENT_BATCH, SHAPE(3, BATCH_DIM)) && allowed(EXTENT_BATCH, SHAPE(3)) &&
+                allowed(EXTENT_BATCH, SHAPE_SCALAR));
     assert_true(allowed(EXTENT_FIXED, SHAPE(3, 4)) && allowed(EXTENT_FIXED, SHAPE_SCALAR));
     assert_false(allowed(EXTENT_ROWS, SHAPE(3)) || allowed(EXTENT_ROWS, SHAPE_SCALAR));
     assert_false(allowed(EXTENT_ROWS, SHAPE(BATCH_DIM, BATCH_DIM)) || allowed(EXTENT_ROWS, SHAPE(3, BATCH_DIM)));
@@ -99,7 +103,7 @@ static void the_batch_axis_stands_first(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(every_row_is_whole), cmocka_unit_test(counts_inputs), cmocka_unit_test(names_inputs),
-                                        cmocka_unit_test(the_batch_axis_stands_first) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(every_row_is_whole), cmocka_unit_test(counts_inputs),
+                                        cmocka_unit_test(names_inputs), cmocka_unit_test(the_batch_axis_stands_first) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

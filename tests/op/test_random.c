@@ -152,7 +152,8 @@ static void other_masks_are_independent(void **state)
 static void refusals(void **state)
 {
     (void)state;
-    static const struct op_dropout_args one = { .rate = 1 }, less = { .rate = -0.1f }, nan = { .rate = NAN }, half = { .rate = 0.5f };
+    static const struct op_dropout_args one = { .rate = 1 }, less = { .rate = -0.1f }, nan = { .rate = NAN },
+                                        half = { .rate = 0.5f };
     static const struct refusal list[] = {
         { "dropout", &one, "the rate 1 is not in [0, 1)", 1, { ROWS_OF(3) } },
         { "dropout", &less, "the rate -0.1 is not in [0, 1)", 1, { ROWS_OF(3) } },
@@ -198,7 +199,8 @@ static void check_moments(pil_initializer initializer, struct shape shape, doubl
     double count = (double)shape_elements(shape);
     if (fabs(m.mean - mean) > 4.5 * deviation / sqrt(count) + 1e-7 || fabs(m.deviation / deviation - 1) > 4.5 / sqrt(count))
         fail_msg("kind %d: mean %g, deviation %g, not %g and %g", initializer.kind, m.mean, m.deviation, mean, deviation);
-    if (limit > 0 && (m.high > mean + limit * 1.000001 || m.low < mean - limit * 1.000001 || m.high < mean + 0.98 * limit || m.low > mean - 0.98 * limit))
+    if (limit > 0 && (m.high > mean + limit * 1.000001 || m.low < mean - limit * 1.000001 || m.high < mean + 0.98 * limit ||
+                      m.low > mean - 0.98 * limit))
         fail_msg("kind %d: from %g to %g, not %g around %g", initializer.kind, m.low, m.high, limit, mean);
 }
 
@@ -210,7 +212,9 @@ static void draws(void **state)
     check_moments((pil_initializer){ PIL_INITIALIZER_NORMAL, 2, 0.5f }, shape, 2, 0.5, 0);
     check_moments((pil_initializer){ PIL_INITIALIZER_UNIFORM, -1, 3 }, shape, 1, 4 / sqrt(12), 2);
     check_moments((pil_initializer){ PIL_INITIALIZER_TRUNCATED_NORMAL, 1, 0.25f }, shape, 1, 0.25 * cut, 0.5);
-    static const pil_initializer constants[] = { { PIL_INITIALIZER_ZEROS, 9, 9 }, { PIL_INITIALIZER_ONES, 9, 9 }, { PIL_INITIALIZER_CONSTANT, 2.5f, 9 } };
+    static const pil_initializer constants[] = { { PIL_INITIALIZER_ZEROS, 9, 9 },
+                                                 { PIL_INITIALIZER_ONES, 9, 9 },
+                                                 { PIL_INITIALIZER_CONSTANT, 2.5f, 9 } };
     static const double values[] = { 0, 1, 2.5 };
     for (size_t i = 0; i < COUNT_OF(constants); i++) {
         struct moments m = moments_of(constants[i], shape);
@@ -230,8 +234,10 @@ static void fans(void **state)
     for (size_t i = 0; i < COUNT_OF(list); i++) {
         double average = (list[i].in + list[i].out) / 2;
         const double variances[] = { 1 / average, 2 / list[i].in, 1 / list[i].in };
-        static const pil_initializer_kind uniforms[] = { PIL_INITIALIZER_GLOROT_UNIFORM, PIL_INITIALIZER_HE_UNIFORM, PIL_INITIALIZER_LECUN_UNIFORM };
-        static const pil_initializer_kind normals[] = { PIL_INITIALIZER_GLOROT_NORMAL, PIL_INITIALIZER_HE_NORMAL, PIL_INITIALIZER_LECUN_NORMAL };
+        static const pil_initializer_kind uniforms[] = { PIL_INITIALIZER_GLOROT_UNIFORM, PIL_INITIALIZER_HE_UNIFORM,
+                                                         PIL_INITIALIZER_LECUN_UNIFORM };
+        static const pil_initializer_kind normals[] = { PIL_INITIALIZER_GLOROT_NORMAL, PIL_INITIALIZER_HE_NORMAL,
+                                                        PIL_INITIALIZER_LECUN_NORMAL };
         for (int k = 0; k < 3; k++) {
             double deviation = sqrt(variances[k]);
             check_moments((pil_initializer){ uniforms[k], 0, 0 }, list[i].shape, 0, deviation, deviation * sqrt(3));
@@ -264,17 +270,21 @@ static void parts_equal_the_whole(void **state)
 static void orthogonal(void **state)
 {
     (void)state;
-    static const struct shape shapes[] = { { 2, { 20, 20 } }, { 2, { 50, 7 } }, { 2, { 7, 50 } }, { 4, { 2, 3, 4, 5 } }, { 2, { 1, 6 } } };
+    static const struct shape shapes[] = {
+        { 2, { 20, 20 } }, { 2, { 50, 7 } }, { 2, { 7, 50 } }, { 4, { 2, 3, 4, 5 } }, { 2, { 1, 6 } }
+    };
     static float q[400];
     pil_status status = { 0 };
     for (size_t s = 0; s < COUNT_OF(shapes); s++) {
         int64_t cols = shapes[s].dims[shapes[s].rank - 1], rows = shape_elements(shapes[s]) / cols, wide = MIN(rows, cols);
-        assert_true(initializer_fill((pil_initializer){ PIL_INITIALIZER_ORTHOGONAL, 1.5f, 0 }, key, shapes[s], 0, rows * cols, q, &status));
+        assert_true(initializer_fill((pil_initializer){ PIL_INITIALIZER_ORTHOGONAL, 1.5f, 0 }, key, shapes[s], 0, rows * cols, q,
+                                     &status));
         for (int64_t i = 0; i < wide; i++)
             for (int64_t j = 0; j < wide; j++) {
                 double dot = 0;
                 for (int64_t n = 0; n < MAX(rows, cols); n++)
-                    dot += rows >= cols ? (double)q[n * cols + i] * (double)q[n * cols + j] : (double)q[i * cols + n] * (double)q[j * cols + n];
+                    dot += rows >= cols ? (double)q[n * cols + i] * (double)q[n * cols + j]
+                                        : (double)q[i * cols + n] * (double)q[j * cols + n];
                 assert_true(fabs(dot - (i == j ? 2.25 : 0)) < 1e-6);
             }
     }
@@ -299,9 +309,15 @@ static void identity(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rate_and_scale), cmocka_unit_test(same_mask_however_cut), cmocka_unit_test(other_masks_are_independent),
-        cmocka_unit_test(refusals),       cmocka_unit_test(draws),                 cmocka_unit_test(fans),
-        cmocka_unit_test(parts_equal_the_whole), cmocka_unit_test(orthogonal),     cmocka_unit_test(identity),
+        cmocka_unit_test(rate_and_scale),
+        cmocka_unit_test(same_mask_however_cut),
+        cmocka_unit_test(other_masks_are_independent),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(draws),
+        cmocka_unit_test(fans),
+        cmocka_unit_test(parts_equal_the_whole),
+        cmocka_unit_test(orthogonal),
+        cmocka_unit_test(identity),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

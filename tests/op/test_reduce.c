@@ -35,13 +35,19 @@ static void sum_all(void **state)
 {
     (void)state;
     static const struct shape shapes[] = {
-        { 2, { BATCH_DIM, 5 } }, { 2, { BATCH_DIM, 1 } }, { 1, { BATCH_DIM } }, { 3, { BATCH_DIM, 3, 6 } }, { 2, { 3, 5 } }, { 1, { 20 } }, { 0, { 0 } },
+        { 2, { BATCH_DIM, 5 } }, { 2, { BATCH_DIM, 1 } }, { 1, { BATCH_DIM } }, { 3, { BATCH_DIM, 3, 6 } },
+        { 2, { 3, 5 } },         { 1, { 20 } },           { 0, { 0 } },
     };
     for (size_t i = 0; i < COUNT_OF(shapes); i++) {
         bool rows = has_rows(shapes[i]);
-        struct trial t = { .op = "sum_all", .inputs = { { .shape = shapes[i] } }, .input_count = 1, .outputs = { { 0, { 0 } } },
-                           .extent = rows ? EXTENT_BATCH : EXTENT_FIXED, .behaviour = rows ? BEHAVIOUR_REDUCES : BEHAVIOUR_WHOLE,
-                           .reference = sum_reference, .tolerance = 1e-12 };
+        struct trial t = { .op = "sum_all",
+                           .inputs = { { .shape = shapes[i] } },
+                           .input_count = 1,
+                           .outputs = { { 0, { 0 } } },
+                           .extent = rows ? EXTENT_BATCH : EXTENT_FIXED,
+                           .behaviour = rows ? BEHAVIOUR_REDUCES : BEHAVIOUR_WHOLE,
+                           .reference = sum_reference,
+                           .tolerance = 1e-12 };
         try_op(&t);
     }
 }
@@ -81,10 +87,19 @@ static void sum_to(void **state)
     for (size_t i = 0; i < COUNT_OF(pairs); i++) {
         bool in = has_rows(pairs[i].large), out = has_rows(pairs[i].small);
         struct op_reshape_args args = { pairs[i].small };
-        struct trial t = { .op = "sum_to", .args = &args, .inputs = { { .shape = pairs[i].large } }, .input_count = 1,
-                           .outputs = { pairs[i].small }, .extent = out ? EXTENT_ROWS : in ? EXTENT_BATCH : EXTENT_FIXED,
-                           .behaviour = !in ? BEHAVIOUR_WHOLE : out ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_REDUCES,
-                           .reference = sum_reference, .tolerance = 1e-5 };
+        struct trial t = { .op = "sum_to",
+                           .args = &args,
+                           .inputs = { { .shape = pairs[i].large } },
+                           .input_count = 1,
+                           .outputs = { pairs[i].small },
+                           .extent = out  ? EXTENT_ROWS
+                                     : in ? EXTENT_BATCH
+                                          : EXTENT_FIXED,
+                           .behaviour = !in   ? BEHAVIOUR_WHOLE
+                                        : out ? BEHAVIOUR_ROW_BY_ROW
+                                              : BEHAVIOUR_REDUCES,
+                           .reference = sum_reference,
+                           .tolerance = 1e-5 };
         try_op(&t);
     }
 }
@@ -94,9 +109,13 @@ static void broadcast_like(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT_OF(pairs); i++) {
         bool rows = has_rows(pairs[i].large);
-        struct trial t = { .op = "broadcast_like", .inputs = { { .shape = pairs[i].small }, { .shape = pairs[i].large, .data = true } },
-                           .input_count = 2, .outputs = { pairs[i].large }, .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
-                           .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE, .reference = repeat_reference };
+        struct trial t = { .op = "broadcast_like",
+                           .inputs = { { .shape = pairs[i].small }, { .shape = pairs[i].large, .data = true } },
+                           .input_count = 2,
+                           .outputs = { pairs[i].large },
+                           .extent = rows ? EXTENT_ROWS : EXTENT_FIXED,
+                           .behaviour = rows ? BEHAVIOUR_ROW_BY_ROW : BEHAVIOUR_WHOLE,
+                           .reference = repeat_reference };
         try_op(&t);
     }
 }
@@ -116,8 +135,14 @@ static void divide_by_rows(void **state)
     for (size_t i = 0; i < COUNT_OF(shapes); i++)
         for (int64_t factor = 0; factor < 4; factor++) {
             struct op_count_args args = { factor };
-            struct trial t = { .op = "divide_by_rows", .args = &args, .inputs = { { .shape = shapes[i] } }, .input_count = 1,
-                               .outputs = { shapes[i] }, .extent = EXTENT_FIXED, .behaviour = BEHAVIOUR_WHOLE, .reference = divide_reference };
+            struct trial t = { .op = "divide_by_rows",
+                               .args = &args,
+                               .inputs = { { .shape = shapes[i] } },
+                               .input_count = 1,
+                               .outputs = { shapes[i] },
+                               .extent = EXTENT_FIXED,
+                               .behaviour = BEHAVIOUR_WHOLE,
+                               .reference = divide_reference };
             try_op(&t);
         }
 }
@@ -158,7 +183,8 @@ static void rows_of_the_batch(void **state)
 static void refusals(void **state)
 {
     (void)state;
-    static const struct op_reshape_args vector = { { 1, { 3 } } }, matrix = { { 2, { 2, 3 } } }, rows = { { 2, { BATCH_DIM, 3 } } };
+    static const struct op_reshape_args vector = { { 1, { 3 } } }, matrix = { { 2, { 2, 3 } } },
+                                        rows = { { 2, { BATCH_DIM, 3 } } };
     static const struct op_count_args count = { 1 };
     static const struct refusal list[] = {
         { "sum_all", NULL, "input 1 is sparse", 1, { IDS } },
@@ -182,7 +208,8 @@ static void refusals(void **state)
 static void onnx(void **state)
 {
     (void)state;
-    static const struct op_reshape_args all = { { 3, { 1, 1, 1 } } }, middle = { { 3, { 3, 1, 2 } } }, none = { { 3, { 3, 2, 2 } } };
+    static const struct op_reshape_args all = { { 3, { 1, 1, 1 } } }, middle = { { 3, { 3, 1, 2 } } },
+                                        none = { { 3, { 3, 2, 2 } } };
     static const struct onnx_case list[] = {
         { "ReduceSum/reduce_sum_default_axes_keepdims_example", "sum_to", &all, 1, true },
         { "ReduceSum/reduce_sum_default_axes_keepdims_random", "sum_to", &all, 1, true },
@@ -197,8 +224,12 @@ static void onnx(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sum_all),        cmocka_unit_test(sum_to),            cmocka_unit_test(broadcast_like),
-        cmocka_unit_test(divide_by_rows), cmocka_unit_test(rows_of_the_batch), cmocka_unit_test(refusals),
+        cmocka_unit_test(sum_all),
+        cmocka_unit_test(sum_to),
+        cmocka_unit_test(broadcast_like),
+        cmocka_unit_test(divide_by_rows),
+        cmocka_unit_test(rows_of_the_batch),
+        cmocka_unit_test(refusals),
         cmocka_unit_test(onnx),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,10 +5,12 @@
  */
 #include "graph/layers.h"
 
-#define BASIC \
-    .cell = RNN_LSTM, .activation = ACTIVATION_TANH, .recurrent = ACTIVATION_SIGMOID, .joined = true, .bias = true, .forget_bias = 1
-#define KERAS(kind) \
-    .cell = kind, .activation = ACTIVATION_TANH, .recurrent = ACTIVATION_SIGMOID, .bias = true, .keras_order = true, .reset_after = true
+#define BASIC                                                                                                                    \
+    .cell = RNN_LSTM, .activation = ACTIVATION_TANH, .recurrent = ACTIVATION_SIGMOID, .joined = true, .bias = true,              \
+    .forget_bias = 1
+#define KERAS(kind)                                                                                                              \
+    .cell = kind, .activation = ACTIVATION_TANH, .recurrent = ACTIVATION_SIGMOID, .bias = true, .keras_order = true,             \
+    .reset_after = true
 
 /* ---- golden/rnn.json ---- */
 
@@ -31,7 +33,8 @@ static int add_weights(struct pil_graph *g, const struct op_rnn_args *args, int6
     if (!args->joined)
         in[count++] = graph_variable(g, "recurrent", SHAPE(args->hidden, columns), noise_init, true);
     if (args->bias)
-        in[count++] = graph_variable(g, "bias", args->cell == RNN_GRU && args->reset_after ? SHAPE(2, columns) : SHAPE(columns), noise_init, true);
+        in[count++] = graph_variable(g, "bias", args->cell == RNN_GRU && args->reset_after ? SHAPE(2, columns) : SHAPE(columns),
+                                     noise_init, true);
     return count;
 }
 
@@ -46,7 +49,8 @@ struct golden_case {
 
 static void read_case(const struct json_value *item, struct golden_case *out)
 {
-    struct json_value cell = golden_get(item, "cell"), x = golden_get(item, "x"), row = item_at(&x, 0), step = item_at(&row, 0), list;
+    struct json_value cell = golden_get(item, "cell"), x = golden_get(item, "x"), row = item_at(&x, 0), step = item_at(&row, 0),
+                      list;
     out->batch = (int64_t)x.count;
     out->time = (int64_t)row.count;
     out->features = (int64_t)step.count;
@@ -145,8 +149,8 @@ static void test_golden(void **state)
 /* ---- TensorFlow's own tests of cells ---- */
 
 /* A layer over given numbers, forward: h (and c) of every row into `h`, `c`. initial: NULL or h, c [batch, hidden]. */
-static void run_forward(struct op_rnn_args args, const float *x, int64_t batch, int64_t time, int64_t features, float *const *weights,
-                        float *const *initial, const int32_t *lengths, float *h, float *c)
+static void run_forward(struct op_rnn_args args, const float *x, int64_t batch, int64_t time, int64_t features,
+                        float *const *weights, float *const *initial, const int32_t *lengths, float *h, float *c)
 {
     struct rig rig = rig_new();
     struct pil_tensor *in[8], *out[4];
@@ -166,7 +170,8 @@ static void run_forward(struct op_rnn_args args, const float *x, int64_t batch, 
     for (size_t v = 0; v < graph_variable_count(rig.graph); v++)
         set(&rig.values[v], weights[v]);
     const void *values[4] = { x, initial ? initial[0] : NULL, initial ? initial[1] : NULL, lengths };
-    const struct shape shapes[4] = { SHAPE(batch, time, features), SHAPE(batch, args.hidden), SHAPE(batch, args.hidden), SHAPE(batch, 1) };
+    const struct shape shapes[4] = { SHAPE(batch, time, features), SHAPE(batch, args.hidden), SHAPE(batch, args.hidden),
+                                     SHAPE(batch, 1) };
     for (int i = 0; i < 4; i++) {
         assert_true(tensor_new(&bound[i], i == 3 ? DTYPE_INT32 : DTYPE_FLOAT32, shapes[i], true, &rig.status));
         if (values[i]) {
@@ -186,7 +191,8 @@ static void run_forward(struct op_rnn_args args, const float *x, int64_t batch, 
 /* SimpleRNN and a dense layer on its last output. Features of a step: the indicator of on_sale, the number, the context. */
 static void check_simple(const struct json_value *item)
 {
-    float kernel[16], recurrent[4], bias[2], dense[8], dense_bias[4], number[2][4], sale[2][4], context[2], wanted[2], x[32], h[4];
+    float kernel[16], recurrent[4], bias[2], dense[8], dense_bias[4], number[2][4], sale[2][4], context[2], wanted[2], x[32],
+        h[4];
     int64_t length[2];
     struct json_value list = golden_get(item, "dense_bias"), other;
     int64_t logits = flatten(&list, dense_bias), features = numbers(item, "kernel", kernel) / 2, at = 0;
@@ -213,8 +219,8 @@ static void check_simple(const struct json_value *item)
         }
     assert_int_equal(at, 4 * features);
     const struct op_rnn_args args = { KERAS(RNN_SIMPLE), .hidden = 2 };
-    run_forward(args, x, 2, 2, features, (float *[]){ kernel, recurrent, bias }, NULL, (int32_t[]){ (int32_t)length[0], (int32_t)length[1] },
-                h, NULL);
+    run_forward(args, x, 2, 2, features, (float *[]){ kernel, recurrent, bias }, NULL,
+                (int32_t[]){ (int32_t)length[0], (int32_t)length[1] }, h, NULL);
     if (json_get(item, "expected_last", &list)) {
         flatten(&list, wanted);
         for (int r = 0; r < 2; r++)
@@ -227,7 +233,8 @@ static void check_simple(const struct json_value *item)
         struct json_value row = item_at(&list, r);
         flatten(&row, sequence);
         for (int64_t k = 0; k < logits; k++) /* the second step's */
-            assert_true(fabsf(h[2 * r] * dense[k] + h[2 * r + 1] * dense[logits + k] + dense_bias[k] - sequence[logits + k]) <= 1e-4f);
+            assert_true(fabsf(h[2 * r] * dense[k] + h[2 * r + 1] * dense[logits + k] + dense_bias[k] - sequence[logits + k]) <=
+                        1e-4f);
     }
 }
 
@@ -244,8 +251,9 @@ static void check_gru_cell(const struct json_value *item)
     numbers(item, "h", h);
     numbers(item, "expected", wanted);
     fill(kernel, 30, 0.5f);
-    const struct op_rnn_args args = { .cell = RNN_GRU, .hidden = 2, .activation = ACTIVATION_TANH, .recurrent = ACTIVATION_SIGMOID,
-                                      .joined = true, .bias = true };
+    const struct op_rnn_args args = {
+        .cell = RNN_GRU, .hidden = 2, .activation = ACTIVATION_TANH, .recurrent = ACTIVATION_SIGMOID, .joined = true, .bias = true
+    };
     run_forward(args, x, 1, 1, features, (float *[]){ kernel, bias }, (float *[]){ h, NULL }, NULL, got, NULL);
     assert_true(golden_error(got, wanted, 2, 1) <= 1e-5);
 }
@@ -260,7 +268,8 @@ static void check_lstm_cells(const struct json_value *item)
         numbers(item, keys[layer][0], state[0]);
         numbers(item, keys[layer][1], state[1]);
         numbers(item, keys[layer][2], wanted);
-        run_forward((struct op_rnn_args){ BASIC, .hidden = 2 }, x, 1, 1, 2, (float *[]){ kernel, bias }, (float *[]){ state[0], state[1] }, NULL, h, c);
+        run_forward((struct op_rnn_args){ BASIC, .hidden = 2 }, x, 1, 1, 2, (float *[]){ kernel, bias },
+                    (float *[]){ state[0], state[1] }, NULL, h, c);
         assert_true(golden_error(c, wanted, 2, 1) <= 1e-6 && golden_error(h, wanted + 2, 2, 1) <= 1e-6);
         memcpy(x, h, sizeof x);
     }
@@ -301,24 +310,47 @@ struct layer_case {
 static const struct layer_case layers[] = {
     { "basic", { BASIC, .hidden = 3, .sequence = true } },
     { "basic, 19 units, last", { BASIC, .hidden = 19 } },
-    { "basic, state and lengths, zeros", { BASIC, .hidden = 4, .initial_state = true, .ends = RNN_ENDS_LENGTHS, .zero_output = true, .sequence = true } },
-    { "keras lstm of few units, backwards", { KERAS(RNN_LSTM), .hidden = 5, .initial_state = true, .backwards = true, .sequence = true } },
+    { "basic, state and lengths, zeros",
+      { BASIC, .hidden = 4, .initial_state = true, .ends = RNN_ENDS_LENGTHS, .zero_output = true, .sequence = true } },
+    { "keras lstm of few units, backwards",
+      { KERAS(RNN_LSTM), .hidden = 5, .initial_state = true, .backwards = true, .sequence = true } },
     { "basic of few units, last", { BASIC, .hidden = 7, .initial_state = true } },
     { "keras lstm of one unit", { KERAS(RNN_LSTM), .hidden = 1, .sequence = true } },
     { "keras lstm, mask", { KERAS(RNN_LSTM), .hidden = 5, .initial_state = true, .ends = RNN_ENDS_MASK, .sequence = true } },
     { "keras lstm, mask, last, backwards", { KERAS(RNN_LSTM), .hidden = 16, .ends = RNN_ENDS_MASK, .backwards = true } },
     { "gru", { KERAS(RNN_GRU), .hidden = 6, .initial_state = true, .sequence = true } },
     { "gru, mask", { KERAS(RNN_GRU), .hidden = 17, .ends = RNN_ENDS_MASK, .sequence = true, .backwards = true } },
-    { "gru, reset before", { .cell = RNN_GRU, .hidden = 5, .activation = ACTIVATION_TANH, .recurrent = ACTIVATION_SIGMOID, .bias = true,
-                             .keras_order = true, .ends = RNN_ENDS_LENGTHS, .initial_state = true, .sequence = true } },
-    { "GRUCell", { .cell = RNN_GRU, .hidden = 3, .activation = ACTIVATION_TANH, .recurrent = ACTIVATION_SIGMOID, .bias = true,
-                   .joined = true, .sequence = true } },
-    { "GRUCell of one unit", { .cell = RNN_GRU, .hidden = 1, .activation = ACTIVATION_TANH, .recurrent = ACTIVATION_SIGMOID, .joined = true } },
+    { "gru, reset before",
+      { .cell = RNN_GRU,
+        .hidden = 5,
+        .activation = ACTIVATION_TANH,
+        .recurrent = ACTIVATION_SIGMOID,
+        .bias = true,
+        .keras_order = true,
+        .ends = RNN_ENDS_LENGTHS,
+        .initial_state = true,
+        .sequence = true } },
+    { "GRUCell",
+      { .cell = RNN_GRU,
+        .hidden = 3,
+        .activation = ACTIVATION_TANH,
+        .recurrent = ACTIVATION_SIGMOID,
+        .bias = true,
+        .joined = true,
+        .sequence = true } },
+    { "GRUCell of one unit",
+      { .cell = RNN_GRU, .hidden = 1, .activation = ACTIVATION_TANH, .recurrent = ACTIVATION_SIGMOID, .joined = true } },
     { "simple", { KERAS(RNN_SIMPLE), .hidden = 4, .sequence = true, .initial_state = true } },
     { "simple of one unit, lengths", { KERAS(RNN_SIMPLE), .hidden = 1, .ends = RNN_ENDS_LENGTHS, .sequence = true } },
-    { "simple, joined, mask", { .cell = RNN_SIMPLE, .hidden = 7, .activation = ACTIVATION_SOFTSIGN, .joined = true, .ends = RNN_ENDS_MASK } },
+    { "simple, joined, mask",
+      { .cell = RNN_SIMPLE, .hidden = 7, .activation = ACTIVATION_SOFTSIGN, .joined = true, .ends = RNN_ENDS_MASK } },
     { "lstm of other activations",
-      { .cell = RNN_LSTM, .hidden = 2, .joined = true, .bias = true, .activation = ACTIVATION_SOFTSIGN, .recurrent = ACTIVATION_TANH } },
+      { .cell = RNN_LSTM,
+        .hidden = 2,
+        .joined = true,
+        .bias = true,
+        .activation = ACTIVATION_SOFTSIGN,
+        .recurrent = ACTIVATION_TANH } },
 };
 
 static struct rig start_layer(const struct op_rnn_args *args, int64_t batch, int threads, struct tensor *bound)
@@ -350,7 +382,8 @@ static struct rig start_layer(const struct op_rnn_args *args, int64_t batch, int
     assert_true(tensor_new(&bound[1], DTYPE_INT32, SHAPE(batch, columns), true, &rig.status));
     for (int64_t r = 0; r < batch; r++)
         for (int64_t c = 0; c < columns; c++) /* lengths 0 .. TIME; masks with holes at the beginning, inside and at the end */
-            ((int32_t *)bound[1].data)[r * bound[1].ld + c] = columns == 1 ? (int32_t)(r * 7 % (TIME + 1)) : ((r * 11 + c * 5) >> (c % 3)) & 1;
+            ((int32_t *)bound[1].data)[r * bound[1].ld + c] =
+                columns == 1 ? (int32_t)(r * 7 % (TIME + 1)) : ((r * 11 + c * 5) >> (c % 3)) & 1;
     if (args->ends != RNN_ENDS_NEVER)
         session_input(rig.session, "ends", &(struct op_value){ .tensor = bound[1] });
     return rig;
@@ -385,8 +418,8 @@ static void check_numeric(const struct layer_case *layer)
             *at = old;
             double numeric = (side[0] - side[1]) / (2 * (double)h);
             if (!(fabs(numeric - gradient) <= 2e-3 + 3e-3 * fabs(numeric)))
-                fail_msg("%s: %s[%lld]: gradient %g, by differences %g", layer->name, graph_variable_at(rig.graph, v)->name, (long long)i,
-                         gradient, numeric);
+                fail_msg("%s: %s[%lld]: gradient %g, by differences %g", layer->name, graph_variable_at(rig.graph, v)->name,
+                         (long long)i, gradient, numeric);
         }
     }
     end_layer(&rig, bound);
@@ -465,12 +498,15 @@ static struct pil_tensor *unrolled(struct pil_graph *g, struct pil_tensor *x, st
                                         graph_constant(g, SHAPE(1, n), (const float[96]){ 0 }));
     struct pil_tensor *h = zero, *c = zero;
     for (int64_t t = 0; t < TIME; t++) {
-        struct pil_tensor *joined = graph_op2(g, "concat", &(struct op_axis_args){ .axis = 1 }, columns(g, flat, t * FEATURES, FEATURES), h);
+        struct pil_tensor *joined =
+            graph_op2(g, "concat", &(struct op_axis_args){ .axis = 1 }, columns(g, flat, t * FEATURES, FEATURES), h);
         struct pil_tensor *gates = graph_op3(g, "matmul", &(struct op_matmul_args){ .bias = true }, joined, kernel, bias);
-        struct pil_tensor *i = act(g, columns(g, gates, 0, n), ACTIVATION_SIGMOID), *j = act(g, columns(g, gates, n, n), ACTIVATION_TANH);
+        struct pil_tensor *i = act(g, columns(g, gates, 0, n), ACTIVATION_SIGMOID),
+                          *j = act(g, columns(g, gates, n, n), ACTIVATION_TANH);
         struct pil_tensor *f = graph_op2(g, "add", NULL, columns(g, gates, 2 * n, n), graph_scalar(g, args->forget_bias));
         struct pil_tensor *o = act(g, columns(g, gates, 3 * n, n), ACTIVATION_SIGMOID);
-        c = graph_op2(g, "add", NULL, graph_op2(g, "mul", NULL, c, act(g, f, ACTIVATION_SIGMOID)), graph_op2(g, "mul", NULL, i, j));
+        c = graph_op2(g, "add", NULL, graph_op2(g, "mul", NULL, c, act(g, f, ACTIVATION_SIGMOID)),
+                      graph_op2(g, "mul", NULL, i, j));
         h = graph_op2(g, "mul", NULL, o, act(g, c, ACTIVATION_TANH));
     }
     return h;
@@ -492,7 +528,8 @@ static void test_node_against_unrolled(void **state)
             struct pil_tensor *in[8], *out[8], *loss;
             in[0] = trained_x(rig.graph, ROWS, TIME, FEATURES);
             int count = add_weights(rig.graph, &args, FEATURES, in);
-            struct pil_tensor *h = k ? unrolled(rig.graph, in[0], in[1], in[2], &args) : graph_op(rig.graph, "rnn", &args, in, count, out);
+            struct pil_tensor *h =
+                k ? unrolled(rig.graph, in[0], in[1], in[2], &args) : graph_op(rig.graph, "rnn", &args, in, count, out);
             loss = weighted_squares(rig.graph, h, 0.5f);
             graph_gradients(rig.graph, loss);
             rig_start(&rig, &loss, 1, 1, 5);
@@ -550,7 +587,9 @@ static void test_refusals(void **state)
         { { BASIC, .hidden = 4 }, { 2, { 7, 16 } }, { 1, { 4 } }, "the bias (input 3) must be float32 [16]" },
         { { BASIC, .hidden = 0 }, { 2, { 7, 16 } }, { 1, { 4 } }, "0 hidden units" },
         { { BASIC, .hidden = 4, .initial_state = true }, { 2, { 7, 16 } }, { 1, { 16 } }, "3 inputs given, 5 needed" },
-        { { .cell = RNN_LSTM, .hidden = 4, .activation = ACTIVATION_GELU, .joined = true, .bias = true }, { 2, { 7, 16 } }, { 1, { 16 } },
+        { { .cell = RNN_LSTM, .hidden = 4, .activation = ACTIVATION_GELU, .joined = true, .bias = true },
+          { 2, { 7, 16 } },
+          { 1, { 16 } },
           "this activation cannot be fused" },
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {

@@ -26,12 +26,13 @@ static void one_product(const struct kernels *kernels, bool transposed)
     for (size_t i = 0; i < COUNT_OF(data); i++)
         data[i] = NAN; /* what is not written must not be read */
     rnn_product(&layer, a, k, k, b, LD, with_bias ? bias : NULL, accumulate, c[0], LD, n);
-    struct rnn_strips strips = transposed ? rnn_strips_transpose(kernels, other, LD, n, k, data) : rnn_strips_pack(kernels, b, LD, k, n, data);
+    struct rnn_strips strips =
+        transposed ? rnn_strips_transpose(kernels, other, LD, n, k, data) : rnn_strips_pack(kernels, b, LD, k, n, data);
     rnn_strips_product(&layer, a, k, &strips, with_bias ? bias : NULL, accumulate, c[1], LD);
     for (int64_t i = 0; i < rows * LD; i++)
         if (!same_float(c[0][i], c[1][i]))
-            fail_msg("%s: [%lld, %lld, %lld]: element %lld is %.9g, not %.9g", kernels->level, (long long)rows, (long long)k, (long long)n,
-                     (long long)i, (double)c[1][i], (double)c[0][i]);
+            fail_msg("%s: [%lld, %lld, %lld]: element %lld is %.9g, not %.9g", kernels->level, (long long)rows, (long long)k,
+                     (long long)n, (long long)i, (double)c[1][i], (double)c[0][i]);
 }
 
 static void strips_keep_the_bits(void **state)

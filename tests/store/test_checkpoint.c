@@ -259,7 +259,8 @@ static void out_of_memory(void **state)
     for (int64_t n = 0;; n++) {
         pil_status error = { 0 };
         failing_start(n, false);
-        bool worked = checkpoint_save(fresh, scratch_path("memory"), 10, &(struct checkpoint_keep){ .newest = 2 }, NULL, 0, &error);
+        bool worked =
+            checkpoint_save(fresh, scratch_path("memory"), 10, &(struct checkpoint_keep){ .newest = 2 }, NULL, 0, &error);
         long long live = failing_live;
         bool reached = failing_stop();
         assert_int_equal(live, 0);
@@ -315,10 +316,10 @@ static void lock(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(there_and_back), cmocka_unit_test(some_stay_for_good),
-        cmocka_unit_test(large_tensors), cmocka_unit_test(kept),
-        cmocka_unit_test(broken_disk),    cmocka_unit_test(out_of_memory), cmocka_unit_test(names_may_not_repeat),
-        cmocka_unit_test(lock),
+        cmocka_unit_test(there_and_back),       cmocka_unit_test(some_stay_for_good),
+        cmocka_unit_test(large_tensors),        cmocka_unit_test(kept),
+        cmocka_unit_test(broken_disk),          cmocka_unit_test(out_of_memory),
+        cmocka_unit_test(names_may_not_repeat), cmocka_unit_test(lock),
     };
     return cmocka_run_group_tests_name("store/checkpoint", tests, scratch_set_up, scratch_tear_down);
 }

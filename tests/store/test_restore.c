@@ -38,7 +38,8 @@ static void twins_there_and_back(void **state)
         bundle_close(bundle);
         int64_t step = *store_int64(store, "global_step");
         broken_start(-1, false);
-        assert_true(checkpoint_save(store, scratch_path("twin"), step, &(struct checkpoint_keep){ .newest = 1 }, NULL, 0, &status));
+        assert_true(
+            checkpoint_save(store, scratch_path("twin"), step, &(struct checkpoint_keep){ .newest = 1 }, NULL, 0, &status));
         broken_stop();
         snprintf(back, sizeof back, "twin/model.ckpt-%d.index", (int)step);
         scratch_expect_same(paths[i], scratch_path(back));
@@ -415,10 +416,15 @@ static void out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(twins_there_and_back), cmocka_unit_test(parts_of_1x),     cmocka_unit_test(another_model),
-        cmocka_unit_test(hyper_parameters),     cmocka_unit_test(missing_scalars),
-        cmocka_unit_test(optimizer_in_a_scope), cmocka_unit_test(damaged),
-        cmocka_unit_test(every_byte),           cmocka_unit_test(out_of_memory),
+        cmocka_unit_test(twins_there_and_back),
+        cmocka_unit_test(parts_of_1x),
+        cmocka_unit_test(another_model),
+        cmocka_unit_test(hyper_parameters),
+        cmocka_unit_test(missing_scalars),
+        cmocka_unit_test(optimizer_in_a_scope),
+        cmocka_unit_test(damaged),
+        cmocka_unit_test(every_byte),
+        cmocka_unit_test(out_of_memory),
     };
     return cmocka_run_group_tests_name("store/restore", tests, scratch_set_up, scratch_tear_down);
 }

@@ -279,7 +279,8 @@ static void whole_columns(void **state)
     static const int64_t ints[] = { 4, 5, 6, 7 }, splits[] = { 1, 1, 4 }, none[] = { 2, 2, 2 };
     pil_status status = { 0 };
     struct fields *fields = new_fields();
-    assert_true(cell(fields, WORD, "first", &status) && cell(fields, WORDS, "x|y", &status) && fields_end_row(fields, 9, &status));
+    assert_true(cell(fields, WORD, "first", &status) && cell(fields, WORDS, "x|y", &status) &&
+                fields_end_row(fields, 9, &status));
     fields->source = "here";
     assert_true(fields_put(fields, WORD, &(struct field_values){ FIELD_STRING, words, 2, 1, NULL }, &status));
     assert_true(fields_put(fields, NUMBER, &(struct field_values){ FIELD_INT64, ints, 2, 1, NULL }, &status));
@@ -348,8 +349,8 @@ static void no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cells),        cmocka_unit_test(bad_cells),       cmocka_unit_test(typed_values),
-        cmocka_unit_test(wrong_values), cmocka_unit_test(rows_taken_back), cmocka_unit_test(a_second_pass_allocates_nothing),
+        cmocka_unit_test(cells),         cmocka_unit_test(bad_cells),       cmocka_unit_test(typed_values),
+        cmocka_unit_test(wrong_values),  cmocka_unit_test(rows_taken_back), cmocka_unit_test(a_second_pass_allocates_nothing),
         cmocka_unit_test(whole_columns), cmocka_unit_test(no_memory),
     };
     return cmocka_run_group_tests_name("tensor/fields", tests, NULL, NULL);

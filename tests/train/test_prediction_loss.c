@@ -166,7 +166,8 @@ static void refusals(void **state)
           "head/mean_squared_error: labels and predictions must have one shape; the labels, flat, are [?], the predictions, one, "
           "are [?, 1]" },
         { huber, THREE, FIVE, NONE, PIL_REDUCTION_SUM, "huber_loss: labels and predictions must have one shape" },
-        { logs, NONE, ONE, NONE, PIL_REDUCTION_SUM, "log_loss: the labels are NULL (targets are, in PREDICT and where the data have no label)" },
+        { logs, NONE, ONE, NONE, PIL_REDUCTION_SUM,
+          "log_loss: the labels are NULL (targets are, in PREDICT and where the data have no label)" },
         { distances, IDS, ONE, NONE, PIL_REDUCTION_SUM, "absolute_difference: the labels, ids, are sparse" },
         { squares, ONE, ONE, FLAT, PIL_REDUCTION_SUM, "the weights, flat, are [?] and do not fit losses of [?, 1]" },
         { cosines, THREE, FIVE, NONE, PIL_REDUCTION_SUM, "cosine_distance: labels and predictions" },

@@ -145,10 +145,8 @@ static void idle_formulas(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(corrections),
-        cmocka_unit_test(schedules_and_decay),
-        cmocka_unit_test(nadam), cmocka_unit_test(powers_of_beta),
-        cmocka_unit_test(idle_formulas),
+        cmocka_unit_test(corrections),    cmocka_unit_test(schedules_and_decay), cmocka_unit_test(nadam),
+        cmocka_unit_test(powers_of_beta), cmocka_unit_test(idle_formulas),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
