@@ -17,7 +17,7 @@ static pil_estimator_spec forgotten_model(pil_graph *g, const pil_features *feat
                                           void *params)
 {
     for (int i = 0; i < 7; i++) {
-        char name[16];
+        char name[32];
         snprintf(name, sizeof name, "forgotten%d", i);
         pil_variable(g, name, pil_ones(g, PIL_SHAPE(2)));
     }
