@@ -69,6 +69,8 @@ static bool describe(const struct model *model, struct pil_estimator *estimator,
 
 static bool train(struct model *model, const struct arguments *arguments, pil_status *status)
 {
+    if (!model_has_files(model, true, status))
+        return false;
     struct text profile = { 0 }, yaml = { 0 };
     struct progress progress = { .model = model, .terminal = isatty(STDERR_FILENO) && !getenv("NO_PROGRESS") };
     modelfile_print(model, &yaml); /* as written: what a warm start took over is of no use to the next start */
@@ -77,8 +79,6 @@ static bool train(struct model *model, const struct arguments *arguments, pil_st
                                          .model_file = yaml.data,
                                          .event = progress_event,
                                          .context = &progress };
-    if (!model_has_files(model, true, status))
-        return false;
     if (arguments->warm_start_from)
         model->warm_start_from = arguments->warm_start_from;
     struct pil_estimator *estimator = text_ok(&yaml, status) ? model_estimator(model, &options, (int)arguments->threads) : NULL;
