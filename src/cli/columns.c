@@ -5,15 +5,6 @@
 
 #include "cli/cli.h"
 
-/* A categorical column's ids, those below an embedding or indicator, or numbers. */
-static bool ask_for(struct program *program, const struct pil_column *column, pil_status *status)
-{
-    const struct pil_column *source = column_lookup_source(column);
-    if (source || column_is_categorical(column))
-        return program_feature(program, source ? source : column, status) >= 0;
-    return program_numbers(program, column, status) >= 0;
-}
-
 /* Asks the program for every column of the file, used by the model or not; for the members of shared embeddings. */
 static bool ask_for_all(const struct model *model, struct program *program, pil_status *status)
 {
@@ -23,7 +14,7 @@ static bool ask_for_all(const struct model *model, struct program *program, pil_
     for (size_t i = 0; i < column_set_count(model->columns); i++) {
         struct pil_column *column = column_set_at(model->columns, i);
         for (size_t k = 0; k < column_part_count(column); k++)
-            if (!ask_for(program, column_part(column, k), status))
+            if (!program_column(program, column_part(column, k), status))
                 return false;
     }
     return program_finish(program, status);

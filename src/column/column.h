@@ -64,6 +64,8 @@ struct program *program_new(const struct program_options *options, pil_status *s
 int program_feature(struct program *program, const struct pil_column *column, pil_status *status); /* -1 on error */
 /* A numeric column's values as columns first .. first + width of the block of numbers. Returns first. */
 int program_numbers(struct program *program, const struct pil_column *column, pil_status *status);
+/* What a column of any kind reads: its own ids, those below an embedding or an indicator, or its numbers. */
+bool program_column(struct program *program, const struct pil_column *column, pil_status *status);
 /* A label or weight: columns of the block of numbers. `vocabulary` turns words into 0, 1, ... ; classes > 0 checks the range.
  * Optional ones may be absent when predicting (then `present` of the batch is false). */
 struct program_target {

@@ -173,6 +173,14 @@ static int add_target(struct program *program, const struct program_target *aske
     return (int)target->first;
 }
 
+bool program_column(struct program *program, const struct pil_column *column, pil_status *status)
+{
+    const struct pil_column *source = column_lookup_source(column);
+    if (source || column_is_categorical(column))
+        return program_feature(program, source ? source : column, status) >= 0;
+    return program_numbers(program, column, status) >= 0;
+}
+
 int program_target(struct program *program, const struct program_target *asked, pil_status *status)
 {
     for (size_t i = 0; i < program->target_count; i++)

@@ -136,10 +136,9 @@ pil_estimator_spec canned_model_fn(pil_graph *graph, const pil_features *feature
     if (has_dnn(model))
         logits = dnn_logits(model, features, mode);
     if (has_linear(model)) {
-        static const char *const combiners[] = { [COMBINER_SUM] = "sum", [COMBINER_MEAN] = "mean", [COMBINER_SQRTN] = "sqrtn" };
         struct pil_tensor *linear = pil_linear_model(
             features, { model->linear_columns, model->linear_count }, .units = pil_head_logits_dimension(&model->head),
-            .sparse_combiner = combiners[model->sparse_combiner], .name = "linear/linear_model");
+            .sparse_combiner = op_combiner_words[model->sparse_combiner], .name = "linear/linear_model");
         logits = logits ? graph_op2(graph, "add", NULL, logits, linear) : linear;
     }
     pil_estimator_spec spec = pil_head_spec(&model->head, features, mode, logits, targets);

@@ -117,16 +117,6 @@ bool estimator_stops(const struct pil_estimator *estimator)
     return estimator->stopped != 0;
 }
 
-struct store *estimator_store(struct pil_estimator *estimator)
-{
-    return estimator->store;
-}
-
-const char *estimator_restored(const struct pil_estimator *estimator)
-{
-    return estimator->restored;
-}
-
 int64_t estimator_step(const struct pil_estimator *estimator)
 {
     return estimator->store ? *store_int64(estimator->store, "global_step") : 0;

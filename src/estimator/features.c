@@ -222,9 +222,8 @@ pil_tensor *pil_input_layer_make(const pil_features *features, const pil_input_l
 
 static bool find_combiner(const char *word, enum combiner *combiner)
 {
-    static const char *const words[] = { [COMBINER_SUM] = "sum", [COMBINER_MEAN] = "mean", [COMBINER_SQRTN] = "sqrtn" };
-    for (size_t i = 0; word && i < COUNT_OF(words); i++)
-        if (strcmp(words[i], word) == 0) {
+    for (size_t i = 0; word && op_combiner_words[i]; i++)
+        if (strcmp(op_combiner_words[i], word) == 0) {
             *combiner = (enum combiner)i;
             return true;
         }

@@ -91,13 +91,9 @@ bool model_has_files(const struct model *model, bool training, pil_status *statu
 
 static bool ask_for(struct program *program, struct pil_column *const *columns, size_t count, pil_status *status)
 {
-    for (size_t i = 0; i < count; i++) {
-        const struct pil_column *column = columns[i], *source = column_lookup_source(column);
-        bool ids = source || column_is_categorical(column);
-        int asked = ids ? program_feature(program, source ? source : column, status) : program_numbers(program, column, status);
-        if (asked < 0)
+    for (size_t i = 0; i < count; i++)
+        if (!program_column(program, columns[i], status))
             return false;
-    }
     return true;
 }
 

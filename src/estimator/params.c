@@ -135,24 +135,6 @@ static const struct arg_type COLUMNS = {
 
 /* ---- words --------------------------------------------------------------------------------------------------- */
 
-static const char *const activations[] = {
-    [ACTIVATION_LINEAR] = "linear",
-    [ACTIVATION_RELU] = "relu",
-    [ACTIVATION_SIGMOID] = "sigmoid",
-    [ACTIVATION_TANH] = "tanh",
-    [ACTIVATION_ELU] = "elu",
-    [ACTIVATION_SELU] = "selu",
-    [ACTIVATION_SOFTPLUS] = "softplus",
-    [ACTIVATION_SOFTSIGN] = "softsign",
-    [ACTIVATION_EXPONENTIAL] = "exponential",
-    [ACTIVATION_GELU] = "gelu",
-    [ACTIVATION_SWISH] = "swish",
-    [ACTIVATION_HARD_SIGMOID] = "hard_sigmoid",
-    [ACTIVATION_LEAKY_RELU] = "leaky_relu",
-    [ACTIVATION_RELU6] = "relu6",
-    NULL,
-};
-
 /* The word behind the last dot of `tf.nn.relu`, in small letters, without `weighted_`: as people copy it from old code. */
 static bool parse_word(const struct arg *arg, const struct value *value, const char *const *words, int *field,
                        struct args_reader *reader, pil_status *status)
@@ -179,19 +161,19 @@ static bool parse_activation(const struct arg *arg, const struct value *value, v
                              pil_status *status)
 {
     *(int *)field = ACTIVATION_LINEAR;
-    return value_none(value) || parse_word(arg, value, activations, field, reader, status);
+    return value_none(value) || parse_word(arg, value, op_activation_words, field, reader, status);
 }
 
 static void print_activation(const struct arg *arg, const void *field, struct text *out)
 {
     (void)arg;
-    text_append_text(out, activations[*(const int *)field]);
+    text_append_text(out, op_activation_words[*(const int *)field]);
 }
 
 static void json_activation(const struct arg *arg, const void *field, struct text *out)
 {
     (void)arg;
-    text_json_string(out, slice_text(activations[*(const int *)field]));
+    text_json_string(out, slice_text(op_activation_words[*(const int *)field]));
 }
 
 static bool parse_reduction(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader,
