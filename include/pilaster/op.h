@@ -506,17 +506,21 @@ PIL_OP_OPTIONS(log_softmax, pil_softmax_options)
 
 typedef struct pil_nn_dropout_options {
     pil_tensor *x;
-    float rate;    /* the part of the elements that is dropped, in [0, 1) */
-    bool training; /* mode == PIL_TRAIN; false: x comes back */
+    float rate;            /* the part of the elements that is dropped, in [0, 1) */
+    bool training;         /* mode == PIL_TRAIN; false: x comes back */
+    pil_shape noise_shape; /* axes of size 1 share one draw, -1 is x's own size; none: each element has its own */
+    int64_t seed;          /* a stream of random numbers of its own; below 0: the model's seed */
 } pil_nn_dropout_options;
-#define PIL_NN_DROPOUT_DEFAULTS .rate = 0.5f, .training = false
+#define PIL_NN_DROPOUT_DEFAULTS .rate = 0.5f, .training = false, .noise_shape = { 0, { 0 } }, .seed = -1
 static inline pil_nn_dropout_options pil_nn_dropout_options_default(void)
 {
-    pil_nn_dropout_options options = { NULL, 0.5f, false };
+    pil_nn_dropout_options options = { NULL, 0.5f, false, { 0, { 0 } }, -1 };
     return options;
 }
 /* x with elements set to 0 at random, the others divided by 1 - rate: pil_nn_dropout(g, x, .rate = 0.2f, .training = mode ==
- * PIL_TRAIN). The numbers follow from the seed, the op's name (pil_name), the step and the row. Source: tf.layers.dropout. */
+ * PIL_TRAIN). The numbers follow from the seed, the op's name (pil_name), the step and the row. Of x [?, time, channels]
+ * .noise_shape = PIL_SHAPE(-1, 1, channels) drops whole channels. Errors: a rate out of [0, 1), a noise_shape whose sizes are
+ * neither 1 nor x's. Source: tf.layers.dropout. */
 #define pil_nn_dropout(graph, ...)                                                                                               \
     pil_nn_dropout_make((graph), &(pil_nn_dropout_options){ PIL_NN_DROPOUT_DEFAULTS, .x = __VA_ARGS__ })
 static inline pil_tensor *pil_nn_dropout_make(pil_graph *graph, const pil_nn_dropout_options *options)
@@ -524,7 +528,10 @@ static inline pil_tensor *pil_nn_dropout_make(pil_graph *graph, const pil_nn_dro
     struct {
         float rate;
         const char *stream; /* the gradient's alone */
-    } arguments = { options->rate, NULL };
+        pil_shape noise_shape;
+        bool seeded;
+        int64_t seed;
+    } arguments = { options->rate, NULL, options->noise_shape, options->seed >= 0, options->seed };
     pil_tensor *x = options->x;
     return x && !options->training ? x : pil_op(graph, "dropout", &arguments, sizeof arguments, &x, 1, NULL);
 }

@@ -189,19 +189,14 @@ static const struct cell_kind lstm = { "pil_lstm_cell", true, lstm_variables, ls
 static const struct cell_kind gru = { "pil_gru_cell", false, gru_variables, gru_fuse, gru_step };
 static const struct cell_kind basic_rnn = { "pil_basic_rnn_cell", false, simple_variables, simple_fuse, simple_step };
 
+/* Of single elements: the op `rnn` and the unrolled step apply it by its number. */
 static bool find_activation(struct pil_graph *graph, const char *call, const char *word, enum activation *out)
 {
-    size_t count = 0;
-    *out = ACTIVATION_LINEAR;
-    for (; op_activation_words[count]; count++)
-        if (word && strcmp(op_activation_words[count], word) == 0)
-            *out = (enum activation)count;
-    if (!word || strcmp(op_activation_words[*out], word) == 0)
-        return true;
-    const char *nearest = nearest_word(word, op_activation_words, count);
-    graph_fail(graph, "%s: there is no activation '%s'%s%s%s", call, word, nearest ? "; did you mean '" : "",
-               nearest ? nearest : "", nearest ? "'?" : "");
-    return false;
+    if (!graph_check_activation(graph, call, word))
+        return false;
+    if (!graph_find_activation(word, out))
+        graph_fail(graph, "%s: the activation '%s' looks at a whole row, which no cell can use", call, word);
+    return status_ok(&graph->status);
 }
 
 /* What every cell has, checked; the rest stands in `like`. */

@@ -95,6 +95,36 @@ const char *graph_tensor_name(const struct pil_tensor *tensor);
 void graph_moving(struct pil_graph *graph, struct pil_tensor *variable, struct pil_tensor *value, float decay);
 bool graph_is_moving(const struct pil_graph *graph, const struct pil_tensor *variable); /* it is such an average */
 
+/* ---- recurrent.c ---- */
+/* A recurrent layer as Keras 2.15 computes LSTM, GRU and SimpleRNN. Variables are the caller's, in Keras's layouts: G gates side by
+ * side, an LSTM's i, f, c, o, a GRU's z, r, h. */
+struct graph_rnn_options {
+    const char *layer; /* for errors, "the layer lstm_1"; NULL: the cell's word */
+    enum rnn_cell cell;
+    int64_t units;
+    const char *activation, *recurrent_activation; /* Keras's names; NULL: linear. A simple cell has no recurrent one */
+    bool reset_after;                              /* GRU; Keras's default is true */
+    bool return_sequences;                         /* [batch, time, units], else the last step's output, [batch, units] */
+    bool go_backwards;                             /* the outputs stand in the order of the steps, as Keras's: the last x's first */
+    bool zero_output_for_mask; /* a step left out gives zeros, else the output before it. Bidirectional has it with sequences */
+    float dropout, recurrent_dropout; /* as the layer's in TRAIN, else 0 */
+    const int64_t *seed;              /* the layer's own, or NULL: the model's */
+    struct pil_tensor *kernel;           /* [features, G units] */
+    struct pil_tensor *recurrent_kernel; /* [units, G units] */
+    struct pil_tensor *bias; /* [G units], of a GRU with reset_after [2, 3 units]; NULL: use_bias is false */
+    struct pil_tensor *mask; /* [batch, time], 0 where a step is left out: the state stays. NULL: none is */
+};
+/* x [batch, time, features]. The op `rnn` where that one can do the layer, else its steps, unrolled. */
+struct pil_tensor *graph_rnn(struct pil_graph *graph, struct pil_tensor *x, const struct graph_rnn_options *options);
+
+/* ---- activate.c ---- */
+/* By Keras's names (and tf.nn's relu6, leaky_relu, log_softmax); NULL is linear. An unknown one is the graph's error, "<call>: there
+ * is no activation 'x'; did you mean 'y'?". */
+bool graph_check_activation(struct pil_graph *graph, const char *call, const char *name);
+struct pil_tensor *graph_activate(struct pil_graph *graph, const char *call, const char *name, struct pil_tensor *x);
+/* The same as a number, for what fuses it; false without an error where the name is no activation of single elements. */
+bool graph_find_activation(const char *name, enum activation *out);
+
 /* ---- grad.c ---- */
 /* Adds the gradients of a scalar loss with respect to every trainable variable it depends on. Once per graph. */
 bool graph_gradients(struct pil_graph *graph, struct pil_tensor *loss);

@@ -12,28 +12,122 @@
 static bool dropout_infer(struct op_infer *infer)
 {
     const struct op_dropout_args *args = infer->args;
+    const struct shape *noise = &args->noise_shape, *x = &infer->inputs[0].shape;
+    char text[128];
     if (!(args->rate >= 0 && args->rate < 1))
         return op_fail(infer, "the rate %g is not in [0, 1)", (double)args->rate);
+    bool fits = noise->rank == 0 || noise->rank == x->rank;
+    for (int i = 0; i < noise->rank && fits; i++)
+        fits = noise->dims[i] == 1 || noise->dims[i] == -1 || noise->dims[i] == x->dims[i];
+    if (!fits)
+        return op_fail(infer, "the noise_shape %s does not fit: a size must be 1, or the input's (-1 stands for it)",
+                       shape_text(*noise, text));
     return op_need_float(infer) && op_like(infer, 0);
+}
+
+/* A number for each draw of a row, four to a block. */
+struct draws {
+    struct random_key key;
+    uint64_t step, first; /* of a row: its first block */
+    int64_t block;        /* the one at hand, -1: none */
+    uint32_t bits[4], limit;
+    float scale;
+};
+
+static inline void draw_block(struct draws *draws, int64_t block)
+{
+    if (block != draws->block)
+        random_bits(draws->key, draws->step, draws->first + (uint64_t)block, draws->bits);
+    draws->block = block;
+}
+
+/* `count` neighbours, draw `number` and those behind it, or all by that one where `apart` is 0. */
+static void drop_run(struct draws *draws, int64_t number, int64_t apart, const float *in, float *out, int64_t count)
+{
+    if (apart == 0) {
+        draw_block(draws, number / 4);
+        for (int64_t i = 0; i < count; i++)
+            out[i] = draws->bits[number % 4] < draws->limit ? 0 : in[i] * draws->scale;
+        return;
+    }
+    for (int64_t i = 0; i < count;) {
+        const int64_t lane = (number + i) % 4, end = MIN(i + 4 - lane, count);
+        draw_block(draws, (number + i) / 4);
+        for (int64_t j = lane; i < end; i++, j++)
+            out[i] = draws->bits[j] < draws->limit ? 0 : in[i] * draws->scale;
+    }
+}
+
+/* How draws are numbered: `steps` from one position of an axis to the next, 0 where they share one; the first `lead` axes number rows
+ * of `blocks` blocks. */
+struct noise {
+    struct shape shape;
+    int lead;
+    int64_t steps[SHAPE_MAX_RANK], blocks;
+};
+
+static struct noise noise_of(const struct shape *given, const struct tensor *x)
+{
+    struct noise noise = { .shape = x->shape };
+    const int rank = x->shape.rank;
+    noise.lead = rank && x->shape.dims[0] == x->rows ? 1 : MAX(rank - 1, 0);
+    int64_t count = 1;
+    for (int i = rank - 1; i >= 0; i--) {
+        const bool shared = given->rank && given->dims[i] == 1;
+        if (i == noise.lead - 1) {
+            noise.blocks = (count + 3) / 4;
+            count = 1;
+        }
+        noise.steps[i] = shared ? 0 : count;
+        count *= shared ? 1 : x->shape.dims[i];
+    }
+    noise.blocks = MAX(noise.blocks, 1);
+    return noise;
+}
+
+static uint64_t noise_row(const struct noise *noise, int64_t row)
+{
+    int64_t number = 0;
+    for (int i = noise->lead - 1; i > 0; i--) {
+        number += row % noise->shape.dims[i] * noise->steps[i];
+        row /= noise->shape.dims[i];
+    }
+    return (uint64_t)(number + (noise->lead ? row * noise->steps[0] : 0));
+}
+
+/* A row by an odometer over its axes. */
+static void drop_row(struct draws *draws, const struct noise *noise, const float *in, float *out, int64_t count)
+{
+    int64_t index[SHAPE_MAX_RANK] = { 0 }, number = 0;
+    const int last = noise->shape.rank - 1;
+    const bool inside = noise->lead <= last;
+    const int64_t run = inside ? noise->shape.dims[last] : 1, apart = inside ? noise->steps[last] : 0;
+    for (int64_t c = 0; c < count; c += run) {
+        drop_run(draws, number, apart, in + c, out + c, run);
+        for (int i = last - 1; i >= noise->lead; i--) {
+            number += noise->steps[i];
+            if (++index[i] < noise->shape.dims[i])
+                break;
+            number -= noise->steps[i] * noise->shape.dims[i];
+            index[i] = 0;
+        }
+    }
 }
 
 static void dropout_run(struct op_run *run)
 {
     const struct op_dropout_args *args = run->args;
     const struct tensor *x = &run->inputs[0].tensor, *y = &run->outputs[0].tensor;
-    struct random_key key = random_key(run->seed, args->stream ? args->stream : run->name);
-    uint64_t step = (uint64_t)run->step, blocks = (uint64_t)((x->cols + 3) / 4);
-    uint32_t limit = (uint32_t)fmin((double)args->rate * 4294967296.0, 4294967295.0); /* dropped below it */
-    float scale = 1.0f / (1.0f - args->rate);
+    const struct noise noise = noise_of(&args->noise_shape, x);
+    const uint64_t seed = args->seeded ? (uint64_t)args->seed : run->seed;
+    struct draws draws = { .key = random_key(seed, args->stream ? args->stream : run->name),
+                           .step = (uint64_t)run->step,
+                           .limit = (uint32_t)fmin((double)args->rate * 4294967296.0, 4294967295.0), /* dropped below it */
+                           .scale = 1.0f / (1.0f - args->rate) };
     for (int64_t r = 0; r < x->rows; r++) {
-        const float *in = tensor_floats(x) + r * x->ld;
-        float *out = tensor_floats(y) + r * y->ld;
-        for (int64_t c = 0; c < x->cols; c += 4) {
-            uint32_t bits[4];
-            random_bits(key, step, (uint64_t)(run->first_row + r) * blocks + (uint64_t)(c / 4), bits);
-            for (int64_t i = c; i < MIN(c + 4, x->cols); i++)
-                out[i] = bits[i - c] < limit ? 0 : in[i] * scale;
-        }
+        draws.first = noise_row(&noise, run->first_row + r) * (uint64_t)noise.blocks;
+        draws.block = -1;
+        drop_row(&draws, &noise, tensor_floats(x) + r * x->ld, tensor_floats(y) + r * y->ld, x->cols);
     }
 }
 
@@ -155,6 +249,9 @@ bool initializer_fill(pil_initializer initializer, struct random_key key, struct
 static const struct arg dropout_arguments[] = {
     { "rate", &ARG_FLOAT, offsetof(struct op_dropout_args, rate), "the part that is dropped" },
     { "stream", &ARG_TEXT, offsetof(struct op_dropout_args, stream), "whose random numbers; null: the node's own" },
+    OP_SHAPE_ARGUMENT("noise_shape", struct op_dropout_args, noise_shape, "axes of 1 share a draw; none: no axis does"),
+    { "seeded", &ARG_BOOL, offsetof(struct op_dropout_args, seeded), "by a seed of its own" },
+    { "seed", &ARG_INT, offsetof(struct op_dropout_args, seed), "that one" },
 };
 
 static const struct op_row rows[] = {
