@@ -317,6 +317,30 @@ typedef struct pil_ftrl_options {
 PIL_API pil_ftrl_options pil_ftrl_options_default(void);
 PIL_API pil_optimizer pil_ftrl_make(const pil_ftrl_options *options);
 
+/* ---- constraints --------------------------------------------------------------------------------------------- */
+
+typedef enum pil_constraint_kind {
+    PIL_CONSTRAINT_NONE,
+    PIL_CONSTRAINT_MAX_NORM,
+    PIL_CONSTRAINT_NON_NEG,
+    PIL_CONSTRAINT_UNIT_NORM,
+    PIL_CONSTRAINT_MIN_MAX_NORM
+} pil_constraint_kind;
+/* What a variable's values are made to keep to after each update. All 0: nothing. Source: tf.keras.constraints. */
+typedef struct pil_constraint {
+    pil_constraint_kind kind;
+    float min_value, max_value, rate;
+    int axis; /* along which norms are taken */
+} pil_constraint;
+/* Vectors along the axis that are longer are shortened to max_value (Keras's: 2, axis 0). */
+PIL_API pil_constraint pil_max_norm(float max_value, int axis);
+/* Values below 0 become 0. */
+PIL_API pil_constraint pil_non_neg(void);
+/* Vectors along the axis (0) become of length 1. */
+PIL_API pil_constraint pil_unit_norm(int axis);
+/* Lengths are moved by `rate` of the way into [min_value, max_value] (0, 1, rate 1, axis 0). */
+PIL_API pil_constraint pil_min_max_norm(float min_value, float max_value, float rate, int axis);
+
 /* ---- train ops ----------------------------------------------------------------------------------------------- */
 
 /* What a step of training does. It belongs to its graph. In graphs for EVAL and PREDICT it does nothing, so that a model function
