@@ -79,7 +79,8 @@ typedef enum pil_initializer_kind {
     PIL_INITIALIZER_LECUN_UNIFORM,
     PIL_INITIALIZER_LECUN_NORMAL,
     PIL_INITIALIZER_ORTHOGONAL,
-    PIL_INITIALIZER_IDENTITY
+    PIL_INITIALIZER_IDENTITY,
+    PIL_INITIALIZER_RANGE_OF_ONES /* zeros, but ones from element a up to b: the forget gate's bias of an LSTM */
 } pil_initializer_kind;
 typedef struct pil_initializer {
     pil_initializer_kind kind;

@@ -158,13 +158,6 @@ PIL_API PIL_WARN_UNUSED pil_status pil_sequential_get_weight(pil_sequential *mod
                                                              size_t count);
 PIL_API PIL_WARN_UNUSED pil_status pil_sequential_set_weight(pil_sequential *model, const char *name, const float *values,
                                                              size_t count);
-/* Writes weights and, once there is one, the optimizer's state as a TensorFlow checkpoint of that prefix, which Keras's
- * load_weights takes. Source: Model.save_weights(save_format="tf"). */
-PIL_API PIL_WARN_UNUSED pil_status pil_sequential_save_weights(pil_sequential *model, const char *path);
-/* Reads them, by object path as Keras does; ours or Keras's. The optimizer's state too, where model and file have it. Errors: a weight
- * that is missing or has another shape (layer, weight and both shapes are named). Source: Model.load_weights. */
-PIL_API PIL_WARN_UNUSED pil_status pil_sequential_load_weights(pil_sequential *model, const char *path);
-
 #ifdef __cplusplus
 }
 #endif

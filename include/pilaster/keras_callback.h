@@ -64,20 +64,18 @@ typedef double (*pil_rate_function)(void *context, int64_t epoch, double rate);
 typedef enum pil_callback_kind {
     PIL_CALLBACK_OWN, /* the functions below */
     PIL_CALLBACK_PROGRESS_BAR,
-    PIL_CALLBACK_MODEL_CHECKPOINT,
     PIL_CALLBACK_EARLY_STOPPING,
     PIL_CALLBACK_REDUCE_LR_ON_PLATEAU,
     PIL_CALLBACK_LEARNING_RATE_SCHEDULER,
     PIL_CALLBACK_CSV_LOGGER,
-    PIL_CALLBACK_TENSORBOARD,
     PIL_CALLBACK_TERMINATE_ON_NAN
 } pil_callback_kind;
 /* What the ready-made ones are told; their functions below explain. */
 typedef struct pil_callback_settings {
     const char *path, *monitor, *mode;
     double min_delta, baseline, factor, min_lr;
-    bool has_baseline, save_best_only, save_weights_only, restore_best_weights, append;
-    int64_t patience, cooldown, start_from_epoch, save_freq, update_freq, width;
+    bool has_baseline, restore_best_weights, append;
+    int64_t patience, cooldown, start_from_epoch;
     char separator;
     FILE *out;
     pil_rate_function schedule;
@@ -107,23 +105,6 @@ typedef struct pil_callbacks {
 /* Shows how a fit goes on `out`, borrowed, as Keras does: a bar that moves where out is a terminal, else a line an epoch. Source:
  * tf.keras.callbacks.ProgbarLogger. */
 PIL_API pil_callback pil_progress_bar(FILE *out);
-
-typedef struct pil_model_checkpoint_options {
-    const char *filepath; /* may say {epoch:02d} (from 1) and logs, {val_loss:.2f} */
-    const char *monitor;
-    bool save_best_only, save_weights_only; /* only weights are ever saved: what the model is made of stands in the program */
-    const char *mode;
-    int64_t save_freq; /* every so many batches; 0: every epoch */
-    bool has_initial_value_threshold;
-    double initial_value_threshold; /* what is to be beaten at first */
-} pil_model_checkpoint_options;
-#define PIL_MODEL_CHECKPOINT_DEFAULTS                                                                                            \
-    .monitor = "val_loss", .save_best_only = false, .save_weights_only = true, .mode = "auto", .save_freq = 0
-/* Saves weights and the optimizer's state, as pil_sequential_save_weights does. Source: tf.keras.callbacks.ModelCheckpoint. */
-#define pil_model_checkpoint(...)                                                                                                \
-    pil_model_checkpoint_make(&(pil_model_checkpoint_options){ PIL_MODEL_CHECKPOINT_DEFAULTS, .filepath = __VA_ARGS__ })
-PIL_API pil_model_checkpoint_options pil_model_checkpoint_options_default(void);
-PIL_API pil_callback pil_model_checkpoint_make(const pil_model_checkpoint_options *options);
 
 typedef struct pil_early_stopping_options {
     const char *monitor;
@@ -176,17 +157,6 @@ typedef struct pil_csv_logger_options {
 #define pil_csv_logger(...) pil_csv_logger_make(&(pil_csv_logger_options){ PIL_CSV_LOGGER_DEFAULTS, .filename = __VA_ARGS__ })
 PIL_API pil_csv_logger_options pil_csv_logger_options_default(void);
 PIL_API pil_callback pil_csv_logger_make(const pil_csv_logger_options *options);
-
-typedef struct pil_tensorboard_options {
-    const char *log_dir;
-    int64_t update_freq; /* besides, batches' numbers every so many; 0: epochs alone */
-} pil_tensorboard_options;
-#define PIL_TENSORBOARD_DEFAULTS .update_freq = 0
-/* Event files in log_dir/train and log_dir/validation: "epoch_loss", "epoch_accuracy", "epoch_learning_rate",
- * "evaluation_loss_vs_iterations", "batch_loss". Source: tf.keras.callbacks.TensorBoard. */
-#define pil_tensorboard(...) pil_tensorboard_make(&(pil_tensorboard_options){ PIL_TENSORBOARD_DEFAULTS, .log_dir = __VA_ARGS__ })
-PIL_API pil_tensorboard_options pil_tensorboard_options_default(void);
-PIL_API pil_callback pil_tensorboard_make(const pil_tensorboard_options *options);
 
 /* A loss that is not a number, or infinite, ends the fit in order. Source: tf.keras.callbacks.TerminateOnNaN. */
 PIL_API pil_callback pil_terminate_on_nan(void);

@@ -39,16 +39,9 @@ typedef struct pil_layer pil_layer; /* a value: its class and options */
  *
  * Activations are Keras's words: "linear" (or NULL), "relu", "sigmoid", "hard_sigmoid", "tanh", "softmax", "log_softmax",
  * "softplus", "softsign", "elu", "selu", "gelu", "swish", "exponential", "mish", "leaky_relu".
- * Initializers are values (pilaster/graph.h); Keras's own defaults of random ones are narrower than TensorFlow's: */
-/* Source: tf.keras.initializers.RandomNormal(mean=0, stddev=0.05). */
-PIL_API pil_initializer pil_keras_random_normal(void);
-/* Source: tf.keras.initializers.RandomUniform(minval=-0.05, maxval=0.05): the default of Embedding. */
-PIL_API pil_initializer pil_keras_random_uniform(void);
-/* Source: tf.keras.initializers.TruncatedNormal(mean=0, stddev=0.05). */
-PIL_API pil_initializer pil_keras_truncated_normal(void);
-/* Any initializer by Keras's word or class, "he_normal" or "HeNormal", with Keras's defaults; of an unknown word the layer that takes
- * it says so. Source: tf.keras.initializers.get. */
-PIL_API pil_initializer pil_keras_initializer(const char *word);
+ * Initializers are Keras's words with their numbers, as those of columns (pilaster/column.h): { "he_normal" },
+ * { "random_normal", .stddev = 0.1f }. */
+typedef pil_column_initializer pil_layer_initializer;
 
 /* l1 sum |w| + l2 sum w^2, added to the loss. All 0: none. Source: tf.keras.regularizers. */
 typedef struct pil_regularizer {
@@ -64,22 +57,12 @@ PIL_API pil_regularizer pil_l1_l2(float l1, float l2);
     int64_t input_shape[PIL_ROW_RANK];                                                                                           \
     bool trainable
 #define PIL_LAYER_DEFAULTS .name = NULL, .trainable = true
-#define PIL_GLOROT_UNIFORM                                                                                                       \
-    {                                                                                                                            \
-        PIL_INITIALIZER_GLOROT_UNIFORM, 0.0f, 0.0f                                                                               \
-    }
-#define PIL_ORTHOGONAL                                                                                                           \
-    {                                                                                                                            \
-        PIL_INITIALIZER_ORTHOGONAL, 1.0f, 0.0f                                                                                   \
-    }
-#define PIL_ZEROS                                                                                                                \
-    {                                                                                                                            \
-        PIL_INITIALIZER_ZEROS, 0.0f, 0.0f                                                                                        \
-    }
-#define PIL_ONES                                                                                                                 \
-    {                                                                                                                            \
-        PIL_INITIALIZER_ONES, 0.0f, 0.0f                                                                                         \
-    }
+/* clang-format off */
+#define PIL_GLOROT_UNIFORM { .name = "glorot_uniform" }
+#define PIL_ORTHOGONAL { .name = "orthogonal" }
+#define PIL_ZEROS { .name = "zeros" }
+#define PIL_ONES { .name = "ones" }
+/* clang-format on */
 
 /* ---- Input, DenseFeatures ------------------------------------------------------------------------------------ */
 
@@ -122,7 +105,7 @@ typedef struct pil_dense_options {
     int64_t units;
     const char *activation;
     bool use_bias;
-    pil_initializer kernel_initializer, bias_initializer;
+    pil_layer_initializer kernel_initializer, bias_initializer;
     pil_regularizer kernel_regularizer, bias_regularizer;
     pil_constraint kernel_constraint, bias_constraint;
     PIL_LAYER_OPTIONS;
@@ -138,7 +121,7 @@ PIL_API pil_layer pil_dense_make(const pil_dense_options *options);
 typedef struct pil_embedding_options {
     int64_t input_dim;
     int64_t output_dim;
-    pil_initializer embeddings_initializer;
+    pil_layer_initializer embeddings_initializer;
     pil_regularizer embeddings_regularizer;
     pil_constraint embeddings_constraint;
     bool mask_zero;
@@ -148,8 +131,8 @@ typedef struct pil_embedding_options {
     PIL_LAYER_OPTIONS;
 } pil_embedding_options;
 #define PIL_EMBEDDING_DEFAULTS                                                                                                   \
-    .output_dim = 0, .embeddings_initializer = { PIL_INITIALIZER_UNIFORM, -0.05f, 0.05f }, .mask_zero = false,                   \
-    .input_length = 0, PIL_LAYER_DEFAULTS
+    .output_dim = 0, .embeddings_initializer = { .name = "random_uniform" }, .mask_zero = false, .input_length = 0,              \
+    PIL_LAYER_DEFAULTS
 /* A learned row for each id: whole numbers [...] to [..., output_dim]. Weight embeddings [input_dim, output_dim], of which only
  * rows looked up have a gradient. mask_zero: id 0 is no step. Errors, when a batch brings one: an id below 0 or from input_dim
  * on. Source: tf.keras.layers.Embedding. */
@@ -165,7 +148,7 @@ PIL_API pil_layer pil_embedding_make(const pil_embedding_options *options);
 #define PIL_RECURRENT_OPTIONS                                                                                                    \
     const char *activation;                                                                                                      \
     bool use_bias;                                                                                                               \
-    pil_initializer kernel_initializer, recurrent_initializer, bias_initializer;                                                 \
+    pil_layer_initializer kernel_initializer, recurrent_initializer, bias_initializer;                                           \
     pil_regularizer kernel_regularizer, recurrent_regularizer, bias_regularizer;                                                 \
     pil_constraint kernel_constraint, recurrent_constraint, bias_constraint;                                                     \
     float dropout, recurrent_dropout;                                                                                            \
@@ -277,7 +260,7 @@ typedef struct pil_batch_normalization_options {
     int axis; /* -1: the only one there is */
     float momentum, epsilon;
     bool center, scale;
-    pil_initializer beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer;
+    pil_layer_initializer beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer;
     pil_regularizer beta_regularizer, gamma_regularizer;
     pil_constraint beta_constraint, gamma_constraint;
     PIL_LAYER_OPTIONS;
@@ -297,7 +280,7 @@ typedef struct pil_layer_normalization_options {
     int axis; /* the first of the axes that are normalized together */
     float epsilon;
     bool center, scale;
-    pil_initializer beta_initializer, gamma_initializer;
+    pil_layer_initializer beta_initializer, gamma_initializer;
     pil_regularizer beta_regularizer, gamma_regularizer;
     pil_constraint beta_constraint, gamma_constraint;
     PIL_LAYER_OPTIONS;
@@ -321,7 +304,7 @@ typedef struct pil_conv1d_layer_options {
     const char *padding; /* "valid", "same", "causal" */
     const char *activation;
     bool use_bias;
-    pil_initializer kernel_initializer, bias_initializer;
+    pil_layer_initializer kernel_initializer, bias_initializer;
     pil_regularizer kernel_regularizer, bias_regularizer;
     pil_constraint kernel_constraint, bias_constraint;
     PIL_LAYER_OPTIONS;

@@ -12,14 +12,15 @@
  *                                      slots "<variable>/Adam", "<variable>/Adam_1"
  *     pil_adam(..., .legacy = true)    tf.keras.optimizers.legacy.Adam: epsilon 1e-7
  *                                      slots "training/Adam/<variable>/m", ".../v"
- *     pil_adam(...)                    tf.keras.optimizers.Adam of 2.15: not in train ops yet
+ *     pil_adam(...)                    tf.keras.optimizers.Adam of 2.15: epsilon 1e-7
+ *                                      slots "Adam/m/<variable>", "Adam/v/<variable>"
  *
  * An optimizer is a value; what is wrong with one is said where it is used. A name in it must live until then.
  *
  * Rates. The learning rate is a number, or `.schedule = pil_exponential_decay(0.1f, 1000, 0.96f)`, which is used instead of it.
  *
  * Tables that are only looked up in get a sparse gradient: only rows of the batch are touched, unless the formula moves or
- * decays the others too (Adam; Keras's RMSprop and Nadam), as the original does.
+ * decays the others too (Adam; Keras's RMSprop and Nadam), as the original does. Keras's newer classes take it for a dense one.
  */
 #ifndef PILASTER_PUBLIC_TRAIN_H
 #define PILASTER_PUBLIC_TRAIN_H
@@ -375,8 +376,8 @@ typedef struct pil_minimize_options {
 #define PIL_MINIMIZE_DEFAULTS .clip_gradients = 0.0f
 /* Moves variables against the gradient of `loss`, a float32 scalar. Several ops may minimize one loss, each its own variables;
  * pil_group puts them together. Errors: a loss that is no scalar; a second loss in one graph (add them up instead); a variable
- * in var_list that is none, is not trainable or that the loss does not depend on; no variable at all; options out of range;
- * Keras's newer classes. Source: tf.compat.v1.train.Optimizer.minimize. */
+ * in var_list that is none, is not trainable or that the loss does not depend on; no variable at all; options out of
+ * range. Source: tf.compat.v1.train.Optimizer.minimize. */
 #define pil_minimize(graph, optimizer, ...)                                                                                      \
     pil_minimize_make((graph), (optimizer), &(pil_minimize_options){ PIL_MINIMIZE_DEFAULTS, .loss = __VA_ARGS__ })
 PIL_API pil_minimize_options pil_minimize_options_default(void);

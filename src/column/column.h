@@ -52,6 +52,12 @@ struct pil_columns *column_set_columns(struct column_set *set);         /* the p
 void column_set_print(const struct column_set *set, struct text *yaml); /* the `columns` section, every default written out */
 void column_set_free(struct column_set *set);
 
+/* ---- initializer.c: first values by name ---- */
+/* What the public struct says, in op's terms; without a name: truncated normal of deviation 1 / sqrt(dimension). False: there is
+ * no such name, and *wrong is the nearest one or NULL. */
+bool initializer_of(const pil_column_initializer *given, int64_t dimension, pil_initializer *out, const char **wrong);
+extern const struct arg_type COLUMN_ARG_INITIALIZER;
+
 /* ---- program.c ---- */
 /* What a graph asks of its input is registered; then the program is finished and run. Same request twice: same answer. */
 struct program;

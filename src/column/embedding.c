@@ -7,7 +7,6 @@
  */
 #include <string.h>
 
-#include "column/initializer.h"
 #include "column/internal.h"
 
 static const struct column_row rows[3];

@@ -7,7 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "column/initializer.h"
 #include "column/internal.h"
 
 /* What a name means: op's kind, and which of the public struct's numbers are its a and b, with Keras's defaults for 0. */
@@ -25,6 +24,8 @@ static const struct meaning meanings[] = {
     { "constant", PIL_INITIALIZER_CONSTANT, "value", NULL, OF(value), 0, 0, 0 },
     { "random_normal", PIL_INITIALIZER_NORMAL, "mean", "stddev", OF(mean), OF(stddev), 0, 0.05f },
     { "random_uniform", PIL_INITIALIZER_UNIFORM, "minval", "maxval", OF(minval), OF(maxval), 0, 0 },
+    { "normal", PIL_INITIALIZER_NORMAL, "mean", "stddev", OF(mean), OF(stddev), 0, 0.05f },
+    { "uniform", PIL_INITIALIZER_UNIFORM, "minval", "maxval", OF(minval), OF(maxval), 0, 0 },
     { "truncated_normal", PIL_INITIALIZER_TRUNCATED_NORMAL, "mean", "stddev", OF(mean), OF(stddev), 0, 0.05f },
     { "glorot_uniform", PIL_INITIALIZER_GLOROT_UNIFORM, NULL, NULL, 0, 0, 0, 0 },
     { "glorot_normal", PIL_INITIALIZER_GLOROT_NORMAL, NULL, NULL, 0, 0, 0, 0 },

@@ -74,3 +74,18 @@ struct pil_tensor *graph_activate(struct pil_graph *graph, const char *call, con
     graph_find_activation(name, &activation);
     return activation == ACTIVATION_LINEAR ? x : graph_op1(graph, "activation", &(struct op_activation_args){ activation }, x);
 }
+
+struct pil_tensor *graph_logits(const struct pil_tensor *tensor, const char *activation)
+{
+    const struct node *node = tensor->node;
+    enum activation wanted;
+    if (node->kind != NODE_OP)
+        return NULL;
+    if (!graph_find_activation(activation, &wanted)) {
+        const pil_softmax_options *options = node->args;
+        bool last = options && (options->axis == -1 || options->axis == tensor->type.shape.rank - 1);
+        return strcmp(node->row->name, activation) == 0 && last ? node->inputs[0] : NULL;
+    }
+    bool is = strcmp(node->row->name, "activation") == 0 && ((const struct op_activation_args *)node->args)->activation == wanted;
+    return is ? node->inputs[0] : NULL;
+}

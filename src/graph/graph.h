@@ -58,6 +58,7 @@ const char *graph_scope(const struct pil_graph *graph); /* the open scopes, "a/b
 const char *graph_open_scope(struct pil_graph *graph);
 /* A name that a caller gave for `what` ("a variable"): not NULL, not empty, of TensorFlow's alphabet; else the graph's error. */
 bool graph_check_name(struct pil_graph *graph, const char *what, const char *name);
+bool graph_good_name(const char *name); /* of the alphabet of checkpoints */
 struct shape graph_shape(pil_shape shape); /* its rank must have been checked */
 bool graph_owns(const struct pil_graph *graph, const struct pil_tensor *tensor);
 
@@ -124,6 +125,8 @@ bool graph_check_activation(struct pil_graph *graph, const char *call, const cha
 struct pil_tensor *graph_activate(struct pil_graph *graph, const char *call, const char *name, struct pil_tensor *x);
 /* The same as a number, for what fuses it; false without an error where the name is no activation of single elements. */
 bool graph_find_activation(const char *name, enum activation *out);
+/* What a sigmoid or a softmax over the last axis was taken of, where the tensor is such an op's own result; else NULL. */
+struct pil_tensor *graph_logits(const struct pil_tensor *tensor, const char *activation);
 
 /* ---- grad.c ---- */
 /* Adds the gradients of a scalar loss with respect to every trainable variable it depends on. Once per graph. */

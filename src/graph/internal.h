@@ -234,7 +234,4 @@ void session_poison(struct session *session);
 /* For tests: the first tensor of which a pad is not zero, or NULL. */
 const char *session_dirty_pad(const struct session *session);
 
-/* ---- public.c ---- */
-bool graph_good_name(const char *name); /* of the alphabet of checkpoints */
-
 #endif

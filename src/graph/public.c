@@ -245,7 +245,7 @@ static bool check_initializer(struct pil_graph *graph, const char *name, struct 
     double a = (double)initializer.a, b = (double)initializer.b;
     const char *scope = graph->scope;
     bool is_normal = initializer.kind == PIL_INITIALIZER_NORMAL || initializer.kind == PIL_INITIALIZER_TRUNCATED_NORMAL;
-    if ((int)initializer.kind < 0 || initializer.kind > PIL_INITIALIZER_IDENTITY)
+    if ((int)initializer.kind < 0 || initializer.kind > PIL_INITIALIZER_RANGE_OF_ONES)
         refuse(graph, NULL, "the variable %s%s: there is no initializer number %d", scope, name, (int)initializer.kind);
     else if (is_normal && !(b >= 0 && isfinite(b) && isfinite(a)))
         refuse(graph, NULL, "the variable %s%s: no numbers can be drawn with mean %g and stddev %g", scope, name, a, b);

@@ -12,11 +12,13 @@ struct layer_build {
     pil_sequential *model;
     struct layer *layer;
     const void *options; /* of its class */
+    const char *path;    /* in front of object paths of its weights, "forward_layer/"; NULL: nothing */
     struct pil_graph *graph;
     const struct sequential_data *data;
     bool training;                 /* dropout, batch statistics; and regularization is counted */
     struct pil_tensor *x;          /* in: what the layer before gives; NULL for the first. Its result is what build returns */
     struct pil_tensor *mask;       /* in and out: [batch, time] of 0 and 1, or NULL */
+    int64_t ones_from, ones_to;    /* of the next weight: these elements start at 1 (an LSTM's forget bias); 0: none */
     struct pil_tensor **penalties; /* sum of regularization so far; *penalties NULL: none */
 };
 enum layer_mask { MASK_ENDS, MASK_PASSES, MASK_OWN }; /* what becomes of a mask behind a layer; OWN: build sets b->mask */
@@ -39,7 +41,6 @@ struct layer_rows {
 /* Families end with LAYER_ROWS_OF(word); layer_find looks through all of them. */
 #define LAYER_ROWS_OF(family) const struct layer_rows keras_##family##_rows = { rows, COUNT_OF(rows) }
 const struct layer_row *layer_find(const char *class_name);
-const char *const *layer_classes(void); /* all names, NULL-terminated, for messages */
 
 /* ---- a layer in its model ---- */
 
@@ -60,16 +61,29 @@ bool layer_takes(struct layer_build *b, int low, int high, const char *takes);
 struct layer_weight {
     const char *name, *path;
     struct shape shape;
-    pil_initializer initializer;
+    pil_layer_initializer initializer;
     pil_regularizer regularizer;
     pil_constraint constraint;
     bool not_trainable; /* whatever the layer says */
 };
 struct pil_tensor *layer_weight(struct layer_build *b, const struct layer_weight *weight);
-bool layer_activation(struct layer_build *b, const char *word, enum activation *out); /* NULL is linear */
+bool layer_checks_activation(struct layer_build *b, const char *word); /* NULL is linear */
+/* Notes a weight that somebody else has made: a table of a feature column. */
+bool layer_note_variable(struct layer_build *b, const struct graph_variable *variable);
 bool layer_trainable(const struct layer *layer);
+struct pil_tensor *layer_activate(struct layer_build *b, const char *word, struct pil_tensor *x);
+const char *layer_shape_text(const struct pil_tensor *x, char out[128]); /* of a row: "[80, 16]" */
+struct pil_tensor *layer_bidirectional(struct layer_build *b);           /* recurrent.c */
 /* The model's input: a feature of the data, or an Input's column. input.c */
 struct pil_tensor *layer_input(struct layer_build *b);
+/* A copy whose texts and lists lie in the arena. */
+bool layer_copy(const pil_layer *value, struct arena *arena, pil_layer *out, pil_status *status);
+const char *layer_class(const struct layer *layer);      /* "LSTM", "Bidirectional" */
+const char *layer_word(const struct layer *layer);       /* "lstm", "bidirectional" */
+const char *layer_given_name(const struct layer *layer); /* NULL: none; of the wrapper, where there is one */
+const int64_t *layer_input_shape(const struct layer *layer);
+/* Adds the layer with its wrapper to the graph: b->x and b->mask to what it gives, b->mask becomes its own. */
+struct pil_tensor *layer_add(struct layer_build *b);
 
 /* ---- the model ---- */
 
@@ -99,5 +113,20 @@ struct pil_sequential {
     struct fit *fit; /* that goes on; NULL */
     struct pil_history *history;
 };
+
+/* Whether nothing can be done with the model: an error of its making, no layers. */
+bool sequential_fails(pil_sequential *model, pil_status *status);
+const struct sequential_weight *sequential_weight_at(const pil_sequential *model, size_t i); /* of all layers; NULL */
+
+/* ---- compile.c ---- */
+/* Loss and metrics of out->predictions; errors are the graph's. mask: of the last layer's steps, penalty: regularization; or NULL. */
+void compile_outputs(pil_sequential *model, struct pil_graph *graph, const struct sequential_data *data, struct pil_tensor *mask,
+                     struct pil_tensor *penalty, pil_mode mode, struct sequential_outputs *out);
+
+/* ---- fit.c ---- */
+bool sequential_is_busy(const pil_sequential *model, const char *call, pil_status *status); /* it is being fitted */
+
+/* ---- history.c ---- */
+void history_free(struct pil_history *history);
 
 #endif

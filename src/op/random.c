@@ -242,6 +242,10 @@ bool initializer_fill(pil_initializer initializer, struct random_key key, struct
         for (int64_t i = 0; i < count; i++)
             out[i] = (first + i) / shape.dims[1] == (first + i) % shape.dims[1] ? initializer.a : 0.0f;
         break;
+    case PIL_INITIALIZER_RANGE_OF_ONES:
+        for (int64_t i = 0; i < count; i++)
+            out[i] = first + i >= (int64_t)initializer.a && first + i < (int64_t)initializer.b ? 1.0f : 0.0f;
+        break;
     }
     return true;
 }

@@ -447,7 +447,10 @@ bool optimizer_declare(const struct optimizer *optimizer, struct store *store, s
             name_v1_slot(optimizer, names, variable->name, shape->slots[k], &name);
         } else {
             text_clear(&name);
-            text_format(&name, "%s/%s/%s", names->scope, variable->name, shape->slots[k]);
+            if (optimizer->flavour == FLAVOUR_KERAS)
+                text_format(&name, "%s/%s/%s", names->scope, shape->slots[k], variable->name);
+            else
+                text_format(&name, "%s/%s/%s", names->scope, variable->name, shape->slots[k]);
         }
         if (text_ok(&name, status))
             store_add_slot(store, variable, name.data, slot_start(optimizer, shape->starts[k]), status);
@@ -498,6 +501,8 @@ static bool declare_hypers(const struct optimizer *optimizer, struct scalars *sc
     /* A schedule is no number: TensorFlow stores none either. */
     if (o->learning_rate.kind == SCHEDULE_CONSTANT && !declare_float(scalars, "learning_rate", o->learning_rate.rate, true))
         return false;
+    if (optimizer->flavour == FLAVOUR_KERAS) /* a newer class keeps no other */
+        return true;
     if (!declare_float(scalars, "decay", (double)o->decay_rate, true))
         return false;
     for (size_t i = 0; i < COUNT_OF(optimizer->row->hypers) && optimizer->row->hypers[i]; i++) {

@@ -167,22 +167,15 @@ static bool check_clip(const struct train_part *part, pil_status *status)
     return true;
 }
 
-static bool check_family(const struct train_part *part, pil_status *status)
-{
-    if (part->optimizer.flavour != FLAVOUR_KERAS)
-        return true;
-    status_fail(status, PIL_UNSUPPORTED, "train ops cannot take Keras's newer %s yet", optimizer_class(&part->optimizer));
-    return status_hint(status, "give it .legacy = true, as TensorFlow's Estimators want it");
-}
-
-/* "training/Adam" where it is Keras's; 1.x's stand in the open scopes. */
+/* "training/Adam" where it is Keras's, "Adam" of a newer class; 1.x's stand in the open scopes. */
 static bool name_part(struct pil_graph *graph, struct train_part *part, pil_status *status)
 {
     struct arena *arena = graph_arena(graph);
     const char *scope = graph_scope(graph);
     int open = (int)strlen(scope);
     if (part->optimizer.flavour != FLAVOUR_V1)
-        part->names.scope = arena_format(arena, status, "training/%s", optimizer_class(&part->optimizer));
+        part->names.scope = arena_format(arena, status, part->optimizer.flavour == FLAVOUR_KERAS ? "%s" : "training/%s",
+                                         optimizer_class(&part->optimizer));
     else if (part->name)
         part->names.scope = part->name;
     else if (open)
@@ -213,7 +206,7 @@ static struct pil_train_op *minimize(struct pil_graph *graph, const struct minim
         return NULL;
     struct train_part *part = op->parts;
     *part = what->first;
-    if (!check_family(part, status) || !check_clip(part, status) || !add_gradients(graph, what->loss, status))
+    if (!check_clip(part, status) || !add_gradients(graph, what->loss, status))
         return NULL;
     struct choice choice = { .graph = graph, .loss = what->loss, .part = part, .status = status };
     if (!graph_is_forward_only(graph))

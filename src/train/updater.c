@@ -586,3 +586,10 @@ size_t updater_summaries(struct updater *updater, double loss, const struct trai
         sources[i] = (struct summary_source){ updater->parts[i].clipper, updater->parts[i].rate };
     return summaries_list(updater->summaries, sources, loss, out);
 }
+
+void updater_set_rate(struct updater *updater, double rate)
+{
+    for (int i = 0; i < updater->part_count; i++)
+        if (updater->parts[i].optimizer.options.learning_rate.kind == SCHEDULE_CONSTANT)
+            updater->parts[i].optimizer.options.learning_rate.rate = rate;
+}

@@ -2,7 +2,7 @@
 /* Initializers by name, in C and in the model file. */
 #include <math.h>
 
-#include "column/initializer.h"
+#include "column/column.h"
 #include "columns.h"
 
 static void by_name(void **state)
