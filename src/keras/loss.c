@@ -239,11 +239,13 @@ pil_keras_loss pil_keras_loss_named(const char *name)
 bool keras_loss_check(const pil_keras_loss *loss, pil_status *status)
 {
     const struct loss_row *row = find(loss->name);
-    const char *names[COUNT_OF(rows)];
+    const char *names[COUNT_OF(rows) * 6];
     if (!row) {
+        size_t count = 0;
         for (size_t i = 0; i < COUNT_OF(rows); i++)
-            names[i] = rows[i].names[0];
-        const char *nearest = nearest_word(loss->name, names, COUNT_OF(rows));
+            for (int k = 0; k < 6 && rows[i].names[k]; k++)
+                names[count++] = rows[i].names[k];
+        const char *nearest = nearest_word(loss->name, names, count);
         return nearest
                    ? status_fail(status, PIL_INVALID_ARGUMENT, "there is no loss '%s'; did you mean '%s'?", loss->name, nearest)
                    : status_fail(status, PIL_INVALID_ARGUMENT, "there is no loss '%s'", loss->name);

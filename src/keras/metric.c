@@ -184,15 +184,18 @@ static bool is_chosen(const char *name)
 
 bool keras_metric_check(const pil_keras_metric *metric, pil_status *status)
 {
-    const char *names[COUNT_OF(rows) + COUNT_OF(chosen)], *nearest;
+    const char *names[COUNT_OF(rows) * 4 + COUNT_OF(chosen)], *nearest;
+    size_t count = 0;
     if (!metric->metric)
         return status_fail(status, PIL_INVALID_ARGUMENT, "a metric has no name");
     if (find(metric->metric) || is_chosen(metric->metric))
         return true;
+    for (size_t i = 0; i < COUNT_OF(chosen); i++)
+        names[count++] = chosen[i];
     for (size_t i = 0; i < COUNT_OF(rows); i++)
-        names[i] = rows[i].names[0];
-    memcpy(names + COUNT_OF(rows), chosen, sizeof chosen);
-    nearest = nearest_word(metric->metric, names, COUNT_OF(names));
+        for (int k = 0; k < 4 && rows[i].names[k]; k++)
+            names[count++] = rows[i].names[k];
+    nearest = nearest_word(metric->metric, names, count);
     return nearest
                ? status_fail(status, PIL_INVALID_ARGUMENT, "there is no metric '%s'; did you mean '%s'?", metric->metric, nearest)
                : status_fail(status, PIL_INVALID_ARGUMENT, "there is no metric '%s'", metric->metric);
