@@ -429,7 +429,8 @@ typedef enum pil_activation {
     PIL_ACTIVATION_SWISH,
     PIL_ACTIVATION_HARD_SIGMOID,
     PIL_ACTIVATION_LEAKY_RELU, /* with a slope of 0.2 */
-    PIL_ACTIVATION_RELU6
+    PIL_ACTIVATION_RELU6,
+    PIL_ACTIVATION_MISH
 } pil_activation;
 typedef struct pil_activation_options {
     pil_activation activation;
@@ -466,6 +467,8 @@ PIL_OP_ACTIVATION(softsign, PIL_ACTIVATION_SOFTSIGN)
 PIL_OP_ACTIVATION(gelu, PIL_ACTIVATION_GELU)
 /* x sigmoid(x). Source: tf.nn.swish. */
 PIL_OP_ACTIVATION(swish, PIL_ACTIVATION_SWISH)
+/* x tanh(log(1 + e^x)). Source: tf.keras.activations.mish. */
+PIL_OP_ACTIVATION(mish, PIL_ACTIVATION_MISH)
 /* 0.2 x + 0.5 within 0 and 1. Source: tf.keras.activations.hard_sigmoid. */
 PIL_OP_ACTIVATION(hard_sigmoid, PIL_ACTIVATION_HARD_SIGMOID)
 

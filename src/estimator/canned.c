@@ -31,8 +31,8 @@ static struct pil_tensor *layer(struct pil_graph *graph, struct pil_tensor *x, c
     struct pil_tensor *w = graph_variable(graph, kernel, SHAPE(shape.dims[MAX(shape.rank - 1, 0)], units),
                                           (pil_initializer){ PIL_INITIALIZER_GLOROT_UNIFORM, 0, 0 }, true);
     struct pil_tensor *b = graph_variable(graph, bias, SHAPE(units), (pil_initializer){ 0 }, true);
-    /* Softplus, GELU and swish need their input for the gradient, so they cannot be fused into the product. */
-    bool fused = activation != ACTIVATION_SOFTPLUS && activation != ACTIVATION_GELU && activation != ACTIVATION_SWISH;
+    /* What needs its input for the gradient cannot be fused into the product. */
+    bool fused = !op_activation_takes_input(activation);
     struct op_matmul_args args = { .bias = true, .activation = fused ? activation : ACTIVATION_LINEAR };
     x = graph_op3(graph, "matmul", &args, x, w, b);
     return fused ? x : graph_op1(graph, "activation", &(struct op_activation_args){ activation }, x);

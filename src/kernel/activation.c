@@ -55,7 +55,8 @@ INLINE void gradients(const enum activation kind, const float *dy, int64_t lddy,
     X(SWISH)                                                                                                                     \
     X(HARD_SIGMOID)                                                                                                              \
     X(LEAKY_RELU)                                                                                                                \
-    X(RELU6)
+    X(RELU6)                                                                                                                     \
+    X(MISH)
 
 #define VALUES(KIND)                                                                                                             \
     case ACTIVATION_##KIND:                                                                                                      \

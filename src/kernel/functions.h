@@ -175,6 +175,27 @@ INLINE vf vgelu_gradient(vf x)
     return vfma(inside * vset(0.398942292f), density, below);
 }
 
+/* x tanh(log(1 + e^x)). With q = exp(-|x|) the tangent is (1 + 2 q) / d, d = 1 + 2 q + 2 q^2, for positive x and q (2 + q) / d,
+ * d = 2 + 2 q + q^2, for others: no cancellation, no overflow. */
+INLINE vf vmish(vf x)
+{
+    const vf q = vexp(-vabs(x)), two = vset(2.0f);
+    const vi above = x > vset(0.0f);
+    const vf part = vselect(above, vfma(two, q, vset(1.0f)), q * (two + q));
+    return x * (part / vfma(vselect(above, two * q, two), vselect(above, q, vset(1.0f)), part));
+}
+
+/* tanh + x sigmoid(x) (1 - tanh^2), where the last is 4 (1 + q)^2 / d^2, times q^2 for positive x. */
+INLINE vf vmish_gradient(vf x)
+{
+    const vf q = vexp(-vabs(x)), one = vset(1.0f), two = vset(2.0f);
+    const vi above = x > vset(0.0f);
+    const vf part = vselect(above, vfma(two, q, one), q * (two + q));
+    const vf d = vfma(vselect(above, two * q, two), vselect(above, q, one), part);
+    const vf inside = vlower(vset(100.0f), vhigher(vset(-104.0f), x)); /* an infinite x times 0 would be NaN */
+    return part / d + inside * (vset(4.0f) * (one + q)) * (vselect(above, q * q, q) / (d * d));
+}
+
 /* ---- activation functions by kind ----
  * Where a derivative has a kink it follows TensorFlow: ReLU's is 0 at 0, leaky ReLU's is the slope there, ELU's is the right
  * hand one. */
@@ -219,6 +240,8 @@ INLINE vf vactivation(const enum activation kind, vf x)
         return vselect(x > zero, x, vset(LEAKY_SLOPE) * x);
     case ACTIVATION_RELU6:
         return vlower(vset(6.0f), positive(x));
+    case ACTIVATION_MISH:
+        return vmish(x);
     default:
         return x;
     }
@@ -227,7 +250,7 @@ INLINE vf vactivation(const enum activation kind, vf x)
 /* Whose derivative is told by x, not by y. */
 INLINE bool activation_from_input(const enum activation kind)
 {
-    return kind == ACTIVATION_SOFTPLUS || kind == ACTIVATION_GELU || kind == ACTIVATION_SWISH;
+    return kind == ACTIVATION_SOFTPLUS || kind == ACTIVATION_GELU || kind == ACTIVATION_SWISH || kind == ACTIVATION_MISH;
 }
 
 /* f'(x) dy; `at` is x for the kinds above, else y. */
@@ -265,6 +288,8 @@ INLINE vf vactivation_gradient(const enum activation kind, vf dy, vf at)
         return vselect(at > zero, dy, vset(LEAKY_SLOPE) * dy);
     case ACTIVATION_RELU6:
         return (vf)((vi)dy & (at > zero) & (at < vset(6.0f)));
+    case ACTIVATION_MISH:
+        return dy * vmish_gradient(at);
     default:
         return dy;
     }

@@ -31,6 +31,7 @@ enum activation {
     ACTIVATION_HARD_SIGMOID, /* clip(0.2 x + 0.5, 0, 1), Keras 2 */
     ACTIVATION_LEAKY_RELU,   /* slope 0.2 as tf.nn.leaky_relu */
     ACTIVATION_RELU6,
+    ACTIVATION_MISH,
     ACTIVATION_COUNT
 };
 

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Activation functions, softmax and log-softmax. A derivative is taken from the output where that is enough (ReLU, sigmoid,
- * tanh, ...), from the input where it is not (softplus, GELU, swish). Formulas: kernel/activation.c.
+ * tanh, ...), from the input where it is not (softplus, GELU, swish, mish). Formulas: kernel/activation.c.
  */
 #include <math.h>
 
 #include "op/internal.h"
 #include "pilaster/op.h"
 
-_Static_assert((int)PIL_ACTIVATION_RELU6 == (int)ACTIVATION_RELU6 && (int)PIL_ACTIVATION_TANH == (int)ACTIVATION_TANH &&
-                   (int)ACTIVATION_RELU6 + 1 == (int)ACTIVATION_COUNT,
+_Static_assert((int)PIL_ACTIVATION_MISH == (int)ACTIVATION_MISH && (int)PIL_ACTIVATION_TANH == (int)ACTIVATION_TANH &&
+                   (int)ACTIVATION_MISH + 1 == (int)ACTIVATION_COUNT,
                "public activations have the kernels' numbers");
 
 bool op_activation_takes_input(enum activation activation)
 {
-    return activation == ACTIVATION_SOFTPLUS || activation == ACTIVATION_GELU || activation == ACTIVATION_SWISH;
+    return activation == ACTIVATION_SOFTPLUS || activation == ACTIVATION_GELU || activation == ACTIVATION_SWISH ||
+           activation == ACTIVATION_MISH;
 }
 
 static bool activation_infer(struct op_infer *infer)

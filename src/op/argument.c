@@ -23,6 +23,7 @@ const char *const op_activation_words[] = {
     [ACTIVATION_HARD_SIGMOID] = "hard_sigmoid",
     [ACTIVATION_LEAKY_RELU] = "leaky_relu",
     [ACTIVATION_RELU6] = "relu6",
+    [ACTIVATION_MISH] = "mish",
     [ACTIVATION_COUNT] = NULL,
 };
 const char *const op_combiner_words[] = { [COMBINER_SUM] = "sum", [COMBINER_MEAN] = "mean", [COMBINER_SQRTN] = "sqrtn", NULL };

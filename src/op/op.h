@@ -159,7 +159,7 @@ const struct op_row *op_at(size_t i);
  * inputs and their shapes. */
 bool op_infer(const struct op_row *row, struct op_infer *infer);
 
-/* Softplus, GELU, swish: their derivative cannot be told from their value, so no product fuses them. */
+/* Softplus, GELU, swish, mish: their derivative cannot be told from their value, so no product fuses them. */
 bool op_activation_takes_input(enum activation activation);
 
 /* ---- argument structs that other rooms fill (each documented with its op) ---- */

@@ -278,7 +278,7 @@ static const struct {
       "7:63: batch_norm takes true or false, not '2'", PIL_INVALID_ARGUMENT },
     { "dnn_regressor", "{hidden_units: [3], feature_columns: [x], activation_fn: rely}",
       "7:66: activation_fn takes linear, relu, sigmoid, tanh, elu, selu, softplus, softsign, exponential, gelu, swish, "
-      "hard_sigmoid, leaky_relu or relu6, not 'rely'; did you mean 'relu'?",
+      "hard_sigmoid, leaky_relu, relu6 or mish, not 'rely'; did you mean 'relu'?",
       PIL_INVALID_ARGUMENT },
     { "dnn_regressor", "{hidden_units: [3], feature_columns: [x], optimizer: [adam]}",
       "7:62: an optimizer is a name or one of them with arguments: {adagrad: {learning_rate: 0.05}}", PIL_INVALID_ARGUMENT },

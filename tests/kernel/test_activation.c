@@ -7,7 +7,8 @@
 
 static const char *const kind_name[ACTIVATION_COUNT] = { "linear", "relu",         "sigmoid",    "tanh",        "elu",
                                                          "selu",   "softplus",     "softsign",   "exponential", "gelu",
-                                                         "swish",  "hard_sigmoid", "leaky_relu", "relu6" };
+                                                         "swish",  "hard_sigmoid", "leaky_relu", "relu6",
+                                                         "mish" };
 
 static double normal_below(double x)
 {
@@ -49,6 +50,8 @@ static double value(enum activation kind, double x)
         return x > 0 ? x : 0.2f * x;
     case ACTIVATION_RELU6:
         return fmin(6, fmax(0, x));
+    case ACTIVATION_MISH:
+        return x * tanh(x > 0 ? x + log1p(exp(-x)) : log1p(exp(x)));
     default:
         return x;
     }
@@ -85,6 +88,9 @@ static double derivative(enum activation kind, double x)
         return x > 0 ? 1 : 0.2;
     case ACTIVATION_RELU6:
         return x > 0 && x < 6;
+    case ACTIVATION_MISH:
+        t = tanh(x > 0 ? x + log1p(exp(-x)) : log1p(exp(x)));
+        return t + x * s * (1 - t) * (1 + t);
     default:
         return 1;
     }
@@ -116,6 +122,7 @@ static double allowed(enum activation kind, bool fuses)
     case ACTIVATION_SOFTPLUS:
         return 2.2;
     case ACTIVATION_SWISH:
+    case ACTIVATION_MISH:
         return 4;
     case ACTIVATION_SOFTSIGN:
         return 1.5;
@@ -128,7 +135,7 @@ static double allowed(enum activation kind, bool fuses)
 
 static double floor_of(enum activation kind)
 {
-    return kind == ACTIVATION_GELU || kind == ACTIVATION_SWISH ? 1e-35 : kind == ACTIVATION_HARD_SIGMOID ? 6e-8 : 0;
+    return kind == ACTIVATION_GELU || kind == ACTIVATION_SWISH || kind == ACTIVATION_MISH ? 1e-35 : kind == ACTIVATION_HARD_SIGMOID ? 6e-8 : 0;
 }
 
 /* Both signs, all magnitudes, denser where functions bend. */

@@ -122,6 +122,8 @@ static inline double activated(enum activation kind, double x)
         return x > 0 ? x : 0.2 * x;
     case ACTIVATION_RELU6:
         return fmin(fmax(x, 0), 6);
+    case ACTIVATION_MISH:
+        return x * tanh(log1p(exp(x)));
     default:
         return x;
     }
