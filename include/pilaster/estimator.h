@@ -35,6 +35,7 @@
 #include "pilaster/graph.h"
 #include "pilaster/hook.h"
 #include "pilaster/input.h"
+#include "pilaster/keras.h"
 #include "pilaster/loss.h"
 #include "pilaster/metric.h"
 #include "pilaster/train.h"
@@ -177,6 +178,26 @@ PIL_API void pil_estimator_free(pil_estimator *estimator);
 
 /* Makes the data of a run. Whoever called it frees the dataset; one that is called for several runs makes a new one each time. */
 typedef pil_dataset *(*pil_input_fn)(void *params);
+
+/* ---- Keras-style models -------------------------------------------------------------------------------------- */
+
+typedef struct pil_model_to_estimator_options {
+    const char *model_dir;
+    const pil_run_config *config; /* NULL: the defaults; copied */
+    void *params;                 /* for the input functions; borrowed */
+} pil_model_to_estimator_options;
+#define PIL_MODEL_TO_ESTIMATOR_DEFAULTS .config = NULL, .params = NULL
+/* An estimator of a compiled Keras-style model, which is borrowed and must outlive it: pil_model_to_estimator(model, "folder"). The
+ * data need the feature of the model's input, "XYZ_input" of a first layer "XYZ", and the label. A new model starts from the
+ * model's weights of now, where it has any; what is trained here stays in the folder. Trained by the legacy class of the compiled
+ * optimizer, as in the original; evaluations tell the compiled metrics; the prediction is called as the last layer. Errors: a
+ * model that is not compiled; later, a feature of another name (both sets are named, and the likely one). Source:
+ * tf.keras.estimator.model_to_estimator. */
+#define pil_model_to_estimator(model, ...)                                                                                       \
+    pil_model_to_estimator_make((model),                                                                                         \
+                                &(pil_model_to_estimator_options){ PIL_MODEL_TO_ESTIMATOR_DEFAULTS, .model_dir = __VA_ARGS__ })
+PIL_API pil_model_to_estimator_options pil_model_to_estimator_options_default(void);
+PIL_API pil_estimator *pil_model_to_estimator_make(pil_sequential *model, const pil_model_to_estimator_options *options);
 
 /* ---- results ------------------------------------------------------------------------------------------------- */
 

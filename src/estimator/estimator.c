@@ -69,7 +69,7 @@ static void start(struct pil_estimator *estimator, const pil_estimator_config *c
         run->save_checkpoints_secs = run->save_checkpoints_steps ? 0 : DEFAULT_SECONDS;
     run->model_dir = copy(estimator, config->model_dir ? config->model_dir : run->model_dir);
     estimator->model_fn = config->model_fn;
-    estimator->params = config->params;
+    estimator->params = estimator->model_params = config->params;
     estimator->warm_start_from = copy(estimator, config->warm_start_from);
     estimator->threads = threads_new(run->threads, &estimator->status);
 }
@@ -100,6 +100,7 @@ void pil_estimator_free(pil_estimator *estimator)
     if (!estimator || estimator == &no_memory)
         return;
     values_free(estimator);
+    store_free(estimator->first_values);
     file_lock_free(estimator->lock);
     threads_free(estimator->threads);
     arena_free(estimator->arena);

@@ -145,7 +145,7 @@ struct estimator_event {
     const pil_result *result; /* EVALUATED */
 };
 struct pil_estimator *estimator_new(const pil_estimator_config *config, const struct estimator_options *options);
-int64_t estimator_step(const struct pil_estimator *estimator);         /* 0 before there are values */
+int64_t estimator_step(const struct pil_estimator *estimator); /* 0 before there are values */
 /* Predictions batch by batch. With keep_count, `raw->fields` holds the model's fields and those of `keep`, whether the model
  * reads them or not. */
 typedef bool (*predicted_batch)(void *context, const pil_output *outputs, size_t count, const struct batch *raw,

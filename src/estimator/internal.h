@@ -15,6 +15,7 @@
 #define PILASTER_ESTIMATOR_INTERNAL_H
 
 #include "estimator/estimator.h"
+#include "keras/keras.h"
 
 /* ---- features.c ---- */
 struct pil_features {
@@ -99,9 +100,11 @@ void mode_free(struct mode_run *run);
 struct pil_estimator {
     pil_status status; /* of its making */
     pil_model_fn model_fn;
-    void *params;
+    void *params;       /* of input functions */
+    void *model_params; /* of the model function */
     pil_run_config config;
     const char *warm_start_from;
+    struct store *first_values; /* that a new model starts from; NULL: its initializers' */
     struct estimator_options options;
     struct arena *arena;
     struct threads *threads;
@@ -145,6 +148,11 @@ void evaluation_end(struct evaluation *evaluation);
 bool evaluation_write(const struct pil_estimator *estimator, const char *name, const pil_result *result,
                       struct event_writer **events, pil_status *status);
 bool evaluate_alone(struct pil_estimator *estimator, const pil_eval_spec *spec, pil_result *result, pil_status *status);
+
+/* ---- from_keras.c ---- */
+/* The model function of a Keras-style model, which is its params. */
+pil_estimator_spec from_keras_model_fn(pil_graph *graph, const pil_features *features, pil_tensor *targets, pil_mode mode,
+                                       void *model);
 
 /* ---- audit.c ---- */
 struct audit {

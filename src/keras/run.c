@@ -11,18 +11,6 @@
 
 /* ---- values ---- */
 
-/* The old store's values of the variables that both have, and the step. */
-static void take_over(const struct store *from, struct store *to)
-{
-    for (size_t i = 0; i < store_count(to); i++) {
-        struct variable *variable = store_at(to, i);
-        const struct variable *old = store_find(from, variable->name);
-        bool same = old && old->dtype == variable->dtype && shape_equal(old->shape, variable->shape);
-        if (same && old->layout != STORE_PLAIN)
-            tensor_copy(&old->value, &variable->value);
-    }
-}
-
 static bool has_all(const struct store *store, const struct pil_graph *graph)
 {
     for (size_t i = 0; i < graph_variable_count(graph); i++)
@@ -44,7 +32,7 @@ bool keras_values(pil_sequential *model, const struct pil_graph *graph, const st
         return false;
     }
     if (model->store)
-        take_over(model->store, store);
+        store_copy_values(model->store, store);
     store_free(model->store);
     model->store = store;
     model->trains = op != NULL;

@@ -417,6 +417,17 @@ done:
 
 /* ---- questions ----------------------------------------------------------------------------------------------- */
 
+void store_copy_values(const struct store *from, struct store *to)
+{
+    for (size_t i = 0; i < store_count(to); i++) {
+        struct variable *variable = store_at(to, i);
+        const struct variable *other = store_find(from, variable->name);
+        bool same = other && other->dtype == variable->dtype && shape_equal(other->shape, variable->shape);
+        if (same && variable->layout != STORE_PLAIN && other->layout != STORE_PLAIN)
+            tensor_copy(&other->value, &variable->value);
+    }
+}
+
 struct variable *store_find(const struct store *store, const char *name)
 {
     bool found;

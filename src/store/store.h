@@ -72,6 +72,9 @@ bool store_allocate(struct store *store, pil_status *status);
  * and slots keep what they hold. */
 bool store_initialize(struct store *store, uint64_t seed, struct threads *threads, pil_status *status);
 
+/* The values, no slots and no scalars, of the variables that both have in one type and shape. */
+void store_copy_values(const struct store *from, struct store *to);
+
 struct variable *store_find(const struct store *store, const char *name); /* NULL */
 size_t store_count(const struct store *store);
 struct variable *store_at(const struct store *store, size_t i);           /* ascending by name */
