@@ -505,6 +505,65 @@ PIL_OP_OPTIONS(softmax, pil_softmax_options)
     pil_log_softmax_make((graph), &(pil_softmax_options){ PIL_SOFTMAX_DEFAULTS, .x = __VA_ARGS__ })
 PIL_OP_OPTIONS(log_softmax, pil_softmax_options)
 
+/* ---- windows over time (op/conv.c, op/pool.c) --------------------------------------------------------------------- */
+
+typedef enum pil_padding {
+    PIL_PADDING_VALID, /* windows within x alone */
+    PIL_PADDING_SAME,  /* ceil(time / stride) windows; what is added stands on both sides, of an odd number more behind */
+    PIL_PADDING_CAUSAL /* all that is added stands in front: a window sees no later step */
+} pil_padding;
+typedef struct pil_conv1d_options {
+    pil_tensor *kernel;
+    int64_t stride;
+    pil_padding padding;
+    int64_t dilation_rate; /* steps from one of a window's to the next */
+} pil_conv1d_options;
+#define PIL_CONV1D_DEFAULTS .stride = 1, .padding = PIL_PADDING_VALID, .dilation_rate = 1
+static inline pil_conv1d_options pil_conv1d_options_default(void)
+{
+    pil_conv1d_options options = { NULL, 1, PIL_PADDING_VALID, 1 };
+    return options;
+}
+/* x [?, time, channels] by a kernel [size, channels, filters] gives [?, windows, filters]: each window of `size` steps times the
+ * kernel; steps that are added are zeros. A bias is added by pil_add. Errors: a kernel of other channels or of the batch, a stride
+ * or dilation_rate below 1, no window that fits. Source: tf.nn.conv1d, tf.keras.layers.Conv1D. */
+#define pil_conv1d(graph, x, ...)                                                                                                \
+    pil_conv1d_make((graph), (x), &(pil_conv1d_options){ PIL_CONV1D_DEFAULTS, .kernel = __VA_ARGS__ })
+static inline pil_tensor *pil_conv1d_make(pil_graph *graph, pil_tensor *x, const pil_conv1d_options *options)
+{
+    pil_conv1d_options arguments = *options;
+    pil_tensor *inputs[2] = { x, options->kernel };
+    arguments.kernel = NULL;
+    return pil_op(graph, "conv1d", &arguments, sizeof arguments, inputs, 2, NULL);
+}
+
+typedef struct pil_pool1d_options {
+    int64_t ksize;
+    int64_t strides; /* 0: ksize */
+    pil_padding padding;
+} pil_pool1d_options;
+#define PIL_POOL1D_DEFAULTS .strides = 0, .padding = PIL_PADDING_VALID
+static inline pil_pool1d_options pil_pool1d_options_default(void)
+{
+    pil_pool1d_options options = { 2, 0, PIL_PADDING_VALID };
+    return options;
+}
+/* The largest of each window of `ksize` steps, a channel each: x [?, time, channels] gives [?, windows, channels]. The gradient goes
+ * to the first of equals. Errors: a ksize below 1, strides below 0, no window that fits. Source: tf.nn.max_pool1d. */
+#define pil_max_pool1d(graph, x, ...)                                                                                            \
+    pil_max_pool1d_make((graph), (x), &(pil_pool1d_options){ PIL_POOL1D_DEFAULTS, .ksize = __VA_ARGS__ })
+static inline pil_tensor *pil_max_pool1d_make(pil_graph *graph, pil_tensor *x, const pil_pool1d_options *options)
+{
+    return pil_op(graph, "max_pool1d", options, sizeof *options, &x, 1, NULL);
+}
+/* The mean of each window; steps that were added do not count. As pil_max_pool1d otherwise. Source: tf.nn.avg_pool1d. */
+#define pil_avg_pool1d(graph, x, ...)                                                                                            \
+    pil_avg_pool1d_make((graph), (x), &(pil_pool1d_options){ PIL_POOL1D_DEFAULTS, .ksize = __VA_ARGS__ })
+static inline pil_tensor *pil_avg_pool1d_make(pil_graph *graph, pil_tensor *x, const pil_pool1d_options *options)
+{
+    return pil_op(graph, "avg_pool1d", options, sizeof *options, &x, 1, NULL);
+}
+
 /* ---- dropout (op/random.c) --------------------------------------------------------------------------------------- */
 
 typedef struct pil_nn_dropout_options {
