@@ -150,10 +150,132 @@ static void keras_layers(void **state)
     golden_close(&golden);
 }
 
+/* ---- dropout: which draws a layer makes, and how they are shared ------------------------------------------------- */
+
+enum { TIME = 3, FEATURES = 2, UNITS = 4 };
+
+static struct pil_tensor *dropping(struct rig *rig, struct graph_rnn_options o)
+{
+    struct pil_graph *g = rig->graph;
+    const int64_t all = UNITS * (o.cell == RNN_LSTM ? 4 : o.cell == RNN_GRU ? 3 : 1);
+    o.units = UNITS;
+    o.activation = o.activation ? o.activation : "tanh";
+    o.recurrent_activation = "sigmoid";
+    o.kernel = graph_variable(g, "kernel", SHAPE(FEATURES, all), noise_init, true);
+    o.recurrent_kernel = graph_variable(g, "recurrent_kernel", SHAPE(UNITS, all), noise_init, true);
+    o.bias = graph_variable(g, "bias", o.cell == RNN_GRU && o.reset_after ? SHAPE(2, all) : SHAPE(all), noise_init, true);
+    return graph_rnn(g, graph_input(g, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, TIME, FEATURES), false), &o);
+}
+
+static int drops(const struct rig *rig, bool shared)
+{
+    int count = 0;
+    for (size_t n = 0; n < rig->graph->node_count; n++) {
+        const struct node *node = rig->graph->nodes[n];
+        if (node->kind == NODE_OP && strcmp(node->row->name, "dropout") == 0)
+            count += !shared || ((const struct op_dropout_args *)node->args)->noise_shape.rank == 3;
+    }
+    return count;
+}
+
+/* As Keras's: the whole x where a GPU could, else one mask for all steps, with recurrent_dropout one a gate. */
+static void draws_by_layer(void **state)
+{
+    (void)state;
+    static const struct {
+        struct graph_rnn_options options;
+        int all, shared;
+        const char *op; /* of the result */
+    } list[] = {
+        { { .cell = RNN_LSTM, .dropout = 0.5f }, 1, 0, "rnn" },
+        { { .cell = RNN_LSTM, .dropout = 0.5f, .activation = "relu" }, 1, 1, "rnn" },
+        { { .cell = RNN_LSTM, .recurrent_dropout = 0.5f }, 4, 0, NULL },
+        { { .cell = RNN_LSTM, .dropout = 0.5f, .recurrent_dropout = 0.5f }, 8, 0, NULL },
+        { { .cell = RNN_GRU, .dropout = 0.5f, .reset_after = true }, 1, 0, "rnn" },
+        { { .cell = RNN_GRU, .dropout = 0.5f }, 1, 1, "rnn" },
+        { { .cell = RNN_GRU, .dropout = 0.5f, .recurrent_dropout = 0.5f }, 6, 0, NULL },
+        { { .cell = RNN_SIMPLE, .dropout = 0.5f, .recurrent_dropout = 0.5f }, 2, 1, NULL },
+        { { .cell = RNN_SIMPLE }, 0, 0, "rnn" },
+    };
+    for (size_t i = 0; i < COUNT_OF(list); i++) {
+        struct rig rig = rig_new();
+        struct pil_tensor *y = dropping(&rig, list[i].options);
+        assert_ok(*graph_status(rig.graph));
+        assert_int_equal(drops(&rig, false), list[i].all);
+        assert_int_equal(drops(&rig, true), list[i].shared);
+        if (list[i].op)
+            assert_string_equal(y->node->row->name, list[i].op);
+        rig_free(&rig);
+    }
+}
+
+/* h of a linear layer with recurrent weights of the identity and a bias of 1 counts the steps in each unit, but a unit whose state is
+ * dropped stays at 1, step after step: h(t) = 1 + h(t - 1) / (1 - rate), or 1. */
+static void one_mask_for_all_steps(void **state)
+{
+    (void)state;
+    enum { ROWS = 40 };
+    struct rig rig = rig_new();
+    struct tensor x;
+    struct pil_tensor *y =
+        dropping(&rig, (struct graph_rnn_options){
+                           .cell = RNN_SIMPLE, .activation = "linear", .recurrent_dropout = 0.5f, .return_sequences = true });
+    rig_start(&rig, &y, 1, 1, 5);
+    for (size_t v = 0; v < 3; v++)
+        for (int64_t r = 0; r < rig.values[v].rows; r++)
+            for (int64_t c = 0; c < rig.values[v].cols; c++)
+                tensor_floats(&rig.values[v])[r * rig.values[v].ld + c] = v == 2 || (v == 1 && r == c) ? 1 : 0;
+    assert_true(tensor_new(&x, DTYPE_FLOAT32, SHAPE(ROWS, TIME, FEATURES), true, &rig.status));
+    session_input(rig.session, "x", &(struct op_value){ .tensor = x });
+    rig_run(&rig, ROWS);
+    float got[ROWS * TIME * UNITS];
+    tensor_pack(&session_fetch(rig.session, 0)->tensor, got);
+    int dropped = 0;
+    for (int n = 0; n < ROWS * UNITS; n++) {
+        const float *h = got + n / UNITS * TIME * UNITS + n % UNITS;
+        const bool kept = h[UNITS] == 3;
+        assert_true(h[0] == 1 && h[UNITS] == (kept ? 3 : 1) && h[2 * UNITS] == (kept ? 7 : 1));
+        dropped += !kept;
+    }
+    assert_in_range(dropped, ROWS * UNITS / 3, ROWS * UNITS * 2 / 3);
+    tensor_free(&x);
+    rig_free(&rig);
+}
+
+/* ---- mistakes ---------------------------------------------------------------------------------------------------- */
+
+static void mistakes(void **state)
+{
+    (void)state;
+    static const struct {
+        struct graph_rnn_options options;
+        const char *says;
+    } list[] = {
+        { { .cell = RNN_LSTM, .activation = "tahn" }, "LSTM: there is no activation 'tahn'; did you mean 'tanh'?" },
+        { { .cell = RNN_GRU, .dropout = 1 }, "GRU: its dropout is 1; a part from 0 to below 1 is needed" },
+        { { .layer = "the layer r", .cell = RNN_SIMPLE, .recurrent_dropout = -1 }, "the layer r: its recurrent_dropout is -1;" },
+    };
+    for (size_t i = 0; i < COUNT_OF(list); i++) {
+        struct rig rig = rig_new();
+        dropping(&rig, list[i].options);
+        if (!strstr(graph_status(rig.graph)->message, list[i].says))
+            fail_msg("%s, not %s", graph_status(rig.graph)->message, list[i].says);
+        rig_free(&rig);
+    }
+    struct rig rig = rig_new();
+    struct pil_tensor *x = graph_input(rig.graph, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, 3), false);
+    graph_rnn(rig.graph, x, &(struct graph_rnn_options){ .cell = RNN_LSTM, .units = 2 });
+    assert_non_null(strstr(graph_status(rig.graph)->message, "LSTM: its input, x, is float32 [?, 3]; float32 [?, time, features]"));
+    rig_free(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keras_layers),
+        cmocka_unit_test(draws_by_layer),
+        cmocka_unit_test(one_mask_for_all_steps),
+        cmocka_unit_test(mistakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

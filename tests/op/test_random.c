@@ -149,15 +149,82 @@ static void other_masks_are_independent(void **state)
     drop_stop(d);
 }
 
+/* ---- noise_shape: ones through the op alone; a tile of rows from `first` on ---- */
+
+static void drop_ones(const struct op_dropout_args *args, struct shape shape, bool by_rows, int64_t first, uint64_t seed, float *out)
+{
+    pil_status status = { 0 };
+    struct op_value x = { 0 }, y = { 0 };
+    assert_true(tensor_new(&x.tensor, DTYPE_FLOAT32, shape, by_rows, &status));
+    assert_true(tensor_new(&y.tensor, DTYPE_FLOAT32, shape, by_rows, &status));
+    float ones[1024];
+    assert_true(shape_elements(shape) <= (int64_t)COUNT_OF(ones));
+    for (size_t n = 0; n < COUNT_OF(ones); n++)
+        ones[n] = 1;
+    tensor_unpack(ones, &x.tensor);
+    struct op_run run = { .args = args, .kernels = kernel_get(), .input_count = 1, .output_count = 1, .inputs = &x, .outputs = &y,
+                          .first_row = first, .rows = shape.dims[0], .step = 3, .seed = seed, .name = "drop" };
+    op_find("dropout")->run(&run);
+    tensor_pack(&y.tensor, out);
+    tensor_free(&x.tensor);
+    tensor_free(&y.tensor);
+}
+
+/* Positions that share a draw are equal, and draws are about half zeros. */
+static void shared_draws(void **state)
+{
+    (void)state;
+    enum { A = 16, B = 5, C = 6, ALL = A * B * C };
+    static const struct shape noises[] = { { 3, { -1, 1, C } }, { 3, { -1, B, 1 } }, { 3, { 1, B, C } },
+                                           { 3, { -1, 1, 1 } }, { 3, { 1, 1, -1 } }, { 3, { -1, -1, -1 } } };
+    float y[ALL], part[ALL];
+    for (size_t i = 0; i < COUNT_OF(noises); i++)
+        for (int by_rows = 0; by_rows < 2; by_rows++) {
+            const struct op_dropout_args args = { .rate = 0.5f, .noise_shape = noises[i] };
+            const int64_t *d = noises[i].dims;
+            int64_t dropped = 0, draws = (d[0] == 1 ? 1 : A) * (d[1] == 1 ? 1 : B) * (d[2] == 1 ? 1 : C);
+            drop_ones(&args, SHAPE(A, B, C), by_rows, 0, 5, y);
+            for (int64_t n = 0; n < ALL; n++) {
+                int64_t a = d[0] == 1 ? 0 : n / (B * C), b = d[1] == 1 ? 0 : n / C % B, c = d[2] == 1 ? 0 : n % C;
+                assert_true(y[n] == 0 || y[n] == 2);
+                assert_true(y[n] == y[(a * B + b) * C + c]);
+                dropped += y[n] == 0;
+            }
+            assert_true(fabs((double)dropped / ALL - 0.5) <= 2 / sqrt((double)draws));
+            if (!by_rows)
+                continue;
+            drop_ones(&args, SHAPE(7, B, C), true, 4, 5, part); /* another tile: the rows keep their draws */
+            assert_memory_equal(part, y + (d[0] == 1 ? 0 : 4) * B * C, 7 * B * C * sizeof *y);
+        }
+}
+
+/* A seed of its own: whatever the run's is. */
+static void own_seed(void **state)
+{
+    (void)state;
+    float first[600], second[600];
+    struct op_dropout_args args = { .rate = 0.5f, .seeded = true, .seed = 9 };
+    drop_ones(&args, SHAPE(100, 6), true, 0, 1, first);
+    drop_ones(&args, SHAPE(100, 6), true, 0, 2, second);
+    assert_memory_equal(first, second, sizeof first);
+    args.seed = 10;
+    drop_ones(&args, SHAPE(100, 6), true, 0, 2, second);
+    assert_memory_not_equal(first, second, sizeof first);
+}
+
 static void refusals(void **state)
 {
     (void)state;
     static const struct op_dropout_args one = { .rate = 1 }, less = { .rate = -0.1f }, nan = { .rate = NAN },
-                                        half = { .rate = 0.5f };
+                                        half = { .rate = 0.5f },
+                                        odd = { .rate = 0.5f, .noise_shape = { 2, { -1, 2 } } },
+                                        flat = { .rate = 0.5f, .noise_shape = { 1, { -1 } } };
     static const struct refusal list[] = {
         { "dropout", &one, "the rate 1 is not in [0, 1)", 1, { ROWS_OF(3) } },
         { "dropout", &less, "the rate -0.1 is not in [0, 1)", 1, { ROWS_OF(3) } },
         { "dropout", &nan, "nan is not in [0, 1)", 1, { ROWS_OF(3) } },
+        { "dropout", &odd, "the noise_shape [?, 2] does not fit", 1, { ROWS_OF(3) } },
+        { "dropout", &flat, "the noise_shape [?] does not fit", 1, { ROWS_OF(3) } },
         { "dropout", &half, "input 1 is sparse", 1, { IDS } },
         { "dropout", &half, "input 1 is int64", 1, { INTEGERS(3) } },
     };
@@ -312,6 +379,8 @@ int main(void)
         cmocka_unit_test(rate_and_scale),
         cmocka_unit_test(same_mask_however_cut),
         cmocka_unit_test(other_masks_are_independent),
+        cmocka_unit_test(shared_draws),
+        cmocka_unit_test(own_seed),
         cmocka_unit_test(refusals),
         cmocka_unit_test(draws),
         cmocka_unit_test(fans),
