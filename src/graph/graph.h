@@ -58,7 +58,7 @@ const char *graph_scope(const struct pil_graph *graph); /* the open scopes, "a/b
 const char *graph_open_scope(struct pil_graph *graph);
 /* A name that a caller gave for `what` ("a variable"): not NULL, not empty, of TensorFlow's alphabet; else the graph's error. */
 bool graph_check_name(struct pil_graph *graph, const char *what, const char *name);
-bool graph_good_name(const char *name); /* of the alphabet of checkpoints */
+bool graph_good_name(const char *name);    /* of the alphabet of checkpoints */
 struct shape graph_shape(pil_shape shape); /* its rank must have been checked */
 bool graph_owns(const struct pil_graph *graph, const struct pil_tensor *tensor);
 
@@ -106,14 +106,14 @@ struct graph_rnn_options {
     const char *activation, *recurrent_activation; /* Keras's names; NULL: linear. A simple cell has no recurrent one */
     bool reset_after;                              /* GRU; Keras's default is true */
     bool return_sequences;                         /* [batch, time, units], else the last step's output, [batch, units] */
-    bool go_backwards;                             /* the outputs stand in the order of the steps, as Keras's: the last x's first */
+    bool go_backwards;         /* the outputs stand in the order of the steps, as Keras's: the last x's first */
     bool zero_output_for_mask; /* a step left out gives zeros, else the output before it. Bidirectional has it with sequences */
-    float dropout, recurrent_dropout; /* as the layer's in TRAIN, else 0 */
-    const int64_t *seed;              /* the layer's own, or NULL: the model's */
+    float dropout, recurrent_dropout;    /* as the layer's in TRAIN, else 0 */
+    const int64_t *seed;                 /* the layer's own, or NULL: the model's */
     struct pil_tensor *kernel;           /* [features, G units] */
     struct pil_tensor *recurrent_kernel; /* [units, G units] */
-    struct pil_tensor *bias; /* [G units], of a GRU with reset_after [2, 3 units]; NULL: use_bias is false */
-    struct pil_tensor *mask; /* [batch, time], 0 where a step is left out: the state stays. NULL: none is */
+    struct pil_tensor *bias;             /* [G units], of a GRU with reset_after [2, 3 units]; NULL: use_bias is false */
+    struct pil_tensor *mask;             /* [batch, time], 0 where a step is left out: the state stays. NULL: none is */
 };
 /* x [batch, time, features]. The op `rnn` where that one can do the layer, else its steps, unrolled. */
 struct pil_tensor *graph_rnn(struct pil_graph *graph, struct pil_tensor *x, const struct graph_rnn_options *options);

@@ -198,7 +198,7 @@ struct op_pad_args { /* pad_zeros: the input stands at `first` of `total` positi
 };
 struct op_dropout_args {
     float rate;
-    const char *stream; /* whose random numbers: NULL for the node's own, a gradient names its forward node */
+    const char *stream;       /* whose random numbers: NULL for the node's own, a gradient names its forward node */
     struct shape noise_shape; /* axes of 1 share a draw, -1 is x's own size; rank 0: an element each */
     bool seeded;              /* by `seed`, else by the run's */
     int64_t seed;

@@ -7,9 +7,9 @@
 static void names(void **state)
 {
     (void)state;
-    static const char *const words[] = { "linear",      "relu",        "sigmoid", "hard_sigmoid", "tanh",  "softmax",
-                                         "log_softmax", "softplus",    "elu",     "selu",         "gelu",  "softsign",
-                                         "swish",       "exponential", "mish",    "relu6",        "silu",  "leaky_relu" };
+    static const char *const words[] = { "linear",      "relu",        "sigmoid", "hard_sigmoid", "tanh", "softmax",
+                                         "log_softmax", "softplus",    "elu",     "selu",         "gelu", "softsign",
+                                         "swish",       "exponential", "mish",    "relu6",        "silu", "leaky_relu" };
     struct rig rig = rig_new();
     struct pil_graph *g = rig.graph;
     struct pil_tensor *x = graph_input(g, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, 3), false);
@@ -39,7 +39,8 @@ static void unknown(void **state)
     struct rig rig = rig_new();
     struct pil_tensor *x = graph_input(rig.graph, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, 3), false);
     assert_ptr_equal(graph_activate(rig.graph, "the layer a", "softmx", x), graph_error_tensor(rig.graph));
-    assert_string_equal(graph_status(rig.graph)->message, "the layer a: there is no activation 'softmx'; did you mean 'softmax'?");
+    assert_string_equal(graph_status(rig.graph)->message,
+                        "the layer a: there is no activation 'softmx'; did you mean 'softmax'?");
     rig_free(&rig);
     rig = rig_new();
     assert_false(graph_check_activation(rig.graph, "b", "zzzzzzzzz"));

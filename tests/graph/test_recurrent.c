@@ -265,7 +265,8 @@ static void mistakes(void **state)
     struct rig rig = rig_new();
     struct pil_tensor *x = graph_input(rig.graph, "x", DTYPE_FLOAT32, SHAPE(BATCH_DIM, 3), false);
     graph_rnn(rig.graph, x, &(struct graph_rnn_options){ .cell = RNN_LSTM, .units = 2 });
-    assert_non_null(strstr(graph_status(rig.graph)->message, "LSTM: its input, x, is float32 [?, 3]; float32 [?, time, features]"));
+    assert_non_null(
+        strstr(graph_status(rig.graph)->message, "LSTM: its input, x, is float32 [?, 3]; float32 [?, time, features]"));
     rig_free(&rig);
 }
 

@@ -7,8 +7,7 @@
 
 static const char *const kind_name[ACTIVATION_COUNT] = { "linear", "relu",         "sigmoid",    "tanh",        "elu",
                                                          "selu",   "softplus",     "softsign",   "exponential", "gelu",
-                                                         "swish",  "hard_sigmoid", "leaky_relu", "relu6",
-                                                         "mish" };
+                                                         "swish",  "hard_sigmoid", "leaky_relu", "relu6",       "mish" };
 
 static double normal_below(double x)
 {
@@ -135,7 +134,9 @@ static double allowed(enum activation kind, bool fuses)
 
 static double floor_of(enum activation kind)
 {
-    return kind == ACTIVATION_GELU || kind == ACTIVATION_SWISH || kind == ACTIVATION_MISH ? 1e-35 : kind == ACTIVATION_HARD_SIGMOID ? 6e-8 : 0;
+    return kind == ACTIVATION_GELU || kind == ACTIVATION_SWISH || kind == ACTIVATION_MISH ? 1e-35
+           : kind == ACTIVATION_HARD_SIGMOID                                              ? 6e-8
+                                                                                          : 0;
 }
 
 /* Both signs, all magnitudes, denser where functions bend. */

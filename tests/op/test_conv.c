@@ -43,7 +43,9 @@ static void convolutions(void **state)
         { 7, 2, 1, 3, 3, 1, 3, PIL_PADDING_SAME },   { 4, 1, 1, 1, 1, 1, 4, PIL_PADDING_VALID },
     };
     for (size_t i = 0; i < COUNT_OF(list); i++) {
-        const pil_conv1d_options args = { .stride = list[i].stride, .padding = list[i].padding, .dilation_rate = list[i].dilation };
+        const pil_conv1d_options args = { .stride = list[i].stride,
+                                          .padding = list[i].padding,
+                                          .dilation_rate = list[i].dilation };
         struct trial t = { .op = "conv1d",
                            .args = &args,
                            .inputs = { { .shape = SHAPE(BATCH_DIM, list[i].time, list[i].channels) },

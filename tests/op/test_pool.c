@@ -59,8 +59,9 @@ static void first_of_equals(void **state)
     const struct op_value in[2] = { { .tensor = { dy, DTYPE_FLOAT32, { 3, { 1, 2, 1 } }, 1, 2, 2 } },
                                     { .tensor = { x, DTYPE_FLOAT32, { 3, { 1, 3, 1 } }, 1, 3, 3 } } };
     struct op_value out = { .tensor = { dx, DTYPE_FLOAT32, { 3, { 1, 3, 1 } }, 1, 3, 3 } };
-    struct op_run run = { .args = &args, .kernels = kernel_get(), .input_count = 2, .output_count = 1, .inputs = in, .outputs = &out,
-                          .rows = 1 };
+    struct op_run run = {
+        .args = &args, .kernels = kernel_get(), .input_count = 2, .output_count = 1, .inputs = in, .outputs = &out, .rows = 1
+    };
     op_find("max_pool1d_gradient")->run(&run);
     assert_true(dx[0] == 3 && dx[1] == 5 && dx[2] == 0);
 }

@@ -151,7 +151,8 @@ static void other_masks_are_independent(void **state)
 
 /* ---- noise_shape: ones through the op alone; a tile of rows from `first` on ---- */
 
-static void drop_ones(const struct op_dropout_args *args, struct shape shape, bool by_rows, int64_t first, uint64_t seed, float *out)
+static void drop_ones(const struct op_dropout_args *args, struct shape shape, bool by_rows, int64_t first, uint64_t seed,
+                      float *out)
 {
     pil_status status = { 0 };
     struct op_value x = { 0 }, y = { 0 };
@@ -162,8 +163,17 @@ static void drop_ones(const struct op_dropout_args *args, struct shape shape, bo
     for (size_t n = 0; n < COUNT_OF(ones); n++)
         ones[n] = 1;
     tensor_unpack(ones, &x.tensor);
-    struct op_run run = { .args = args, .kernels = kernel_get(), .input_count = 1, .output_count = 1, .inputs = &x, .outputs = &y,
-                          .first_row = first, .rows = shape.dims[0], .step = 3, .seed = seed, .name = "drop" };
+    struct op_run run = { .args = args,
+                          .kernels = kernel_get(),
+                          .input_count = 1,
+                          .output_count = 1,
+                          .inputs = &x,
+                          .outputs = &y,
+                          .first_row = first,
+                          .rows = shape.dims[0],
+                          .step = 3,
+                          .seed = seed,
+                          .name = "drop" };
     op_find("dropout")->run(&run);
     tensor_pack(&y.tensor, out);
     tensor_free(&x.tensor);
@@ -216,8 +226,7 @@ static void refusals(void **state)
 {
     (void)state;
     static const struct op_dropout_args one = { .rate = 1 }, less = { .rate = -0.1f }, nan = { .rate = NAN },
-                                        half = { .rate = 0.5f },
-                                        odd = { .rate = 0.5f, .noise_shape = { 2, { -1, 2 } } },
+                                        half = { .rate = 0.5f }, odd = { .rate = 0.5f, .noise_shape = { 2, { -1, 2 } } },
                                         flat = { .rate = 0.5f, .noise_shape = { 1, { -1 } } };
     static const struct refusal list[] = {
         { "dropout", &one, "the rate 1 is not in [0, 1)", 1, { ROWS_OF(3) } },
