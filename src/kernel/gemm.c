@@ -272,9 +272,11 @@ static void rows_outside(const struct gemm *g)
     }
 }
 
+/* Where A lies transposed, a line of it that a block of rows reads serves the next blocks too, if it is still there: shallower. */
 static void tiles(const struct gemm *g)
 {
-    const int64_t parts = MAX((g->k + DEPTH - 1) / DEPTH, 1), depth = (g->k + parts - 1) / parts;
+    const int64_t most = g->a_column == 1 ? DEPTH : DEPTH / 4;
+    const int64_t parts = MAX((g->k + most - 1) / most, 1), depth = (g->k + parts - 1) / parts;
     struct gemm part = *g;
     for (int64_t i = 0; i < parts; i++) {
         part.a = g->a + i * depth * g->a_column;

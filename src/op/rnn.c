@@ -243,14 +243,7 @@ static void find_strips(struct rnn_layer *layer, char **scratch)
     if (!takes_strips(layer->args, s, layer->rows))
         return;
     float *data = rnn_piece(scratch, both * (int64_t)sizeof(float));
-    if (layer->args->joined) {
-        layer->joined_strips =
-            rnn_strips_pack(layer->kernels, layer->kernel, layer->kernel_ld, s->features + s->hidden, s->columns, data);
-        return;
-    }
-    layer->kernel_strips = rnn_strips_pack(layer->kernels, layer->kernel, layer->kernel_ld, s->features, s->columns, data);
-    layer->recurrent_strips =
-        rnn_strips_pack(layer->kernels, layer->recurrent, layer->recurrent_ld, s->hidden, s->columns, data + first);
+    layer->joined_strips = rnn_strips_pack(layer, data);
 }
 
 void rnn_find_kernels(struct rnn_layer *layer, const struct tensor *kernel, const struct tensor *recurrent)
@@ -300,11 +293,6 @@ static void sums(const struct rnn_layer *layer, int64_t step)
     float *gates = layer->sums ? layer->sums : rnn_block_at(&layer->blocks, BLOCK_GATES, step);
     if (layer->joined_strips.data) {
         rnn_strips_product(layer, joined, joined_ld, &layer->joined_strips, layer->bias, false, gates, s->width);
-        return;
-    }
-    if (layer->kernel_strips.data) {
-        rnn_strips_product(layer, joined, joined_ld, &layer->kernel_strips, layer->bias, false, gates, s->width);
-        rnn_strips_product(layer, joined + s->features, joined_ld, &layer->recurrent_strips, NULL, true, gates, s->width);
         return;
     }
     if (layer->args->joined) {

@@ -74,8 +74,8 @@ struct rnn_strips {
 struct rnn_layer;
 bool rnn_wants_strips(const struct rnn_sizes *s, int64_t rows);
 int64_t rnn_strips_floats(int64_t k, int64_t n);
-/* Of b as it lies, pads included, and of b [rows, columns] transposed. */
-struct rnn_strips rnn_strips_pack(const struct kernels *kernels, const float *b, int64_t ldb, int64_t k, int64_t n, float *data);
+/* Of both kernels, one below the other, pads included; and of b [rows, columns] transposed. */
+struct rnn_strips rnn_strips_pack(const struct rnn_layer *layer, float *data);
 struct rnn_strips rnn_strips_transpose(const struct kernels *kernels, const float *b, int64_t ldb, int64_t rows, int64_t columns,
                                        float *data);
 void rnn_strips_product(const struct rnn_layer *layer, const float *a, int64_t a_ld, const struct rnn_strips *b,
@@ -91,8 +91,9 @@ struct rnn_layer {
     const float *kernel, *recurrent; /* the rows for x, and for h */
     int64_t kernel_ld, recurrent_ld;
     const float *bias, *recurrent_bias;
-    float *sums;                                                      /* of the step at hand, an LSTM's */
-    struct rnn_strips joined_strips, kernel_strips, recurrent_strips; /* of both kernels together, or of each */
+    float *sums;                                   /* of the step at hand, an LSTM's */
+    struct rnn_strips joined_strips;               /* of both kernels together */
+    struct rnn_strips kernel_back, recurrent_back; /* of each transposed */
     int64_t rows;
 };
 

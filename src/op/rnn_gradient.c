@@ -106,7 +106,7 @@ static size_t rnn_gradient_scratch(const void *options, const struct op_type *in
         return rnn_lanes_gradient_scratch(&s, tile_rows);
     int64_t floats = tile_rows * (2 * pad_columns(s.hidden) + s.hidden) + rnn_strips_floats(s.columns, s.hidden);
     if (args->wants_x)
-        floats += (s.columns + tile_rows) * pad_columns(s.features);
+        floats += rnn_strips_floats(s.columns, s.features) + tile_rows * pad_columns(s.features);
     return rnn_ends_scratch(tile_rows) + (size_t)floats * sizeof(float) + 64 * 8;
 }
 
@@ -132,14 +132,18 @@ static struct back back_begin(const struct op_run *run, const struct tensor *end
     back.dc = rnn_piece(&scratch, rows * s->hidden * floats);
     back.recurrent = rnn_piece(&scratch, rnn_strips_floats(s->columns, s->hidden) * floats);
     if (rnn->cell != RNN_GRU && rnn_wants_strips(s, rows))
-        back.layer.recurrent_strips = rnn_strips_transpose(run->kernels, back.layer.recurrent, back.layer.recurrent_ld, s->hidden,
-                                                           s->columns, back.recurrent);
+        back.layer.recurrent_back = rnn_strips_transpose(run->kernels, back.layer.recurrent, back.layer.recurrent_ld, s->hidden,
+                                                         s->columns, back.recurrent);
     else
         run->kernels->transpose(back.layer.recurrent, s->hidden, s->columns, back.layer.recurrent_ld, back.recurrent, back.h_ld);
     if (args->wants_x) {
-        back.kernel = rnn_piece(&scratch, s->columns * back.x_ld * floats);
+        back.kernel = rnn_piece(&scratch, rnn_strips_floats(s->columns, s->features) * floats);
         back.dx = rnn_piece(&scratch, rows * back.x_ld * floats);
-        run->kernels->transpose(back.layer.kernel, s->features, s->columns, back.layer.kernel_ld, back.kernel, back.x_ld);
+        if (s->features % PAD == 0 && rnn_wants_strips(s, rows))
+            back.layer.kernel_back =
+                rnn_strips_transpose(run->kernels, back.layer.kernel, back.layer.kernel_ld, s->features, s->columns, back.kernel);
+        else
+            run->kernels->transpose(back.layer.kernel, s->features, s->columns, back.layer.kernel_ld, back.kernel, back.x_ld);
     }
     return back;
 }
@@ -152,8 +156,8 @@ static void through_sums(const struct back *back, const float *dgates)
     for (int64_t r = 0; layer->ends.ended && r < layer->rows; r++)
         if (!layer->ends.ended[r])
             memset(back->dh + r * back->h_ld, 0, (size_t)s->hidden * sizeof(float));
-    if (layer->recurrent_strips.data)
-        rnn_strips_product(layer, dgates, s->width, &layer->recurrent_strips, NULL, layer->ends.ended != NULL, back->dh,
+    if (layer->recurrent_back.data)
+        rnn_strips_product(layer, dgates, s->width, &layer->recurrent_back, NULL, layer->ends.ended != NULL, back->dh,
                            back->h_ld);
     else
         rnn_product(layer, dgates, s->width, s->columns, back->recurrent, back->h_ld, NULL, layer->ends.ended != NULL, back->dh,
@@ -234,6 +238,10 @@ static void write_dx(const struct back *back, const float *dgates, const struct 
     const struct rnn_layer *layer = &back->layer;
     const struct rnn_sizes *s = &layer->s;
     float *to = tensor_floats(dx) + at * s->features;
+    if (layer->kernel_back.data) {
+        rnn_strips_product(layer, dgates, s->width, &layer->kernel_back, NULL, false, to, dx->ld);
+        return;
+    }
     if (s->features % PAD == 0) {
         rnn_product(layer, dgates, s->width, s->columns, back->kernel, back->x_ld, NULL, false, to, dx->ld, s->features);
         return;

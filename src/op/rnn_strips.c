@@ -29,13 +29,23 @@ int64_t rnn_strips_floats(int64_t k, int64_t n)
     return k * ((n + MOST_WIDTH - 1) / MOST_WIDTH * MOST_WIDTH);
 }
 
-struct rnn_strips rnn_strips_pack(const struct kernels *kernels, const float *b, int64_t ldb, int64_t k, int64_t n, float *data)
+/* Rows of b into strips that are `k` rows high, from row `at` on. */
+static void pack_rows(const float *b, int64_t ldb, int64_t rows, int64_t n, int64_t width, float *data, int64_t k, int64_t at)
 {
-    const int64_t width = width_of(kernels);
-    for (int64_t j = 0; j < n; j += width)
-        for (int64_t p = 0; p < k; p++)
-            memcpy(data + (j * k) + p * width, b + p * ldb + j, (size_t)(pad_columns(MIN(width, MAX(n - j, 2)))) * sizeof(float));
-    return (struct rnn_strips){ data, k, n, width };
+    for (int64_t j = 0; j < n; j += width) {
+        const size_t bytes = (size_t)pad_columns(MIN(width, MAX(n - j, 2))) * sizeof(float);
+        for (int64_t p = 0; p < rows; p++)
+            memcpy(data + j * k + (at + p) * width, b + p * ldb + j, bytes);
+    }
+}
+
+struct rnn_strips rnn_strips_pack(const struct rnn_layer *layer, float *data)
+{
+    const struct rnn_sizes *s = &layer->s;
+    const int64_t width = width_of(layer->kernels), k = s->features + s->hidden;
+    pack_rows(layer->kernel, layer->kernel_ld, s->features, s->columns, width, data, k, 0);
+    pack_rows(layer->recurrent, layer->recurrent_ld, s->hidden, s->columns, width, data, k, s->features);
+    return (struct rnn_strips){ data, k, s->columns, width };
 }
 
 struct rnn_strips rnn_strips_transpose(const struct kernels *kernels, const float *b, int64_t ldb, int64_t rows, int64_t columns,
