@@ -55,6 +55,11 @@ field("workload") == "C" {
     note("C/" field("hidden"), "examples_s", 1, field("percent_of_peak") != "" ? "best " field("percent_of_peak") " % of peak" : "")
     note("C/" field("hidden"), "best_examples_s", 1)
 }
+field("workload") == "D" {
+    d = "D/" field("batch") (field("mask") == "true" ? "/mask" : "")
+    note(d, "examples_s", 1, (field("percent_of_peak") != "" ? field("percent_of_peak") " % of peak, " : "") "accuracy " field("accuracy"))
+    note(d, "best_examples_s", 1, field("best_percent_of_peak") != "" ? field("best_percent_of_peak") " % of peak" : "")
+}
 field("workload") == "H" {
     note("H", "mb_s", 1, "checksum " field("checksum"))
     note("H", "cpu_mb_s", 1)
