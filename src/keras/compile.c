@@ -182,6 +182,21 @@ void compile_outputs(pil_sequential *model, struct pil_graph *graph, const struc
 
 /* ---- training ---- */
 
+/* What the layers' weights keep to, in the graph's arena. */
+static bool find_constraints(const pil_sequential *model, struct pil_graph *graph, struct train_part *part, pil_status *status)
+{
+    const struct sequential_weight *weight;
+    struct train_constraint *list = arena_alloc(graph_arena(graph), MAX(graph_variable_count(graph), 1) * sizeof *list, status);
+    size_t count = 0;
+    for (size_t i = 0; list && (weight = sequential_weight_at(model, i)) != NULL; i++)
+        for (size_t k = 0; weight->constraint.kind != PIL_CONSTRAINT_NONE && k < graph_variable_count(graph); k++)
+            if (strcmp(graph_variable_at(graph, k)->name, weight->variable) == 0)
+                list[count++] = (struct train_constraint){ graph_variable_at(graph, k), weight->constraint };
+    part->constraints = list;
+    part->constraint_count = count;
+    return list != NULL;
+}
+
 struct pil_train_op *sequential_minimize(pil_sequential *model, struct pil_graph *graph, struct pil_tensor *loss, bool legacy)
 {
     pil_status status = { 0 };
@@ -196,5 +211,7 @@ struct pil_train_op *sequential_minimize(pil_sequential *model, struct pil_graph
         if (status_ok(graph_status(graph)))
             part.optimizer = older;
     }
+    if (!find_constraints(model, graph, &part, &status))
+        graph_fail_with(graph, &status);
     return train_op_minimize(graph, &part, loss, NULL, 0);
 }

@@ -142,6 +142,10 @@ struct update rule_of(const struct optimizer *optimizer, int64_t steps, struct r
 /* A used row whose gradient is 0 is as if it were not used. */
 bool rule_is_idle(enum update_formula formula);
 
+/* ---- constraint.c ---- */
+bool constraint_check(const pil_constraint *constraint, struct shape shape, pil_status *status); /* numbers and axis */
+void constraint_apply(const pil_constraint *constraint, const struct variable *variable);
+
 /* ---- updater.c ---- */
 /* A run of the workers; by the caller alone where there is so little to do that waking the others costs more. floats: how many
  * are read, about. */

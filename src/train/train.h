@@ -127,6 +127,10 @@ struct train_multiplier {
     const struct graph_variable *variable;
     float multiplier;
 };
+struct train_constraint {
+    const struct graph_variable *variable;
+    pil_constraint constraint;
+};
 struct updater_part {
     struct optimizer optimizer;
     int group;                    /* the store's group of its variables, tables too */
@@ -135,6 +139,8 @@ struct updater_part {
     float clip_gradients;         /* limit of the norm of all its gradients; 0: none. Not beside the optimizer's own limits */
     const struct train_multiplier *multipliers; /* of gradients, before that; they live as long as the updater */
     size_t multiplier_count;
+    const struct train_constraint *constraints; /* of values, after each step; the same */
+    size_t constraint_count;
     const char *name;   /* of its summaries' tags, copied; NULL: it has none */
     unsigned summaries; /* PIL_SUMMARIZE_... */
 };
@@ -166,6 +172,8 @@ struct train_part { /* an optimizer with the variables that it moves */
     float clip_gradients; /* 0: none */
     const struct train_multiplier *multipliers;
     size_t multiplier_count;
+    const struct train_constraint *constraints;
+    size_t constraint_count;
     /* of pil_optimize_loss */
     const char *name;   /* NULL: made by pil_minimize */
     float rate;         /* kept in "<name>/learning_rate"; below 0: none */

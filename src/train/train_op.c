@@ -510,6 +510,8 @@ struct updater *train_op_updater(const struct pil_train_op *op, struct store *st
                                           .clip_gradients = op->parts[i].clip_gradients,
                                           .multipliers = op->parts[i].multipliers,
                                           .multiplier_count = op->parts[i].multiplier_count,
+                                          .constraints = op->parts[i].constraints,
+                                          .constraint_count = op->parts[i].constraint_count,
                                           .name = op->parts[i].name,
                                           .summaries = op->parts[i].summaries };
     if (parts) /* what the graph has a gradient for and no part moves */

@@ -37,6 +37,8 @@ struct part {
     struct clipper *clipper; /* NULL: nobody asks for clipping or norms */
     bool clips;              /* not norms alone */
     double rate;             /* of the step, as its schedule has it */
+    const struct train_constraint *constraints;
+    size_t constraint_count;
 };
 struct task {
     void (*run)(struct updater *updater, const struct task *task, int worker);
@@ -112,6 +114,20 @@ static bool add_clipper(struct updater *updater, struct part *part, const struct
     return part->clipper != NULL;
 }
 
+static bool add_constraints(const struct updater *updater, struct part *part, const struct updater_part *from, pil_status *status)
+{
+    for (size_t i = 0; i < from->constraint_count; i++) {
+        const struct train_constraint *constraint = &from->constraints[i];
+        if (!store_find(updater->store, constraint->variable->name))
+            return status_fail(status, PIL_INTERNAL, "a constraint of %s, which is not there", constraint->variable->name);
+        if (!constraint_check(&constraint->constraint, constraint->variable->shape, status))
+            return status_prefix(status, "%s: ", constraint->variable->name);
+    }
+    part->constraints = from->constraints;
+    part->constraint_count = from->constraint_count;
+    return true;
+}
+
 static bool add_part(struct updater *updater, const struct updater_part *from, pil_status *status)
 {
     struct part *part = &updater->parts[updater->part_count++];
@@ -121,7 +137,8 @@ static bool add_part(struct updater *updater, const struct updater_part *from, p
     if (!from->optimizer.row)
         return true;
     part->shape = from->optimizer.row->shape(&from->optimizer.options);
-    return find_scalars(updater, part, from, status) && check_block(part, status) && add_clipper(updater, part, from, status);
+    return find_scalars(updater, part, from, status) && check_block(part, status) && add_clipper(updater, part, from, status) &&
+           add_constraints(updater, part, from, status);
 }
 
 struct updater *updater_new(struct store *store, const struct updater_part *parts, int part_count, struct threads *threads,
@@ -543,8 +560,10 @@ static bool begin_part(struct part *part, const struct session *session, int64_t
     return true;
 }
 
-static void end_part(struct part *part)
+static void end_part(struct part *part, const struct store *store)
 {
+    for (size_t i = 0; i < part->constraint_count; i++)
+        constraint_apply(&part->constraints[i].constraint, store_find(store, part->constraints[i].variable->name));
     part->carry = part->next_carry;
     for (int i = 0; i < CARRY_SIZE; i++)
         if (part->carried[i])
@@ -570,7 +589,7 @@ bool updater_apply(struct updater *updater, const struct session *session, int64
         if (updater->tables[i]->in_step && is_dense(updater->tables[i]))
             clear_partial(updater->tables[i]);
     for (int i = 0; i < updater->part_count; i++)
-        end_part(&updater->parts[i]);
+        end_part(&updater->parts[i], updater->store);
     return true;
 }
 

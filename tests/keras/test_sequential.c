@@ -11,6 +11,14 @@ static void add_layers(pil_sequential *m, const char *name)
         const char *name;
         pil_layer layers[MOST_LAYERS];
     } cases[] = {
+        { "dense_max_norm", { pil_dense(3, .kernel_constraint = pil_max_norm(0.5f, 0), .bias_constraint = pil_non_neg()) } },
+        { "dense_unit_norm", { pil_dense(3, .kernel_constraint = pil_unit_norm(1)) } },
+        { "dense_min_max_norm", { pil_dense(3, .kernel_constraint = pil_min_max_norm(0.4f, 0.6f, 0.7f, 0)) } },
+        { "embedding_non_neg",
+          { pil_embedding(7, .output_dim = 3, .embeddings_constraint = pil_non_neg()), pil_flatten(), pil_dense(2) } },
+        { "embedding_max_norm",
+          { pil_embedding(7, .output_dim = 3, .embeddings_constraint = pil_max_norm(0.3f, 1)), pil_flatten(),
+            pil_dense(2, .kernel_constraint = pil_max_norm(2, 0)) } },
         { "dense", { pil_dense(3, .activation = "tanh"), pil_dense(2) } },
         { "dense_sequence", { pil_dense(2, .activation = "relu") } },
         { "dense_no_bias", { pil_dense(3, .activation = "selu", .use_bias = false) } },
@@ -121,7 +129,7 @@ static void test_layers(void **state)
     int count = 0;
     for (struct json_walk walk = json_children(&cases); json_next(&walk, NULL, &item); count++)
         check_case(&item, 1 + count % 3);
-    assert_int_equal(count, 35);
+    assert_int_equal(count, 40);
     golden_close(&golden);
 }
 
