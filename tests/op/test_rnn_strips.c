@@ -10,7 +10,14 @@ static void one_product(const struct kernels *kernels, bool transposed)
     static float a[MOST_ROWS * MOST_K], b[SIZE], other[SIZE], bias[LD], c[2][MOST_ROWS * LD], data[MOST_K * 160];
     const int64_t rows = 1 + random_to(MOST_ROWS), k = 1 + random_to(MOST_K), n = 2 + random_to(MOST_N - 1);
     const bool accumulate = random_to(2), with_bias = random_to(2);
-    const struct rnn_layer layer = { .kernels = kernels, .rows = rows };
+    const int64_t features = random_to(k + 1); /* where the second kernel begins, of a layer's two */
+    const struct rnn_layer layer = { .kernels = kernels,
+                                     .rows = rows,
+                                     .s = { .features = features, .hidden = k - features, .columns = n },
+                                     .kernel = b,
+                                     .recurrent = b + features * LD,
+                                     .kernel_ld = LD,
+                                     .recurrent_ld = LD };
     assert_true(rnn_strips_floats(k, n) <= (int64_t)COUNT_OF(data));
     memset(b, 0, sizeof b);
     memset(bias, 0, sizeof bias);
@@ -26,8 +33,7 @@ static void one_product(const struct kernels *kernels, bool transposed)
     for (size_t i = 0; i < COUNT_OF(data); i++)
         data[i] = NAN; /* what is not written must not be read */
     rnn_product(&layer, a, k, k, b, LD, with_bias ? bias : NULL, accumulate, c[0], LD, n);
-    struct rnn_strips strips =
-        transposed ? rnn_strips_transpose(kernels, other, LD, n, k, data) : rnn_strips_pack(kernels, b, LD, k, n, data);
+    struct rnn_strips strips = transposed ? rnn_strips_transpose(kernels, other, LD, n, k, data) : rnn_strips_pack(&layer, data);
     rnn_strips_product(&layer, a, k, &strips, with_bias ? bias : NULL, accumulate, c[1], LD);
     for (int64_t i = 0; i < rows * LD; i++)
         if (!same_float(c[0][i], c[1][i]))
