@@ -99,8 +99,7 @@ static bool build(struct mode_run *run, struct pil_estimator *estimator, const s
         graph_forward_only(run->graph);
     if (!run->graph || !features_begin(&run->features, run->graph, run->program, dataset, run->mode != PIL_PREDICT, status))
         return false;
-    run->spec = estimator->model_fn(run->graph, &run->features, run->features.targets, run->mode,
-                                     estimator->model_params);
+    run->spec = estimator->model_fn(run->graph, &run->features, run->features.targets, run->mode, estimator->model_params);
     return spec_check(&run->spec, run->graph, run->mode, status) && features_end(&run->features, status);
 }
 

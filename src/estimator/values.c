@@ -31,8 +31,9 @@ static bool initialize(struct pil_estimator *estimator, pil_status *status)
                  estimator->config.model_dir ? estimator->config.model_dir : "-",
                  warm_start ? "used are the weights of " : "the initial weights are used", warm_start ? warm_start : "");
     estimator->restored = NULL;
-    bool ok = store_initialize(estimator->store, (uint64_t)MAX(estimator->config.tf_random_seed, 0), estimator->threads, status) &&
-              transfer_apply(estimator->store, status);
+    bool ok =
+        store_initialize(estimator->store, (uint64_t)MAX(estimator->config.tf_random_seed, 0), estimator->threads, status) &&
+        transfer_apply(estimator->store, status);
     if (ok && estimator->first_values)
         store_copy_values(estimator->first_values, estimator->store);
     return ok && (!warm_start || transfer_warm_start(estimator->store, warm_start, status));

@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Convolution and pooling over time. A window's steps are gathered side by side, [batch, windows, size, features]; what is left is a
- * product, a maximum or a mean.
- */
-#include <float.h>
+/* Convolution and pooling over time: what windows of steps come to, or all steps together. */
 #include <string.h>
 
 #include "keras/args.h"
@@ -17,131 +13,80 @@ LAYER_MAKER(global_average_pooling1d, "GlobalAveragePooling1D", pil_global_pooli
 LAYER_MAKER(global_max_pooling1d, "GlobalMaxPooling1D", pil_global_pooling1d_options, global_pooling1d,
             PIL_GLOBAL_POOLING1D_DEFAULTS)
 
-/* ---- windows ---- */
-
-struct windows {
-    int64_t size, stride, dilation;
-    const char *padding;
-    int64_t time, count;   /* steps of x, windows */
-    int64_t before, after; /* steps added */
-};
-
-/* How many windows there are, and what is added to x for them, as TensorFlow counts both. */
-static bool count_windows(struct layer_build *b, struct windows *w)
+/* A padding by its word; how many steps of one row a window of `reach` needs must be there. */
+static bool find_padding(struct layer_build *b, const char *word, bool causal, int64_t reach, pil_padding *out)
 {
+    static const char *const words[] = { "valid", "same", "causal" };
     char text[128];
+    size_t known = causal ? 3 : 2, i = 0;
     if (!layer_takes(b, 3, 3, "[time, features]"))
         return false;
-    w->time = b->x->type.shape.dims[1];
-    if (w->size < 1 || w->stride < 1 || w->dilation < 1 || w->size > 1 << 20 || w->dilation > 1 << 20 || w->stride > 1 << 20)
-        return layer_fail(b, "its sizes are %lld, strides %lld, dilation_rate %lld: each is from 1", (long long)w->size,
-                          (long long)w->stride, (long long)w->dilation) == NULL;
-    int64_t reach = (w->size - 1) * w->dilation + 1;
-    bool same = strcmp(w->padding, "same") == 0, causal = strcmp(w->padding, "causal") == 0;
-    if (!same && !causal && strcmp(w->padding, "valid") != 0) {
-        layer_fail(b, "there is no padding '%s': it is valid or same%s", w->padding, w->dilation ? ", of Conv1D causal too" : "");
-        return false;
-    }
-    if (same) {
-        w->count = (w->time + w->stride - 1) / w->stride;
-        int64_t missing = MAX((w->count - 1) * w->stride + reach - w->time, 0);
-        w->before = missing / 2;
-        w->after = missing - w->before;
-    } else {
-        w->before = causal ? reach - 1 : 0;
-        w->count = w->time + w->before < reach ? 0 : (w->time + w->before - reach) / w->stride + 1;
-    }
-    if (w->count < 1)
+    while (i < known && (!word || strcmp(words[i], word) != 0))
+        i++;
+    *out = (pil_padding)i;
+    if (i == known)
+        layer_fail(b, "there is no padding '%s': it is valid%s", word ? word : "NULL", causal ? ", same or causal" : " or same");
+    else if (*out == PIL_PADDING_VALID && reach > b->x->type.shape.dims[1])
         layer_fail(b, "rows of %s are too short for windows of %lld steps", layer_shape_text(b->x, text), (long long)reach);
-    return w->count >= 1;
-}
-
-/* [batch, windows * size, features], with `fill` for the steps that are added. */
-static struct pil_tensor *gather_windows(struct layer_build *b, const struct windows *w, float fill)
-{
-    struct pil_tensor *x = b->x;
-    pil_status status = { 0 };
-    if (w->before + w->after > 0)
-        x = pil_pad(b->graph, x, PIL_SHAPE(0, w->before, 0), PIL_SHAPE(0, w->after, 0), fill);
-    float *steps = mem_array((size_t)(w->count * w->size), sizeof *steps, &status);
-    if (!steps)
-        return layer_fail(b, "out of memory for its windows");
-    for (int64_t i = 0; i < w->count * w->size; i++)
-        steps[i] = (float)(i / w->size * w->stride + i % w->size * w->dilation);
-    struct pil_tensor *order = graph_constant(b->graph, SHAPE(w->count * w->size), steps);
-    mem_free(steps);
-    return pil_gather(b->graph, x, order, .axis = 1);
+    return status_ok(graph_status(b->graph));
 }
 
 /* ---- Conv1D ---- */
 
 static struct pil_tensor *conv1d_build(struct layer_build *b)
 {
+    enum { MOST = 1 << 20 };
     const pil_conv1d_layer_options *o = b->options;
-    struct windows w = { .size = o->kernel_size, .stride = o->strides, .dilation = o->dilation_rate, .padding = o->padding };
-    if (!o->padding || o->groups != 1 || o->filters < 1)
+    pil_padding padding;
+    if (o->filters < 1 || o->groups != 1)
         return layer_fail(b, "filters is %lld (from 1), groups %lld (1 is possible)", (long long)o->filters,
                           (long long)o->groups);
-    if (!count_windows(b, &w) || !layer_checks_activation(b, o->activation))
+    if (o->kernel_size < 1 || o->strides < 1 || o->dilation_rate < 1 || MAX(o->kernel_size, o->dilation_rate) > MOST)
+        return layer_fail(b, "kernel_size is %lld, strides %lld, dilation_rate %lld: each is from 1", (long long)o->kernel_size,
+                          (long long)o->strides, (long long)o->dilation_rate);
+    if (!find_padding(b, o->padding, true, (o->kernel_size - 1) * o->dilation_rate + 1, &padding) ||
+        !layer_checks_activation(b, o->activation))
         return graph_error_tensor(b->graph);
-    int64_t channels = b->x->type.shape.dims[2];
-    struct pil_tensor *inputs[3];
-    inputs[0] = pil_reshape(b->graph, gather_windows(b, &w, 0), PIL_SHAPE(-1, w.count, w.size * channels));
-    inputs[1] = layer_weight(b, &(struct layer_weight){ .name = "kernel",
-                                                        .shape = SHAPE(w.size, channels, o->filters),
-                                                        .initializer = o->kernel_initializer,
-                                                        .regularizer = o->kernel_regularizer,
-                                                        .constraint = o->kernel_constraint });
-    inputs[1] = pil_reshape(b->graph, inputs[1], PIL_SHAPE(w.size * channels, o->filters));
+    struct pil_tensor *kernel =
+        layer_weight(b, &(struct layer_weight){ .name = "kernel",
+                                                .shape = SHAPE(o->kernel_size, b->x->type.shape.dims[2], o->filters),
+                                                .initializer = o->kernel_initializer,
+                                                .regularizer = o->kernel_regularizer,
+                                                .constraint = o->kernel_constraint });
+    struct pil_tensor *y =
+        pil_conv1d(b->graph, b->x, kernel, .stride = o->strides, .padding = padding, .dilation_rate = o->dilation_rate);
     if (o->use_bias)
-        inputs[2] = layer_weight(b, &(struct layer_weight){ .name = "bias",
+        y = pil_add(b->graph, y,
+                    layer_weight(b, &(struct layer_weight){ .name = "bias",
                                                             .shape = SHAPE(o->filters),
                                                             .initializer = o->bias_initializer,
                                                             .regularizer = o->bias_regularizer,
-                                                            .constraint = o->bias_constraint });
-    struct op_matmul_args args = { .bias = o->use_bias };
-    return layer_activate(b, o->activation, graph_op(b->graph, "matmul", &args, inputs, o->use_bias ? 3 : 2, NULL));
+                                                            .constraint = o->bias_constraint }));
+    return layer_activate(b, o->activation, y);
 }
 
 /* ---- pooling ---- */
 
-static struct pil_tensor *pooled_windows(struct layer_build *b, struct windows *w, float fill)
+static bool find_pool(struct layer_build *b, pil_pool1d_options *out)
 {
     const pil_pooling1d_options *o = b->options;
-    *w = (struct windows){ .size = o->pool_size, .stride = o->strides ? o->strides : o->pool_size, .dilation = 1 };
-    w->padding = o->padding ? o->padding : "";
-    if (strcmp(w->padding, "causal") == 0)
-        return layer_fail(b, "there is no padding 'causal': it is valid or same");
-    if (!count_windows(b, w))
-        return graph_error_tensor(b->graph);
-    return pil_reshape(b->graph, gather_windows(b, w, fill), PIL_SHAPE(-1, w->count, w->size, b->x->type.shape.dims[2]));
+    if (o->pool_size < 1 || o->strides < 0)
+        return layer_fail(b, "pool_size is %lld, from 1, strides %lld, from 0", (long long)o->pool_size, (long long)o->strides) ==
+               NULL;
+    *out = (pil_pool1d_options){ .ksize = o->pool_size, .strides = o->strides };
+    return find_padding(b, o->padding, false, o->pool_size, &out->padding);
 }
 
 static struct pil_tensor *max_build(struct layer_build *b)
 {
-    struct windows w;
-    struct pil_tensor *x = pooled_windows(b, &w, -FLT_MAX);
-    return pil_reduce_max(b->graph, x, .axis = PIL_AXES(2));
+    pil_pool1d_options pool;
+    return find_pool(b, &pool) ? pil_max_pool1d_make(b->graph, b->x, &pool) : graph_error_tensor(b->graph);
 }
 
-/* Steps that were added do not count. */
 static struct pil_tensor *average_build(struct layer_build *b)
 {
-    struct windows w;
-    pil_status status = { 0 };
-    struct pil_tensor *x = pooled_windows(b, &w, 0);
-    if (!status_ok(graph_status(b->graph)))
-        return x;
-    float *shares = mem_array((size_t)w.count, sizeof *shares, &status);
-    if (!shares)
-        return layer_fail(b, "out of memory for its windows");
-    for (int64_t i = 0; i < w.count; i++) {
-        int64_t first = MAX(i * w.stride - w.before, 0), end = MIN(i * w.stride - w.before + w.size, w.time);
-        shares[i] = 1 / (float)(end - first);
-    }
-    struct pil_tensor *share = graph_constant(b->graph, SHAPE(1, w.count, 1), shares);
-    mem_free(shares);
-    return pil_mul(b->graph, pil_reduce_sum(b->graph, x, .axis = PIL_AXES(2)), share);
+    pil_pool1d_options pool;
+    return find_pool(b, &pool) ? pil_avg_pool1d_make(b->graph, b->x, &pool) : graph_error_tensor(b->graph);
 }
 
 static struct pil_tensor *global_average_build(struct layer_build *b)
