@@ -16,6 +16,7 @@ int update_slots(enum update_formula formula)
         [UPDATE_ADAM] = 2,
         [UPDATE_ADAM_AMSGRAD] = 3,
         [UPDATE_RMSPROP] = 1,
+        [UPDATE_RMSPROP_ROOT] = 1,
         [UPDATE_RMSPROP_INSIDE] = 2,
         [UPDATE_RMSPROP_CENTERED] = 2,
         [UPDATE_RMSPROP_CENTERED_INSIDE] = 3,

@@ -85,16 +85,17 @@ struct coefficients {
  * slots in order; TensorFlow's names and first values are the optimizer's row's business (train/optimizer.c). w, slots and
  * g all 0 (a pad) stay 0, provided epsilon > 0 where a formula has one besides Adagrad's. "r" is rate, "eps" epsilon. */
 enum update_formula {
-    UPDATE_SGD,                     /* []      w -= r g */
-    UPDATE_MOMENTUM,                /* [a]     a = momentum a + g; w -= r (nesterov ? g + momentum a : a)              1.x */
-    UPDATE_MOMENTUM_KERAS,          /* [v]     v = momentum v - r g; w += nesterov ? momentum v - r g : v */
-    UPDATE_ADAGRAD,                 /* [n]     n += g^2; w -= r g / (sqrt(n) + eps)          1.x: eps 0; Keras legacy: 1e-7 */
-    UPDATE_ADAGRAD_INSIDE,          /* [n]     n += g^2; w -= r g / sqrt(n + eps)                          Keras's newer class */
-    UPDATE_ADAM,                    /* [m, v]  m, v: moving means of g, g^2 by beta_1, beta_2; w -= r m / (sqrt(v) + eps) */
-    UPDATE_ADAM_AMSGRAD,            /* [m, v, h]  the same with h = max(h, v) under the root */
-    UPDATE_RMSPROP,                 /* [s]     s: moving mean of g^2 by rho; w -= r g / (sqrt(s) + eps)   Keras, momentum 0 */
-    UPDATE_RMSPROP_INSIDE,          /* [s, a]  a = momentum a + r g / sqrt(s + eps); w -= a           1.x; Keras, momentum > 0 */
-    UPDATE_RMSPROP_CENTERED,        /* [s, q]     RMSPROP with s - q^2 for s; q: moving mean of g by rho */
+    UPDATE_SGD,              /* []      w -= r g */
+    UPDATE_MOMENTUM,         /* [a]     a = momentum a + g; w -= r (nesterov ? g + momentum a : a)              1.x */
+    UPDATE_MOMENTUM_KERAS,   /* [v]     v = momentum v - r g; w += nesterov ? momentum v - r g : v */
+    UPDATE_ADAGRAD,          /* [n]     n += g^2; w -= r g / (sqrt(n) + eps)          1.x: eps 0; Keras legacy: 1e-7 */
+    UPDATE_ADAGRAD_INSIDE,   /* [n]     n += g^2; w -= r g / sqrt(n + eps)                          Keras's newer class */
+    UPDATE_ADAM,             /* [m, v]  m, v: moving means of g, g^2 by beta_1, beta_2; w -= r m / (sqrt(v) + eps) */
+    UPDATE_ADAM_AMSGRAD,     /* [m, v, h]  the same with h = max(h, v) under the root */
+    UPDATE_RMSPROP,          /* [s]     s: moving mean of g^2 by rho; w -= r g / (sqrt(s) + eps)   Keras, momentum 0 */
+    UPDATE_RMSPROP_ROOT,     /* [s]     the same with w -= r g / sqrt(s + eps)              Keras's newer class, momentum 0 */
+    UPDATE_RMSPROP_INSIDE,   /* [s, a]  a = momentum a + r g / sqrt(s + eps); w -= a           1.x; Keras, momentum > 0 */
+    UPDATE_RMSPROP_CENTERED, /* [s, q]     RMSPROP with s - q^2 for s; q: moving mean of g by rho */
     UPDATE_RMSPROP_CENTERED_INSIDE, /* [s, q, a]  RMSPROP_INSIDE likewise */
     UPDATE_FTRL,                    /* [n, z]  n' = n + g^2; z += g + 2 shrinkage w - (n'^-power - n^-power) / r w;
                       *         w = |z| <= l1 ? 0 : (sign(z) l1 - z) / ((n'^-power + beta) / r + 2 l2) */

@@ -123,6 +123,12 @@ INLINE vf step_rmsprop(const struct hyper *h, vf w, vf *s, vf g)
     return w - h->rate * g / (vsqrt(s[0]) + h->epsilon);
 }
 
+INLINE vf step_rmsprop_root(const struct hyper *h, vf w, vf *s, vf g)
+{
+    s[0] = moving(s[0], h->rho, h->one_less_rho, g * g);
+    return w - h->rate * g / vsqrt(s[0] + h->epsilon);
+}
+
 INLINE vf step_rmsprop_inside(const struct hyper *h, vf w, vf *s, vf g)
 {
     s[0] = moving(s[0], h->rho, h->one_less_rho, g * g);
@@ -404,6 +410,7 @@ FORMULA(adagrad_inside, 1)
 FORMULA(adam, 2)
 FORMULA(adam_amsgrad, 3)
 FORMULA(rmsprop, 1)
+FORMULA(rmsprop_root, 1)
 FORMULA(rmsprop_inside, 2)
 FORMULA(rmsprop_centered, 2)
 FORMULA(rmsprop_centered_inside, 3)
@@ -419,7 +426,7 @@ static const struct formula formulas[] = {
 #define ROW(NAME, name) [UPDATE_##NAME] = { arrays_##name, batch_##name }
     ROW(SGD, sgd), ROW(MOMENTUM, momentum), ROW(MOMENTUM_KERAS, momentum_keras), ROW(ADAGRAD, adagrad),
     ROW(ADAGRAD_INSIDE, adagrad_inside), ROW(ADAM, adam), ROW(ADAM_AMSGRAD, adam_amsgrad), ROW(RMSPROP, rmsprop),
-    ROW(RMSPROP_INSIDE, rmsprop_inside), ROW(RMSPROP_CENTERED, rmsprop_centered),
+    ROW(RMSPROP_ROOT, rmsprop_root), ROW(RMSPROP_INSIDE, rmsprop_inside), ROW(RMSPROP_CENTERED, rmsprop_centered),
     ROW(RMSPROP_CENTERED_INSIDE, rmsprop_centered_inside), ROW(FTRL, ftrl), ROW(ADADELTA, adadelta), ROW(ADAMAX, adamax),
     ROW(NADAM, nadam), ROW(PROXIMAL_ADAGRAD, proximal_adagrad),
 };

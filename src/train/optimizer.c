@@ -44,7 +44,8 @@ SHAPE_OF(v1_proximal_adagrad, UPDATE_PROXIMAL_ADAGRAD, UNTOUCHED_STAYS, { "Proxi
 /* Newer classes: a row that is not in the batch has the gradient 0 and takes part. */
 SHAPE_OF(new_sgd_momentum, UPDATE_MOMENTUM_KERAS, UNTOUCHED_MOVES, { "momentum" }, { START_ZERO });
 SHAPE_OF(new_adagrad, UPDATE_ADAGRAD_INSIDE, UNTOUCHED_STAYS, { "accumulator" }, { START_ACCUMULATOR }); /* 0 changes nothing */
-SHAPE_OF(new_rmsprop, UPDATE_RMSPROP_INSIDE, UNTOUCHED_MOVES, { "rms", "momentum" }, { START_ZERO });
+SHAPE_OF(new_rmsprop, UPDATE_RMSPROP_ROOT, UNTOUCHED_DECAYS, { "rms" }, { START_ZERO });
+SHAPE_OF(new_rmsprop_momentum, UPDATE_RMSPROP_INSIDE, UNTOUCHED_MOVES, { "rms", "momentum" }, { START_ZERO });
 SHAPE_OF(new_rmsprop_centered, UPDATE_RMSPROP_CENTERED_INSIDE, UNTOUCHED_MOVES, { "rms", "mg", "momentum" }, { START_ZERO });
 SHAPE_OF(new_ftrl, UPDATE_FTRL, UNTOUCHED_MOVES, { "accumulator", "linear" }, { START_ACCUMULATOR, START_ZERO });
 SHAPE_OF(new_adadelta, UPDATE_ADADELTA, UNTOUCHED_MOVES, { "accum_grad", "accum_var" }, { START_ZERO });
@@ -99,7 +100,9 @@ static const struct optimizer_shape *shape_rmsprop(const struct optimizer_option
 
 static const struct optimizer_shape *shape_new_rmsprop(const struct optimizer_options *o)
 {
-    return o->centered ? &new_rmsprop_centered : &new_rmsprop;
+    if (o->centered)
+        return &new_rmsprop_centered;
+    return o->momentum > 0 ? &new_rmsprop_momentum : &new_rmsprop;
 }
 
 static const struct optimizer_shape *shape_v1_rmsprop(const struct optimizer_options *o)

@@ -114,6 +114,7 @@ bool rule_is_idle(enum update_formula formula)
     case UPDATE_ADAM:
     case UPDATE_ADAM_AMSGRAD:
     case UPDATE_RMSPROP:
+    case UPDATE_RMSPROP_ROOT:
     case UPDATE_RMSPROP_CENTERED:
         return true;
     default:

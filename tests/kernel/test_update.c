@@ -38,7 +38,7 @@ static struct update variant(int number)
     if (number >= UPDATE_COUNT) { /* the second round */
         rule.nesterov = true;
         rule.power = -0.7f;
-        rule.slots_only = rule.formula == UPDATE_NADAM || rule.formula == UPDATE_RMSPROP;
+        rule.slots_only = rule.formula == UPDATE_NADAM || rule.formula == UPDATE_RMSPROP || rule.formula == UPDATE_RMSPROP_ROOT;
     }
     return rule;
 }

@@ -136,7 +136,7 @@ static void idle_formulas(void **state)
             call.slot[k] = slots[k];
         kernel_get()->update_dense(&call);
         bool all_rows = formula == UPDATE_ADAM || formula == UPDATE_ADAM_AMSGRAD;
-        bool decays = formula == UPDATE_RMSPROP || formula == UPDATE_RMSPROP_CENTERED;
+        bool decays = formula == UPDATE_RMSPROP || formula == UPDATE_RMSPROP_ROOT || formula == UPDATE_RMSPROP_CENTERED;
         bool stays = w[0] == 1 && slots[0][0] == 2 && slots[1][0] == 0.5f && slots[2][0] == 0.5f;
         assert_int_equal(rule_is_idle(update.formula), all_rows || (decays && w[0] == 1) || stays);
     }
