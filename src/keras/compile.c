@@ -197,20 +197,28 @@ static bool find_constraints(const pil_sequential *model, struct pil_graph *grap
     return list != NULL;
 }
 
+/* The legacy class of the same name with the same arguments; decay is one that only legacy classes have. */
+static bool make_legacy(struct optimizer *optimizer, pil_status *status)
+{
+    struct optimizer older = { 0 };
+    const char *name = optimizer->options.name;
+    optimizer->options.name = NULL;
+    if (!optimizer_find(optimizer_class(optimizer), FLAVOUR_KERAS_LEGACY, &older, status))
+        return false;
+    float decay = older.options.decay_rate;
+    older.options = optimizer->options;
+    older.options.name = name;
+    older.options.decay_rate = decay;
+    *optimizer = older;
+    return true;
+}
+
 struct pil_train_op *sequential_minimize(pil_sequential *model, struct pil_graph *graph, struct pil_tensor *loss, bool legacy)
 {
     pil_status status = { 0 };
     struct train_part part = { .optimizer = model->compiled.optimizer };
-    if (legacy && part.optimizer.flavour == FLAVOUR_KERAS) {
-        struct optimizer older = { 0 };
-        part.optimizer.options.name = NULL;
-        if (!optimizer_find(optimizer_class(&part.optimizer), FLAVOUR_KERAS_LEGACY, &older, &status))
-            graph_fail_with(graph, &status);
-        else
-            older.options = part.optimizer.options;
-        if (status_ok(graph_status(graph)))
-            part.optimizer = older;
-    }
+    if (legacy && part.optimizer.flavour == FLAVOUR_KERAS && !make_legacy(&part.optimizer, &status))
+        graph_fail_with(graph, &status);
     if (!find_constraints(model, graph, &part, &status))
         graph_fail_with(graph, &status);
     return train_op_minimize(graph, &part, loss, NULL, 0);

@@ -86,6 +86,21 @@ static void test_same_as_fit(void **state)
     pil_sequential_free(model);
 }
 
+/* Of a newer class the legacy one is trained, with its own decay: the checkpoint has its numbers. */
+static void test_legacy_class(void **state)
+{
+    (void)state;
+    float decay = -1;
+    pil_sequential *model = new_model();
+    pil_compile(model, .loss = "binary_crossentropy", .optimizer = "nadam");
+    pil_estimator *estimator = pil_model_to_estimator(model, scratch_path("nadam"));
+    good(pil_train(estimator, &(pil_train_spec){ .input_fn = keras_input, .max_steps = 2 }));
+    good(pil_variable_value(estimator, "training/Nadam/decay", NULL, &decay, 1));
+    assert_true(decay == 0.004f);
+    pil_estimator_free(estimator);
+    pil_sequential_free(model);
+}
+
 /* Trains, evaluates, exports; another estimator goes on; a fitted model's weights are where a new folder starts. */
 static void test_train_and_evaluate(void **state)
 {
@@ -161,6 +176,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_as_fit),
+        cmocka_unit_test(test_legacy_class),
         cmocka_unit_test(test_train_and_evaluate),
         cmocka_unit_test(test_mistakes),
     };
