@@ -66,21 +66,17 @@ PIL_API pil_regularizer pil_l1_l2(float l1, float l2);
 
 /* ---- Input, DenseFeatures ------------------------------------------------------------------------------------ */
 
-/* One row's shape, PIL_ROW(80) or PIL_ROW(80, 16), up to the first 0; the data's feature of the layer's name, or a column. */
+/* One row's shape, PIL_ROW(80) or PIL_ROW(80, 16), up to the first 0. */
 typedef struct pil_row {
     int64_t dims[PIL_ROW_RANK];
 } pil_row;
 #define PIL_ROW(...) ((pil_row){ { __VA_ARGS__ } })
 typedef struct pil_input_options {
     pil_row shape;
-    pil_column *column;     /* instead of a feature: a categorical column's ids, one row's as a sequence of shape[0]; borrowed */
-    const char *padding;    /* rows with fewer values than shape[0] get zeros "post", behind, or "pre" */
-    const char *truncating; /* rows with more lose them "post", at the end, or "pre"; NULL: an error */
-    const char *name;       /* the feature; NULL: "input_1", or what the model's rule says (pilaster/keras.h) */
+    const char *name; /* the feature; NULL: "input_1" */
 } pil_input_options;
-#define PIL_INPUT_DEFAULTS .column = NULL, .padding = "post", .truncating = NULL, .name = NULL
-/* What the data are to look like: only as the first layer. A feature of any number of values a row (a ragged one, or a cell of
- * several values) is padded to the shape. Source: tf.keras.Input, tf.keras.layers.InputLayer. */
+#define PIL_INPUT_DEFAULTS .name = NULL
+/* What the data are to look like: only as the first layer. Source: tf.keras.Input, tf.keras.layers.InputLayer. */
 #define pil_input(...) pil_input_make(&(pil_input_options){ PIL_INPUT_DEFAULTS, .shape = __VA_ARGS__ })
 PIL_API pil_input_options pil_input_options_default(void);
 PIL_API pil_layer pil_input_make(const pil_input_options *options);

@@ -281,24 +281,6 @@ static struct pil_column *find_column(const struct value *name, struct args_read
     return column_set_get(set, name->text, name, status);
 }
 
-static bool column_parse(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader,
-                         pil_status *status)
-{
-    pil_column **out = field;
-    (void)arg;
-    *out = is_none(value) ? NULL : find_column(value, reader, status);
-    return status_ok(status);
-}
-
-static void column_print(const struct arg *arg, const void *field, struct text *out)
-{
-    const pil_column *column = *(pil_column *const *)field;
-    (void)arg;
-    print_word(column ? column_key(column) : NULL, out);
-}
-
-const struct arg_type KERAS_ARG_COLUMN = { "column", "{\"type\":[\"string\",\"null\"]}", column_parse, column_print, NULL };
-
 static bool columns_parse(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader,
                           pil_status *status)
 {

@@ -10,7 +10,6 @@ extern const struct arg_type KERAS_ARG_WORD;        /* const char *: one of extr
 extern const struct arg_type KERAS_ARG_REGULARIZER; /* pil_regularizer: "l2" is 0.01, {l2: 0.001}, {l1_l2: {l1: 0.1, l2: 0}} */
 extern const struct arg_type KERAS_ARG_CONSTRAINT;  /* pil_constraint: "non_neg", {max_norm: {max_value: 2, axis: 0}} */
 extern const struct arg_type KERAS_ARG_ROW;         /* int64_t[PIL_ROW_RANK], up to the first 0; -1 is left to the layer */
-extern const struct arg_type KERAS_ARG_COLUMN;      /* pil_column *: by its key in the reader's context, a struct column_set */
 extern const struct arg_type KERAS_ARG_COLUMNS;     /* pil_keys */
 
 /* Rows of argument tables that many classes have, each with the offsets of its own struct. */

@@ -202,23 +202,8 @@ static struct pil_tensor *masking_build(struct layer_build *b)
 /* ---- their arguments ---- */
 
 static const pil_input_options input_defaults = { PIL_INPUT_DEFAULTS };
-static const char *const ends[] = { "post", "pre", NULL };
 static const struct arg input_args[] = {
     { .name = "shape", .type = &KERAS_ARG_ROW, .offset = offsetof(pil_input_options, shape), .help = "of one row" },
-    { .name = "column",
-      .type = &KERAS_ARG_COLUMN,
-      .offset = offsetof(pil_input_options, column),
-      .help = "instead of a feature: a categorical column whose ids are the row" },
-    { .name = "padding",
-      .type = &KERAS_ARG_WORD,
-      .offset = offsetof(pil_input_options, padding),
-      .extra = ends,
-      .help = "where shorter rows get zeros: post or pre" },
-    { .name = "truncating",
-      .type = &KERAS_ARG_WORD,
-      .offset = offsetof(pil_input_options, truncating),
-      .extra = ends,
-      .help = "where longer rows lose values: post or pre; null: they are an error" },
     { .name = "name", .type = &ARG_TEXT, .offset = offsetof(pil_input_options, name), .help = "of the feature" },
 };
 static const pil_dense_features_options dense_features_defaults = { PIL_DENSE_FEATURES_DEFAULTS };

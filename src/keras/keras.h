@@ -22,13 +22,8 @@
 #include "store/store.h"
 #include "train/train.h"
 
-/* ---- layer.c: a layer in words ---- */
-/* {LSTM: {units: 8}} or a bare "Flatten"; {Bidirectional: {layer: {LSTM: {units: 8}}, merge_mode: sum}}. The texts that it points to
- * lie in the reader's arena. Columns are looked up through `columns` (NULL: there are none). */
-bool layer_read(const struct value *value, struct column_set *columns, struct args_reader *reader, pil_layer *out,
-                pil_status *status);
-void layer_print(const pil_layer *layer, struct text *out); /* reads back to the same */
-const struct arg_table *layer_arguments(size_t i);          /* the i-th class, for schema and reference; NULL beyond the last */
+/* ---- layer.c ---- */
+const struct arg_table *layer_arguments(size_t i); /* of the i-th class, for schema and reference; NULL beyond the last */
 
 /* ---- sequential.c ---- */
 /* Where a model's rows come from: the requests of one column program, the tensors of one graph. */
@@ -65,7 +60,7 @@ bool sequential_is_compiled(const pil_sequential *model);
 /* Its weights' present values, or NULL: it was never built. Variables have the names of the graph's. */
 const struct store *sequential_values(const pil_sequential *model);
 
-/* The layers for checkpoints (keras/objects.h has the same shape). */
+/* The layers for checkpoints. */
 struct sequential_weight {
     const char *variable; /* "lstm/lstm_cell/kernel" */
     const char *path;     /* below its layer in the object graph: "cell/kernel" */
@@ -76,9 +71,5 @@ struct sequential_weight {
 size_t sequential_layer_count(const pil_sequential *model);
 const char *sequential_layer_name(const pil_sequential *model, size_t layer);
 const struct sequential_weight *sequential_layer_weights(const pil_sequential *model, size_t layer, size_t *count);
-
-/* ---- compile.c: as the model file says it ---- */
-struct sequential_compile; /* what compile settled, in an arena */
-extern const struct arg_table SEQUENTIAL_COMPILE_TABLE, SEQUENTIAL_FIT_TABLE;
 
 #endif

@@ -294,13 +294,44 @@ static void test_optimizers(void **state)
     }
 }
 
+/* Feature columns as the first layer: of words and numbers of a dataset. */
+static void test_dense_features(void **state)
+{
+    static const char *const words[] = { "a", "b", "c", "b", "a", "c" }, *const known[] = { "a", "b" };
+    static const float numbers[] = { 1, 2, 3, 4, 5, 6 }, y[] = { 0, 1, 1, 1, 0, 1 };
+    const char *name;
+    size_t count;
+    (void)state;
+    pil_columns *columns = pil_columns_new();
+    pil_column *word = pil_categorical_column_with_vocabulary_list(columns, "word", known, 2, .num_oov_buckets = 1);
+    pil_column *list[] = { pil_numeric_column(columns, "number"), pil_embedding_column(columns, word, 2) };
+    ok(pil_columns_status(columns));
+    pil_sequential *model = pil_sequential_new();
+    pil_add_layer(model, pil_dense_features({ list, 2 }));
+    pil_add_layer(model, pil_dense(1, .activation = "sigmoid"));
+    pil_compile(model, .loss = "binary_crossentropy", .optimizer_object = pil_adam(0.1f));
+    pil_dataset *dataset = pil_dataset_from_arrays(
+        PIL_ARRAYS({ "word", .strings = words, .rows = ROWS }, { "number", .floats = numbers, .rows = ROWS }), true,
+        .y = { .floats = y, .rows = ROWS }, .batch_size = 4);
+    pil_fit_options options = pil_fit_options_default();
+    options.epochs = 40;
+    ok(pil_fit_dataset(model, dataset, &options));
+    const double *loss = pil_history_get(pil_sequential_history(model), "loss", &count);
+    assert_true(count == 40 && loss[39] < 0.5 * loss[0]);
+    assert_true(pil_sequential_weight(model, 0, &name, NULL));
+    assert_string_equal(name, "dense_features/word_embedding/embedding_weights");
+    pil_status status = pil_fit(model, ((pil_array){ .floats = numbers, .rows = ROWS }), { .floats = y, .rows = ROWS });
+    assert_non_null(strstr(status.message, "the model's first layer takes feature columns"));
+    pil_dataset_free(dataset);
+    pil_sequential_free(model);
+    pil_columns_free(columns);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layers),
-        cmocka_unit_test(test_mistakes),
-        cmocka_unit_test(test_compile_mistakes),
-        cmocka_unit_test(test_optimizers),
+        cmocka_unit_test(test_layers),     cmocka_unit_test(test_mistakes),       cmocka_unit_test(test_compile_mistakes),
+        cmocka_unit_test(test_optimizers), cmocka_unit_test(test_dense_features),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
