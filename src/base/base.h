@@ -273,6 +273,7 @@ struct value {
     struct value **keys;  /* the map's keys: scalars with places of their own */
 };
 struct value *value_get(const struct value *map, const char *key); /* NULL when absent or not a map */
+bool value_is_null(const struct value *value);                     /* null, ~ or nothing at all, without quotes */
 bool value_fail(const struct value *at, pil_status *status, const char *format, ...)
     PRINTF_LIKE(3, 4); /* INVALID_ARGUMENT with place */
 /* "WHAT has no argument 'x'; did you mean 'y'?", or a hint with all known ones when none is near. */

@@ -43,7 +43,6 @@ struct value_shown {
 };
 struct value_shown value_shown(struct slice text);
 /* Nothing, or an unquoted null, ~ or empty text. */
-bool value_is_null(const struct value *value);
 bool arg_has_limits(const struct arg *arg);
 void arg_print_limits(char out[112], const struct arg *arg); /* "from 0 to 1", "at least 1" */
 

@@ -114,7 +114,7 @@ static bool numbers_parse(const struct meaning *meaning, const struct value *map
     const size_t offsets[2] = { meaning->a_offset, meaning->b_offset };
     size_t count = meaning->a ? meaning->b ? 2 : 1 : 0;
 
-    if (column_no_value(map))
+    if (value_is_null(map))
         return true;
     if (map->kind != VALUE_MAP)
         return value_fail(map, status, "%s takes its numbers by name, such as {stddev: 0.1}", meaning->name);
@@ -142,7 +142,7 @@ static bool initializer_parse(const struct arg *arg, const struct value *value, 
     const struct meaning *meaning;
 
     (void)reader;
-    if (column_no_value(value)) {
+    if (value_is_null(value)) {
         memcpy(field, &parsed, sizeof parsed);
         return true;
     }

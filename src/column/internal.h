@@ -143,7 +143,6 @@ const struct column_embedding *column_embedding(const struct pil_column *column)
 const struct pil_column *column_indicator(const struct pil_column *column);       /* its categorical column, or NULL */
 
 /* ---- argument types of this room (set.c) ---- */
-bool column_no_value(const struct value *value); /* null, ~ or nothing at all, without quotes */
 extern const struct arg_type COLUMN_ARG_COLUMN;  /* pil_column *: an entry of the file */
 extern const struct arg_type COLUMN_ARG_COLUMNS; /* pil_keys: entries of the file */
 extern const struct arg_type COLUMN_ARG_KEYS;    /* pil_keys: entries or raw fields */

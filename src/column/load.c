@@ -100,7 +100,7 @@ static bool check_paths(const struct load *load, const struct record *record)
 
     for (size_t i = 0; row && i < row->args->arg_count; i++)
         if (row->args->args[i].type == &COLUMN_ARG_PATH && (path = value_get(record->args, row->args->args[i].name)) != NULL &&
-            !column_no_value(path) && !check_path(load, path))
+            !value_is_null(path) && !check_path(load, path))
             return false;
     return true;
 }

@@ -182,7 +182,7 @@ struct column_set *column_set_new(const struct value *columns, const char *folde
 {
     struct column_set *set = NULL;
 
-    if (columns && column_no_value(columns))
+    if (columns && value_is_null(columns))
         columns = NULL;
     if (columns && columns->kind != VALUE_MAP) {
         value_fail(columns, status, "columns is a map from names to columns");
@@ -267,13 +267,6 @@ void column_set_free(struct column_set *set)
 }
 
 /* ---- argument types ------------------------------------------------------------------------------------------ */
-
-bool column_no_value(const struct value *value)
-{
-    if (value->kind != VALUE_SCALAR || value->quoted)
-        return value->kind == VALUE_NULL;
-    return value->text.size == 0 || slice_is(value->text, "null") || slice_is(value->text, "~");
-}
 
 static bool need_name(const struct arg *arg, const struct value *value, pil_status *status)
 {
@@ -413,7 +406,7 @@ const struct arg_type COLUMN_ARG_PATH = {
 static bool count_parse(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader,
                         pil_status *status)
 {
-    return column_no_value(value) || ARG_INT.parse(arg, value, field, reader, status);
+    return value_is_null(value) || ARG_INT.parse(arg, value, field, reader, status);
 }
 
 static void count_print(const struct arg *arg, const void *field, struct text *out)
@@ -428,7 +421,7 @@ const struct arg_type COLUMN_ARG_COUNT = {
 static bool limit_parse(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader,
                         pil_status *status)
 {
-    return column_no_value(value) || ARG_FLOAT.parse(arg, value, field, reader, status);
+    return value_is_null(value) || ARG_FLOAT.parse(arg, value, field, reader, status);
 }
 
 static void limit_print(const struct arg *arg, const void *field, struct text *out)
@@ -449,7 +442,7 @@ static bool numbers_parse(const struct arg *arg, const struct value *value, void
     struct arg_floats floats = { 0 };
     float *one;
 
-    if (column_no_value(value))
+    if (value_is_null(value))
         return true;
     if (value->kind != VALUE_SCALAR) {
         if (!ARG_FLOATS.parse(arg, value, &floats, reader, status))

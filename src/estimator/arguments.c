@@ -10,13 +10,6 @@
 
 #include "estimator/modelfile.h"
 
-bool value_none(const struct value *value)
-{
-    if (value->kind != VALUE_SCALAR || value->quoted)
-        return value->kind == VALUE_NULL;
-    return value->text.size == 0 || slice_is(value->text, "null") || slice_is(value->text, "~");
-}
-
 bool value_unsupported(const struct value *at, pil_status *status, const char *format, ...)
 {
     char text[PIL_MESSAGE_SIZE / 2];
@@ -38,7 +31,7 @@ static bool parse_raw(const struct arg *arg, const struct value *value, void *fi
                       pil_status *status)
 {
     (void)arg, (void)reader, (void)status;
-    *(const struct value **)field = value_none(value) ? NULL : value;
+    *(const struct value **)field = value_is_null(value) ? NULL : value;
     return true;
 }
 
@@ -55,7 +48,7 @@ const struct arg_type FILE_ARG_RAW = { .name = "section", .schema = "{}", .parse
 static bool parse_int(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader,
                       pil_status *status)
 {
-    if (!value_none(value))
+    if (!value_is_null(value))
         return ARG_INT.parse(arg, value, field, reader, status);
     *(int64_t *)field = *(const int64_t *)arg->extra;
     return true;
@@ -72,7 +65,7 @@ static void print_int(const struct arg *arg, const void *field, struct text *out
 static bool parse_double_arg(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader,
                              pil_status *status)
 {
-    if (!value_none(value))
+    if (!value_is_null(value))
         return ARG_DOUBLE.parse(arg, value, field, reader, status);
     *(double *)field = *(const double *)arg->extra;
     return true;
@@ -90,7 +83,7 @@ static bool parse_float_arg(const struct arg *arg, const struct value *value, vo
                             pil_status *status)
 {
     *(float *)field = 0;
-    return value_none(value) || ARG_FLOAT.parse(arg, value, field, reader, status);
+    return value_is_null(value) || ARG_FLOAT.parse(arg, value, field, reader, status);
 }
 
 static void print_float_arg(const struct arg *arg, const void *field, struct text *out)
@@ -139,7 +132,7 @@ static bool parse_path(const struct arg *arg, const struct value *value, void *f
 {
     const char *path = NULL;
 
-    if (!value_none(value) && !(path = join_path(arg, value, reader, status)))
+    if (!value_is_null(value) && !(path = join_path(arg, value, reader, status)))
         return false;
     *(const char **)field = path;
     return true;
@@ -153,7 +146,7 @@ static bool parse_paths(const struct arg *arg, const struct value *value, void *
     const char **paths;
 
     *(struct arg_texts *)field = (struct arg_texts){ 0 };
-    if (value_none(value))
+    if (value_is_null(value))
         return true;
     if (value->kind == VALUE_MAP)
         return value_fail(value, status, "%s takes a path, a glob or a list of them, not a map", arg->name);
@@ -309,7 +302,7 @@ static bool parse_compat(const struct arg *arg, const struct value *value, void 
     static const char *const words[] = { "null", "tf_dense", NULL };
 
     *(bool *)field = false;
-    return value_none(value) || parse_word(arg, value, words, field, reader, status);
+    return value_is_null(value) || parse_word(arg, value, words, field, reader, status);
 }
 
 static void print_compat(const struct arg *arg, const void *field, struct text *out)
@@ -475,7 +468,7 @@ static bool parse_fields(const struct arg *arg, const struct value *map, void *s
 
     input->fields = NULL;
     input->field_count = 0;
-    if (value_none(map))
+    if (value_is_null(map))
         return true;
     if (map->kind != VALUE_MAP)
         return value_fail(map, status, "%s is a map from names to types: {hourofday: int64}", arg->name);

@@ -49,7 +49,7 @@ static bool parse_derived(const struct arg *arg, const struct value *value, void
 {
     if (!FILE_ARG_RAW.parse(arg, value, field, reader, status))
         return false;
-    if (value_none(value) || (value->kind == VALUE_MAP && value->count == 0))
+    if (value_is_null(value) || (value->kind == VALUE_MAP && value->count == 0))
         return true;
     return value_unsupported(value, status, "derived fields are not in this version; compute them before, into the data");
 }
@@ -58,7 +58,7 @@ static bool parse_sequential(const struct arg *arg, const struct value *value, v
                              pil_status *status)
 {
     (void)field, (void)reader;
-    return value_none(value) || value_fail(value, status, "%s belongs to estimator: sequential", arg->name);
+    return value_is_null(value) || value_fail(value, status, "%s belongs to estimator: sequential", arg->name);
 }
 
 static void print_null(const struct arg *arg, const void *field, struct text *out)

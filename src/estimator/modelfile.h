@@ -28,7 +28,6 @@ struct value *yaml_read(struct slice text, const char *file, bool placed, struct
 bool overrides_apply(struct value **root, const char *const *sets, size_t count, struct arena *arena, pil_status *status);
 
 /* ---- arguments.c: types of arguments. Their reader's context is the model. ---- */
-bool value_none(const struct value *value); /* null, ~ or nothing at all, without quotes */
 /* value_fail with PIL_UNSUPPORTED: right, but not what this version can do. */
 bool value_unsupported(const struct value *at, pil_status *status, const char *format, ...) PRINTF_LIKE(3, 4);
 extern const struct arg_type FILE_ARG_RAW;       /* const struct value *: kept for later; null: NULL */

@@ -38,13 +38,13 @@ static struct value *new_node(enum value_kind kind, struct slice text, struct ar
 /* The node itself with lists of its own, one entry longer if `more`. Nothing at all becomes an empty map. */
 static struct value *copy_node(const struct value *node, bool more, struct arena *arena, pil_status *status)
 {
-    struct value *copy =
-        node && !value_none(node) ? arena_alloc(arena, sizeof *copy, status) : new_node(VALUE_MAP, slice_text(""), arena, status);
+    struct value *copy = node && !value_is_null(node) ? arena_alloc(arena, sizeof *copy, status)
+                                                      : new_node(VALUE_MAP, slice_text(""), arena, status);
     size_t room;
 
     if (!copy)
         return NULL;
-    if (node && !value_none(node))
+    if (node && !value_is_null(node))
         *copy = *node;
     room = copy->count + (more ? 1 : 0);
     copy->items = arena_alloc(arena, MAX(room, 1) * sizeof *copy->items, status);
@@ -98,7 +98,7 @@ static bool put(struct override *override, struct value **slot, pil_status *stat
         size_t at;
         if (name.size == 0)
             return fail_override(override, status, "a name is missing beside a dot");
-        if (node && node->kind == VALUE_SCALAR && !value_none(node)) {
+        if (node && node->kind == VALUE_SCALAR && !value_is_null(node)) {
             status_fail(status, PIL_INVALID_ARGUMENT, "%s %.200s: '%.*s' cannot stand below the value '%.80s'", PLACE,
                         override->text, (int)MIN(name.size, 80), name.data, node->text.data);
             return status_hint(status, "set the value above it as a whole: %s %.*s={...}", PLACE,

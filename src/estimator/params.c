@@ -92,7 +92,7 @@ static bool parse_columns(const struct arg *arg, const struct value *value, void
     const char **names;
 
     *list = (struct column_list){ 0 };
-    if (value_none(value))
+    if (value_is_null(value))
         return true;
     if (value->kind != VALUE_LIST)
         return value_fail(value, status, "%s takes a list of columns: [name, ...]", arg->name);
@@ -161,7 +161,7 @@ static bool parse_activation(const struct arg *arg, const struct value *value, v
                              pil_status *status)
 {
     *(int *)field = ACTIVATION_LINEAR;
-    return value_none(value) || parse_word(arg, value, op_activation_words, field, reader, status);
+    return value_is_null(value) || parse_word(arg, value, op_activation_words, field, reader, status);
 }
 
 static void print_activation(const struct arg *arg, const void *field, struct text *out)
@@ -180,7 +180,7 @@ static bool parse_reduction(const struct arg *arg, const struct value *value, vo
                             pil_status *status)
 {
     *(int *)field = DEFAULT_REDUCTION;
-    return value_none(value) || parse_word(arg, value, loss_reductions, field, reader, status);
+    return value_is_null(value) || parse_word(arg, value, loss_reductions, field, reader, status);
 }
 
 static void print_reduction(const struct arg *arg, const void *field, struct text *out)
@@ -209,7 +209,7 @@ static bool parse_refused(const struct arg *arg, const struct value *value, void
                           pil_status *status)
 {
     (void)field, (void)reader;
-    return value_none(value) || value_unsupported(value, status, "%s %s", arg->name, (const char *)arg->extra);
+    return value_is_null(value) || value_unsupported(value, status, "%s %s", arg->name, (const char *)arg->extra);
 }
 
 static const struct arg_type REFUSED = {
@@ -244,7 +244,7 @@ static bool parse_optimizer(const struct arg *arg, const struct value *value, vo
     struct optimizer_arg *optimizer = field;
 
     (void)arg, (void)reader, (void)status;
-    optimizer->is_null = value_none(value);
+    optimizer->is_null = value_is_null(value);
     optimizer->value = optimizer->is_null ? NULL : value;
     return true;
 }

@@ -107,7 +107,7 @@ static bool parse_early_stopping(const struct arg *arg, const struct value *valu
                                  pil_status *status)
 {
     (void)field, (void)reader;
-    return value_none(value) || value_unsupported(value, status, "%s is not in this version", arg->name);
+    return value_is_null(value) || value_unsupported(value, status, "%s is not in this version", arg->name);
 }
 
 static void print_early_stopping(const struct arg *arg, const void *field, struct text *out)

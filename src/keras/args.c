@@ -21,12 +21,6 @@ pil_regularizer pil_l1_l2(float l1, float l2)
     return (pil_regularizer){ l1, l2 };
 }
 
-static bool is_none(const struct value *value)
-{
-    return !value || value->kind == VALUE_NULL ||
-           (value->kind == VALUE_SCALAR && !value->quoted && (slice_is(value->text, "null") || slice_is(value->text, "~")));
-}
-
 /* "there is no WHAT 'x'; did you mean 'y'?" */
 static bool no_such(const struct value *at, const char *what, const char *const *words, pil_status *status)
 {
@@ -59,7 +53,7 @@ static void print_word(const char *word, struct text *out)
 static bool activation_parse(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader,
                              pil_status *status)
 {
-    if (!is_none(value))
+    if (!value_is_null(value))
         return ARG_TEXT.parse(arg, value, field, reader, status);
     *(const char **)field = NULL;
     return true;
@@ -77,7 +71,7 @@ const struct arg_type KERAS_ARG_ACTIVATION = { "activation", "{\"type\":[\"strin
 static bool word_parse(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader,
                        pil_status *status)
 {
-    if (is_none(value)) {
+    if (value_is_null(value)) {
         *(const char **)field = NULL;
         return true;
     }
@@ -119,7 +113,7 @@ static bool regularizer_parse(const struct arg *arg, const struct value *value, 
     const struct value *given = NULL;
     *out = (pil_regularizer){ 0, 0 };
     (void)arg;
-    if (is_none(value))
+    if (value_is_null(value))
         return true;
     int kind = read_kind("regularizer", words, value, &given, status);
     if (kind < 0)
@@ -128,7 +122,7 @@ static bool regularizer_parse(const struct arg *arg, const struct value *value, 
         return args_parse(&both, given, out, reader, status);
     float *number = kind == 0 ? &out->l2 : &out->l1;
     *number = 0.01f;
-    if (is_none(given))
+    if (!given || value_is_null(given))
         return true;
     if (given->kind == VALUE_MAP) { /* {l2: {l2: 0.01}}, as Keras writes it */
         struct arg_table one = { words[kind], NULL, &regularizer_args[1 - kind], 1, &regularizer_defaults, sizeof *out };
@@ -203,7 +197,7 @@ static bool constraint_parse(const struct arg *arg, const struct value *value, v
     struct constraint_options read;
     *out = (pil_constraint){ 0 };
     (void)arg;
-    if (is_none(value))
+    if (value_is_null(value))
         return true;
     int kind = read_kind("constraint", words, value, &given, status);
     if (kind < 0 || !args_parse(&constraint_tables[kind], given, &read, reader, status))
@@ -239,7 +233,7 @@ static bool row_parse(const struct arg *arg, const struct value *value, void *fi
     struct arg_ints list = { 0 };
     struct arg inner = { .name = arg->name, .type = &ARG_INTS };
     memset(dims, 0, PIL_ROW_RANK * sizeof *dims);
-    if (is_none(value))
+    if (value_is_null(value))
         return true;
     if (!ARG_INTS.parse(&inner, value, &list, reader, status))
         return false;

@@ -92,8 +92,6 @@ bool timer_due(const pil_second_or_step_timer *timer, int64_t step, double secon
 void timer_trigger(pil_second_or_step_timer *timer, int64_t step, double now, double *seconds, int64_t *steps);
 
 /* ---- schedule.c ---- */
-/* Nothing, or an unquoted null or ~. */
-bool is_null(const struct value *value);
 extern const struct arg_type ARG_OPTIONAL_FLOAT; /* float above 0; null: 0 */
 /* Numbers out of range, boundaries that do not rise. at: where it is said, or NULL. */
 bool schedule_check(const struct schedule *schedule, const struct value *at, pil_status *status);

@@ -381,7 +381,7 @@ static bool find_by_word(const struct value *at, const char *name, double rate, 
 bool optimizer_read(const struct value *value, const char *default_name, double default_rate, enum optimizer_flavour flavour,
                     struct args_reader *reader, struct optimizer *out, pil_status *status)
 {
-    if (!value || is_null(value))
+    if (!value || value_is_null(value))
         return find_by_word(value, default_name, default_rate, flavour, out, status);
     if (value->kind == VALUE_SCALAR)
         return find_by_word(value, value->text.data, default_rate, flavour, out, status);

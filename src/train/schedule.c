@@ -71,17 +71,11 @@ static double constant_rate(const struct schedule *s, double step)
 
 /* ---- optional numbers ---------------------------------------------------------------------------------------- */
 
-bool is_null(const struct value *value)
-{
-    return value->kind == VALUE_NULL || (value->kind == VALUE_SCALAR && !value->quoted &&
-                                         (value->text.size == 0 || slice_is(value->text, "null") || slice_is(value->text, "~")));
-}
-
 static bool parse_optional(const struct arg *arg, const struct value *value, void *field, struct args_reader *reader,
                            pil_status *status)
 {
     *(float *)field = 0;
-    return is_null(value) || ARG_FLOAT.parse(arg, value, field, reader, status);
+    return value_is_null(value) || ARG_FLOAT.parse(arg, value, field, reader, status);
 }
 
 static void print_optional(const struct arg *arg, const void *field, struct text *out)
@@ -242,7 +236,7 @@ static bool parse_rate(const struct arg *arg, const struct value *value, void *f
     if (value->kind == VALUE_MAP) {
         if (!parse_schedule(value, &out, reader, status))
             return false;
-    } else if (!is_null(value)) {
+    } else if (!value_is_null(value)) {
         struct arg number = { .name = arg->name, .low = 0, .high = INFINITY };
         if (!ARG_DOUBLE.parse(&number, value, &out.rate, reader, status))
             return false;

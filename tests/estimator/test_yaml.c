@@ -86,7 +86,7 @@ static void test_places(void **state)
     assert_int_equal(map->column, 6);
     assert_scalar(map->keys[0], "\xC3\xA4", false, 4, 7);
     assert_scalar(map->items[0], "007", false, 4, 10);
-    assert_true(value_none(value_get(root, "empty")));
+    assert_true(value_is_null(value_get(root, "empty")));
     assert_scalar(value_get(root, "block"), "two\nlines\n", true, 6, 8);
 }
 
@@ -98,7 +98,7 @@ static void test_nothing(void **state)
     (void)state;
     assert_int_equal(root->count, COUNT_OF(none));
     for (size_t i = 0; i < COUNT_OF(none); i++)
-        assert_int_equal(value_none(root->items[i]), none[i]);
+        assert_int_equal(value_is_null(root->items[i]), none[i]);
     assert_true(root->items[4]->quoted);
     assert_false(root->items[5]->quoted);
     assert_true(root->items[6]->quoted);
