@@ -31,17 +31,13 @@ static struct pil_tensor *layer(struct pil_graph *graph, struct pil_tensor *x, c
     struct pil_tensor *w = graph_variable(graph, kernel, SHAPE(shape.dims[MAX(shape.rank - 1, 0)], units),
                                           (pil_initializer){ PIL_INITIALIZER_GLOROT_UNIFORM, 0, 0 }, true);
     struct pil_tensor *b = graph_variable(graph, bias, SHAPE(units), (pil_initializer){ 0 }, true);
-    /* What needs its input for the gradient cannot be fused into the product. */
-    bool fused = !op_activation_takes_input(activation);
-    struct op_matmul_args args = { .bias = true, .activation = fused ? activation : ACTIVATION_LINEAR };
-    x = graph_op3(graph, "matmul", &args, x, w, b);
-    return fused ? x : graph_op1(graph, "activation", &(struct op_activation_args){ activation }, x);
+    return graph_dense(graph, x, w, b, activation);
 }
 
 static struct pil_tensor *batch_norm(struct pil_graph *graph, struct pil_tensor *x, int number, bool training)
 {
     static const char *const names[] = { "gamma", "beta", "moving_mean", "moving_variance" };
-    struct pil_tensor *variables[4], *moments[2];
+    struct pil_tensor *variables[4];
     struct shape shape = x->type.shape;
     for (int i = 0; i < 4; i++) {
         char name[128];
@@ -50,16 +46,14 @@ static struct pil_tensor *batch_norm(struct pil_graph *graph, struct pil_tensor 
         variables[i] =
             graph_variable(graph, name, SHAPE(shape.dims[MAX(shape.rank - 1, 0)]), (pil_initializer){ kind, 0, 0 }, i < 2);
     }
-    moments[0] = variables[2];
-    moments[1] = variables[3];
-    if (training) {
-        struct pil_tensor *sums = graph_op1(graph, "moments", NULL, x);
-        graph_op(graph, "moments_mean", &(struct op_count_args){ 1 }, &sums, 1, moments);
-        graph_moving(graph, variables[2], moments[0], 0.999f);
-        graph_moving(graph, variables[3], moments[1], 0.999f);
-    }
-    struct pil_tensor *inputs[] = { x, moments[0], moments[1], variables[0], variables[1] };
-    return graph_op(graph, "batch_norm", &(struct op_norm_args){ 0.001f, training }, inputs, 5, NULL);
+    return graph_batch_norm(graph, x,
+                            &(struct graph_batch_norm){ .gamma = variables[0],
+                                                        .beta = variables[1],
+                                                        .moving_mean = variables[2],
+                                                        .moving_variance = variables[3],
+                                                        .momentum = 0.999f,
+                                                        .epsilon = 0.001f,
+                                                        .training = training });
 }
 
 static struct pil_tensor *dnn_logits(const struct model *model, const pil_features *features, pil_mode mode)

@@ -118,6 +118,18 @@ struct graph_rnn_options {
 /* x [batch, time, features]. The op `rnn` where that one can do the layer, else its steps, unrolled. */
 struct pil_tensor *graph_rnn(struct pil_graph *graph, struct pil_tensor *x, const struct graph_rnn_options *options);
 
+/* ---- layers.c: ops of layers whose variables somebody else has made ---- */
+/* activation(x kernel + bias) over the last axis, the activation fused where it can be. bias: or NULL. */
+struct pil_tensor *graph_dense(struct pil_graph *graph, struct pil_tensor *x, struct pil_tensor *kernel, struct pil_tensor *bias,
+                               enum activation activation);
+/* Channels by the batch's moments, which move the averages, or (training false) by the averages; times gamma plus beta. */
+struct graph_batch_norm {
+    struct pil_tensor *gamma, *beta, *moving_mean, *moving_variance;
+    float momentum, epsilon;
+    bool training;
+};
+struct pil_tensor *graph_batch_norm(struct pil_graph *graph, struct pil_tensor *x, const struct graph_batch_norm *norm);
+
 /* ---- activate.c ---- */
 /* By Keras's names (and tf.nn's relu6, leaky_relu, log_softmax); NULL is linear. An unknown one is the graph's error, "<call>: there
  * is no activation 'x'; did you mean 'y'?". */

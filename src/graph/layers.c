@@ -86,6 +86,16 @@ pil_layers_dense_options pil_layers_dense_options_default(void)
     return (pil_layers_dense_options){ PIL_LAYERS_DENSE_DEFAULTS };
 }
 
+struct pil_tensor *graph_dense(struct pil_graph *graph, struct pil_tensor *x, struct pil_tensor *kernel, struct pil_tensor *bias,
+                               enum activation activation)
+{
+    /* What needs its input for the gradient cannot be fused into the product. */
+    bool fused = !op_activation_takes_input(activation);
+    struct op_matmul_args args = { .bias = bias != NULL, .activation = fused ? activation : ACTIVATION_LINEAR };
+    struct pil_tensor *y = graph_op(graph, "matmul", &args, (struct pil_tensor *[]){ x, kernel, bias }, bias ? 3 : 2, NULL);
+    return fused ? y : graph_op1(graph, "activation", &(struct op_activation_args){ activation }, y);
+}
+
 static pil_tensor *dense(struct pil_graph *graph, pil_tensor *x, const pil_layers_dense_options *options)
 {
     pil_shape columns;
@@ -95,17 +105,12 @@ static pil_tensor *dense(struct pil_graph *graph, pil_tensor *x, const pil_layer
         return graph_fail(graph, "%sthere is no activation number %d", graph->scope, (int)options->activation);
     if (!find_shape(graph, x, -1, &columns))
         return &graph->error_tensor;
-    pil_tensor *inputs[3] = { x };
-    inputs[1] = graph_new_variable(graph, "kernel", (pil_shape){ 2, { columns.dims[0], options->units } },
-                                   options->kernel_initializer, options->trainable);
+    pil_tensor *bias = NULL, *kernel = graph_new_variable(graph, "kernel", (pil_shape){ 2, { columns.dims[0], options->units } },
+                                                          options->kernel_initializer, options->trainable);
     if (options->use_bias)
-        inputs[2] = graph_new_variable(graph, "bias", (pil_shape){ 1, { options->units } }, options->bias_initializer,
-                                       options->trainable);
-    enum activation activation = (enum activation)options->activation;
-    bool fused = !op_activation_takes_input(activation);
-    struct op_matmul_args args = { .bias = options->use_bias, .activation = fused ? activation : ACTIVATION_LINEAR };
-    pil_tensor *y = graph_op(graph, "matmul", &args, inputs, options->use_bias ? 3 : 2, NULL);
-    return fused ? y : graph_op1(graph, "activation", &(struct op_activation_args){ activation }, y);
+        bias = graph_new_variable(graph, "bias", (pil_shape){ 1, { options->units } }, options->bias_initializer,
+                                  options->trainable);
+    return graph_dense(graph, x, kernel, bias, (enum activation)options->activation);
 }
 
 pil_tensor *pil_layers_dense_make(pil_graph *graph, pil_tensor *x, const pil_layers_dense_options *options)
@@ -132,6 +137,19 @@ static int64_t positions_of(const struct shape *shape)
     return positions;
 }
 
+struct pil_tensor *graph_batch_norm(struct pil_graph *graph, struct pil_tensor *x, const struct graph_batch_norm *norm)
+{
+    struct pil_tensor *moments[2] = { norm->moving_mean, norm->moving_variance };
+    if (norm->training && status_ok(&graph->status)) {
+        struct pil_tensor *sums = graph_op1(graph, "moments", NULL, x);
+        graph_op(graph, "moments_mean", &(struct op_count_args){ positions_of(&x->type.shape) }, &sums, 1, moments);
+        graph_moving(graph, norm->moving_mean, moments[0], norm->momentum);
+        graph_moving(graph, norm->moving_variance, moments[1], norm->momentum);
+    }
+    struct pil_tensor *inputs[] = { x, moments[0], moments[1], norm->gamma, norm->beta };
+    return graph_op(graph, "batch_norm", &(struct op_norm_args){ norm->epsilon, norm->training }, inputs, 5, NULL);
+}
+
 static pil_tensor *batch_normalization(struct pil_graph *graph, const pil_layers_batch_normalization_options *options)
 {
     pil_tensor *x = options->x;
@@ -145,15 +163,14 @@ static pil_tensor *batch_normalization(struct pil_graph *graph, const pil_layers
     pil_tensor *beta = parameter(graph, options->center, "beta", channels, 0, options->trainable);
     pil_tensor *averages[2] = { parameter(graph, true, "moving_mean", channels, 0, false),
                                 parameter(graph, true, "moving_variance", channels, 1, false) };
-    pil_tensor *moments[2] = { averages[0], averages[1] };
-    if (options->training) {
-        pil_tensor *sums = graph_op1(graph, "moments", NULL, x);
-        graph_op(graph, "moments_mean", &(struct op_count_args){ positions_of(&x->type.shape) }, &sums, 1, moments);
-        for (int i = 0; i < 2; i++)
-            graph_moving(graph, averages[i], moments[i], options->momentum);
-    }
-    pil_tensor *inputs[] = { x, moments[0], moments[1], gamma, beta };
-    return graph_op(graph, "batch_norm", &(struct op_norm_args){ options->epsilon, options->training }, inputs, 5, NULL);
+    return graph_batch_norm(graph, x,
+                            &(struct graph_batch_norm){ .gamma = gamma,
+                                                        .beta = beta,
+                                                        .moving_mean = averages[0],
+                                                        .moving_variance = averages[1],
+                                                        .momentum = options->momentum,
+                                                        .epsilon = options->epsilon,
+                                                        .training = options->training });
 }
 
 pil_tensor *pil_layers_batch_normalization_make(pil_graph *graph, const pil_layers_batch_normalization_options *options)

@@ -50,26 +50,24 @@ static struct pil_tensor *dense_build(struct layer_build *b)
     if (o->units < 1)
         return layer_fail(b, "units is %lld: at least 1 is needed", (long long)o->units);
     int64_t width = b->x->type.shape.dims[b->x->type.shape.rank - 1];
-    struct pil_tensor *inputs[3] = { b->x };
-    inputs[1] = layer_weight(b, &(struct layer_weight){ .name = "kernel",
-                                                        .shape = SHAPE(width, o->units),
-                                                        .initializer = o->kernel_initializer,
-                                                        .regularizer = o->kernel_regularizer,
-                                                        .constraint = o->kernel_constraint });
+    struct pil_tensor *kernel = layer_weight(b, &(struct layer_weight){ .name = "kernel",
+                                                                        .shape = SHAPE(width, o->units),
+                                                                        .initializer = o->kernel_initializer,
+                                                                        .regularizer = o->kernel_regularizer,
+                                                                        .constraint = o->kernel_constraint });
+    struct pil_tensor *bias = NULL;
     if (o->use_bias)
-        inputs[2] = layer_weight(b, &(struct layer_weight){ .name = "bias",
-                                                            .shape = SHAPE(o->units),
-                                                            .initializer = o->bias_initializer,
-                                                            .regularizer = o->bias_regularizer,
-                                                            .constraint = o->bias_constraint });
+        bias = layer_weight(b, &(struct layer_weight){ .name = "bias",
+                                                       .shape = SHAPE(o->units),
+                                                       .initializer = o->bias_initializer,
+                                                       .regularizer = o->bias_regularizer,
+                                                       .constraint = o->bias_constraint });
     if (!layer_checks_activation(b, o->activation))
         return graph_error_tensor(b->graph);
-    /* A sigmoid stays an op of its own, which a loss traces back to its logits. */
-    bool fused = graph_find_activation(o->activation, &activation) && !op_activation_takes_input(activation) &&
-                 activation != ACTIVATION_SIGMOID;
-    struct op_matmul_args args = { .bias = o->use_bias, .activation = fused ? activation : ACTIVATION_LINEAR };
-    struct pil_tensor *y = graph_op(b->graph, "matmul", &args, inputs, o->use_bias ? 3 : 2, NULL);
-    return fused ? y : layer_activate(b, o->activation, y);
+    /* A sigmoid stays an op of its own, which a loss traces back to its logits; softmax is one. */
+    if (graph_find_activation(o->activation, &activation) && activation != ACTIVATION_SIGMOID)
+        return graph_dense(b->graph, b->x, kernel, bias, activation);
+    return layer_activate(b, o->activation, graph_dense(b->graph, b->x, kernel, bias, ACTIVATION_LINEAR));
 }
 
 /* ---- Embedding ---- */

@@ -20,15 +20,6 @@ static struct pil_tensor *weight_or(struct layer_build *b, bool exists, const st
 
 /* ---- BatchNormalization ---- */
 
-/* How often each channel stands in a row. */
-static int64_t positions_of(const struct shape *shape)
-{
-    int64_t positions = 1;
-    for (int i = 1; i < shape->rank - 1; i++)
-        positions *= shape->dims[i];
-    return positions;
-}
-
 static bool check_batch(struct layer_build *b, const pil_batch_normalization_options *o)
 {
     int rank = b->x->type.shape.rank;
@@ -48,7 +39,6 @@ static struct pil_tensor *batch_build(struct layer_build *b)
     if (!check_batch(b, o))
         return graph_error_tensor(graph);
     struct shape channels = SHAPE(b->x->type.shape.dims[b->x->type.shape.rank - 1]);
-    bool training = b->training && layer_trainable(b->layer);
     struct pil_tensor *gamma = weight_or(
         b, o->scale,
         &(struct layer_weight){ "gamma", NULL, channels, o->gamma_initializer, o->gamma_regularizer, o->gamma_constraint }, 1);
@@ -65,15 +55,14 @@ static struct pil_tensor *batch_build(struct layer_build *b)
                                                 .initializer = o->moving_variance_initializer,
                                                 .not_trainable = true }),
     };
-    struct pil_tensor *moments[] = { averages[0], averages[1] };
-    if (training && status_ok(graph_status(graph))) {
-        struct pil_tensor *sums = graph_op1(graph, "moments", NULL, b->x);
-        graph_op(graph, "moments_mean", &(struct op_count_args){ positions_of(&b->x->type.shape) }, &sums, 1, moments);
-        for (int i = 0; i < 2 && status_ok(graph_status(graph)); i++)
-            graph_moving(graph, averages[i], moments[i], o->momentum);
-    }
-    struct pil_tensor *inputs[] = { b->x, moments[0], moments[1], gamma, beta };
-    return graph_op(graph, "batch_norm", &(struct op_norm_args){ o->epsilon, training }, inputs, 5, NULL);
+    return graph_batch_norm(graph, b->x,
+                            &(struct graph_batch_norm){ .gamma = gamma,
+                                                        .beta = beta,
+                                                        .moving_mean = averages[0],
+                                                        .moving_variance = averages[1],
+                                                        .momentum = o->momentum,
+                                                        .epsilon = o->epsilon,
+                                                        .training = b->training && layer_trainable(b->layer) });
 }
 
 /* ---- LayerNormalization ---- */
