@@ -65,13 +65,10 @@ static bool add_batch(void *context, const struct batch *batch, pil_status *stat
     const struct mode_run *run = &sums->evaluation->run;
     const pil_metrics *metrics = &run->spec.eval_metric_ops;
     (void)batch;
-    for (size_t i = 0; i < metrics->count; i++) {
-        const struct pil_metric *metric = metrics->items[i].metric;
-        metric_update(sums->evaluation->metrics[i], mode_value(run, metric->labels), mode_value(run, metric->values),
-                      mode_value(run, metric->weights));
-        if (!metric_check(sums->evaluation->metrics[i], status))
-            return status_prefix(status, "the metric '%s': ", metrics->items[i].name);
-    }
+    for (size_t i = 0; i < metrics->count; i++)
+        if (!metric_count(sums->evaluation->metrics[i], metrics->items[i].metric, metrics->items[i].name, &run->fetches,
+                          run->session, status))
+            return false;
     sums->loss += (double)tensor_floats(mode_value(run, run->spec.loss))[0];
     sums->batches++;
     return true;

@@ -23,9 +23,7 @@ bool features_begin(struct pil_features *features, struct pil_graph *graph, stru
         return false;
     if (!labelled || !dataset->label)
         return true;
-    const struct dataset_field *label = dataset_find(dataset, dataset->label);
-    struct program_target target = { .field = dataset->label,
-                                     .width = label && label->sized ? MAX(label->width, 1) : MAX(dataset->label_width, 1) };
+    struct program_target target = { .field = dataset->label, .width = dataset_label_width(dataset) };
     features->label = program_target(program, &target, status);
     if (features->label < 0)
         return false;

@@ -62,8 +62,7 @@ struct mode_run {
     struct plan *plan;
     struct session *session;
     struct arena *arena;
-    struct pil_tensor **fetches; /* of the plan, each once */
-    size_t fetch_count, fetch_capacity;
+    struct fetches fetches; /* of the plan */
     struct text offered; /* the features it was made for */
 };
 /* Calls the model function, checks its spec, compiles. The dataset is looked at until it returns. */

@@ -8,21 +8,10 @@
 
 #include "estimator/internal.h"
 
-static bool add_fetch(struct mode_run *run, struct pil_tensor *tensor, pil_status *status)
-{
-    for (size_t i = 0; i < run->fetch_count; i++)
-        if (run->fetches[i] == tensor)
-            return true;
-    if (!mem_grow(&run->fetches, &run->fetch_capacity, run->fetch_count + 1, sizeof *run->fetches, status))
-        return false;
-    run->fetches[run->fetch_count++] = tensor;
-    return true;
-}
-
 static bool add_fetches(struct mode_run *run, pil_dict dict, pil_status *status)
 {
     for (size_t i = 0; i < dict.count; i++)
-        if (!add_fetch(run, dict.items[i].tensor, status))
+        if (!fetches_add(&run->fetches, dict.items[i].tensor, status))
             return false;
     return true;
 }
@@ -31,15 +20,11 @@ static bool add_fetches(struct mode_run *run, pil_dict dict, pil_status *status)
 static bool collect_fetches(struct mode_run *run, pil_status *status)
 {
     const pil_estimator_spec *spec = &run->spec;
-    if (run->mode == PIL_PREDICT ? !add_fetches(run, spec->predictions, status) : !add_fetch(run, spec->loss, status))
+    if (run->mode == PIL_PREDICT ? !add_fetches(run, spec->predictions, status) : !fetches_add(&run->fetches, spec->loss, status))
         return false;
-    for (size_t i = 0; run->mode == PIL_EVAL && i < spec->eval_metric_ops.count; i++) {
-        const struct pil_metric *metric = spec->eval_metric_ops.items[i].metric;
-        struct pil_tensor *const tensors[] = { metric->labels, metric->values, metric->weights };
-        for (size_t k = 0; k < COUNT_OF(tensors); k++)
-            if (tensors[k] && !add_fetch(run, tensors[k], status))
-                return false;
-    }
+    for (size_t i = 0; run->mode == PIL_EVAL && i < spec->eval_metric_ops.count; i++)
+        if (!metric_fetch(spec->eval_metric_ops.items[i].metric, &run->fetches, status))
+            return false;
     for (size_t i = 0; i < run->hooks.count; i++)
         if (!add_fetches(run, run->hooks.items[i].fetches, status))
             return false;
@@ -110,7 +95,7 @@ bool mode_make(struct mode_run *run, struct pil_estimator *estimator, pil_mode m
     describe_fields(dataset, &run->offered);
     bool ok = text_ok(&run->offered, status) && build(run, estimator, dataset, status) &&
               add_hooks(run, hooks, hook_count, status) && add_spec_hooks(run, status) && collect_fetches(run, status);
-    run->plan = ok ? plan_compile(run->graph, run->fetches, run->fetch_count, status) : NULL;
+    run->plan = ok ? plan_compile(run->graph, run->fetches.items, run->fetches.count, status) : NULL;
     run->features.dataset = NULL;
     if (run->plan)
         return true;
@@ -166,10 +151,7 @@ void mode_tell_skipped(const struct feed *feed, const char *what)
 
 const struct tensor *mode_value(const struct mode_run *run, const struct pil_tensor *tensor)
 {
-    for (size_t i = 0; tensor && i < run->fetch_count; i++)
-        if (run->fetches[i] == tensor)
-            return &session_fetch(run->session, i)->tensor;
-    return NULL;
+    return fetches_value(&run->fetches, run->session, tensor);
 }
 
 const struct tensor *mode_fetched(void *run, const struct pil_tensor *tensor)
@@ -247,7 +229,7 @@ void mode_free(struct mode_run *run)
     graph_free(run->graph);
     program_free(run->program);
     features_free(&run->features);
-    mem_free(run->fetches);
+    mem_free(run->fetches.items);
     text_free(&run->offered);
     *run = (struct mode_run){ 0 };
 }

@@ -199,6 +199,15 @@ bool session_run(struct session *session, int64_t rows, int64_t step, const stru
 /* A fetch's value after a run, in the order given to plan_compile. */
 const struct op_value *session_fetch(const struct session *session, size_t i);
 double session_scalar(const struct session *session, size_t fetch);
+/* What a plan is to give, each once; all 0 at first, its items are the caller's to free (mem_free). NULL is fine to add, and has no
+ * value. */
+struct fetches {
+    struct pil_tensor **items;
+    size_t count, capacity;
+};
+bool fetches_add(struct fetches *fetches, struct pil_tensor *tensor, pil_status *status);
+/* After a run of a session of that plan; NULL: it is none of them. */
+const struct tensor *fetches_value(const struct fetches *fetches, const struct session *session, const struct pil_tensor *tensor);
 
 /* Dense gradients after a run: the partials of a group's block, not yet summed; `count` of them, each `floats` long. The sum is
  * the fixed tree over them: for (step = 1; step < count; step *= 2) p[i] += p[i + step], i a multiple of 2 step. */

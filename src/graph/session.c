@@ -231,6 +231,27 @@ double session_scalar(const struct session *session, size_t fetch)
     return tensor->dtype == DTYPE_FLOAT64 ? *(const double *)tensor->data : (double)*tensor_floats(tensor);
 }
 
+bool fetches_add(struct fetches *fetches, struct pil_tensor *tensor, pil_status *status)
+{
+    for (size_t i = 0; i < fetches->count; i++)
+        if (fetches->items[i] == tensor)
+            return true;
+    if (!tensor)
+        return true;
+    if (!mem_grow(&fetches->items, &fetches->capacity, fetches->count + 1, sizeof *fetches->items, status))
+        return false;
+    fetches->items[fetches->count++] = tensor;
+    return true;
+}
+
+const struct tensor *fetches_value(const struct fetches *fetches, const struct session *session, const struct pil_tensor *tensor)
+{
+    for (size_t i = 0; tensor && i < fetches->count; i++)
+        if (fetches->items[i] == tensor)
+            return &session_fetch(session, i)->tensor;
+    return NULL;
+}
+
 struct session_partials session_partials(const struct session *session, int group)
 {
     if (group < 0 || group >= session->group_count)

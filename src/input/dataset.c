@@ -65,6 +65,12 @@ const struct dataset_field *dataset_find(const struct pil_dataset *dataset, cons
     return NULL;
 }
 
+int64_t dataset_label_width(const struct pil_dataset *dataset)
+{
+    const struct dataset_field *label = dataset->label ? dataset_find(dataset, dataset->label) : NULL;
+    return MAX(label && label->sized ? label->width : dataset->label_width, 1);
+}
+
 bool dataset_no_field(const struct pil_dataset *dataset, const char *name, pil_status *status)
 {
     const char *near[64];

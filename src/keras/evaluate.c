@@ -17,7 +17,7 @@ static struct feed *open_pass(const struct keras_run *run, const pil_dataset *da
                     call);
         return NULL;
     }
-    return keras_run_feed(run, dataset, NULL, status);
+    return keras_run_feed(run, dataset, status);
 }
 
 static bool add_log(pil_logs *logs, const char *prefix, const char *name, double value, pil_status *status)

@@ -9,7 +9,7 @@
 #include "input/input.h"
 #include "keras/run.h"
 
-/* ---- values ---- */
+/* ---- values: declared, filled, what there was before kept ---- */
 
 static bool has_all(const struct store *store, const struct pil_graph *graph)
 {
@@ -19,7 +19,7 @@ static bool has_all(const struct store *store, const struct pil_graph *graph)
     return true;
 }
 
-bool keras_values(pil_sequential *model, const struct pil_graph *graph, const struct pil_train_op *op, pil_status *status)
+static bool make_values(pil_sequential *model, const struct pil_graph *graph, const struct pil_train_op *op, pil_status *status)
 {
     if (model->store && has_all(model->store, graph) && (!op || model->trains))
         return true;
@@ -41,75 +41,34 @@ bool keras_values(pil_sequential *model, const struct pil_graph *graph, const st
 
 /* ---- making ---- */
 
-static bool add_fetch(struct keras_run *run, struct pil_tensor *tensor, pil_status *status)
-{
-    for (size_t i = 0; i < run->fetch_count; i++)
-        if (run->fetches[i] == tensor)
-            return true;
-    if (!tensor)
-        return true;
-    if (!mem_grow(&run->fetches, &run->fetch_capacity, run->fetch_count + 1, sizeof *run->fetches, status))
-        return false;
-    run->fetches[run->fetch_count++] = tensor;
-    return true;
-}
-
 static bool collect_fetches(struct keras_run *run, pil_status *status)
 {
-    bool ok =
-        run->mode == PIL_PREDICT ? add_fetch(run, run->outputs.predictions, status) : add_fetch(run, run->outputs.loss, status);
-    for (size_t i = 0; ok && i < run->outputs.metric_count; i++) {
-        const struct pil_metric *metric = run->outputs.metrics[i].metric;
-        ok = add_fetch(run, metric->labels, status) && add_fetch(run, metric->values, status) &&
-             add_fetch(run, metric->weights, status);
-    }
+    const struct sequential_outputs *outputs = &run->outputs;
+    bool ok = fetches_add(&run->fetches, run->mode == PIL_PREDICT ? outputs->predictions : outputs->loss, status);
+    for (size_t i = 0; ok && i < outputs->metric_count; i++)
+        ok = metric_fetch(outputs->metrics[i].metric, &run->fetches, status);
     return ok;
 }
 
-static void describe(const struct pil_dataset *dataset, struct text *out)
+/* A field's columns of the program, as a tensor that has its name; NULL: an error. */
+static struct pil_tensor *ask_target(struct keras_run *run, const char *field, int64_t width, pil_status *status)
 {
-    for (size_t i = 0; i < dataset->field_count; i++) {
-        const struct dataset_field *field = &dataset->fields[i];
-        text_format(out, "%s %d %d %lld %d\n", field->name, field->typed, (int)field->type, (long long)field->width,
-                    field->ragged);
-    }
-    text_format(out, "%d %s\n", (int)dataset->kind, dataset->label ? dataset->label : "");
+    int first = program_target(run->program, &(struct program_target){ .field = field, .width = width }, status);
+    struct pil_tensor *target = first < 0 ? NULL : column_target(&run->inputs, first, width);
+    if (target)
+        graph_suggest_name(run->graph, target, field);
+    return target;
 }
 
-bool keras_run_fits(const struct keras_run *run, const struct pil_dataset *dataset)
-{
-    struct text text = { 0 };
-    describe(dataset, &text);
-    bool fits = run->session && !text.failed &&
-                slice_equal(slice_of(text.data, text.size), slice_of(run->offered.data, run->offered.size));
-    text_free(&text);
-    return fits;
-}
-
-/* The label's and the weights' columns of the program, as tensors. */
+/* Labels where the data have them, and the weights' field where there is one. */
 static bool ask_targets(struct keras_run *run, const struct pil_dataset *dataset, const char *weights,
                         struct sequential_data *data, pil_status *status)
 {
     if (run->mode == PIL_PREDICT)
         return true;
-    if (dataset->label) {
-        const struct dataset_field *label = dataset_find(dataset, dataset->label);
-        struct program_target target = { .field = dataset->label,
-                                         .width = label && label->sized ? MAX(label->width, 1) : MAX(dataset->label_width, 1) };
-        int first = program_target(run->program, &target, status);
-        if (first < 0)
-            return false;
-        data->labels = column_target(&run->inputs, first, target.width);
-        graph_suggest_name(run->graph, data->labels, dataset->label);
-    }
-    if (weights) {
-        struct program_target target = { .field = weights, .width = 1 };
-        int first = program_target(run->program, &target, status);
-        if (first < 0)
-            return false;
-        data->weights = column_target(&run->inputs, first, 1);
-    }
-    return true;
+    if (dataset->label && !(data->labels = ask_target(run, dataset->label, dataset_label_width(dataset), status)))
+        return false;
+    return !weights || (data->weights = ask_target(run, weights, 1, status)) != NULL;
 }
 
 static bool build(struct keras_run *run, const struct pil_dataset *dataset, const char *weights, struct pil_train_op **op,
@@ -154,8 +113,8 @@ static bool bind(struct keras_run *run, const struct pil_train_op *op, pil_statu
     pil_sequential *model = run->model;
     if (!model->threads && !(model->threads = threads_new(model->thread_count, status)))
         return false;
-    run->plan = plan_compile(run->graph, run->fetches, run->fetch_count, status);
-    if (!run->plan || !keras_values(model, run->graph, op, status))
+    run->plan = plan_compile(run->graph, run->fetches.items, run->fetches.count, status);
+    if (!run->plan || !make_values(model, run->graph, op, status))
         return false;
     run->session = session_new(run->plan, model->threads, kernel_get(), model->seed, status);
     if (!run->session || !train_op_bind(run->graph, model->store, run->session, status))
@@ -170,9 +129,8 @@ bool keras_run_make(struct keras_run *run, pil_sequential *model, pil_mode mode,
     struct pil_train_op *op = NULL;
     *run = (struct keras_run){ .model = model, .mode = mode };
     if (!sequential_fails(model, status) && status_ok(&dataset->status)) {
-        describe(dataset, &run->offered);
-        if (text_ok(&run->offered, status) && build(run, dataset, weights, &op, status) && collect_fetches(run, status) &&
-            bind(run, op, status) && make_metrics(run, status))
+        if (build(run, dataset, weights, &op, status) && collect_fetches(run, status) && bind(run, op, status) &&
+            make_metrics(run, status))
             return true;
     }
     if (status_ok(status))
@@ -181,13 +139,11 @@ bool keras_run_make(struct keras_run *run, pil_sequential *model, pil_mode mode,
     return false;
 }
 
-struct feed *keras_run_feed(const struct keras_run *run, const struct pil_dataset *dataset, const struct cursor *from,
-                            pil_status *status)
+struct feed *keras_run_feed(const struct keras_run *run, const struct pil_dataset *dataset, pil_status *status)
 {
     struct feed_options options = feed_dataset(dataset, run->model->seed);
     options.group = run->mode == PIL_TRAIN;
     options.targets_optional = run->mode == PIL_PREDICT;
-    options.from = from;
     return feed_open(run->program, &options, run->model->threads, status);
 }
 
@@ -195,20 +151,15 @@ struct feed *keras_run_feed(const struct keras_run *run, const struct pil_datase
 
 const struct tensor *keras_run_value(const struct keras_run *run, const struct pil_tensor *tensor)
 {
-    for (size_t i = 0; tensor && i < run->fetch_count; i++)
-        if (run->fetches[i] == tensor)
-            return &session_fetch(run->session, i)->tensor;
-    return NULL;
+    return fetches_value(&run->fetches, run->session, tensor);
 }
 
 bool keras_run_count(struct keras_run *run, pil_status *status)
 {
     for (size_t i = 0; i < run->outputs.metric_count; i++) {
-        const struct pil_metric *metric = run->outputs.metrics[i].metric;
-        metric_update(run->metrics[i], keras_run_value(run, metric->labels), keras_run_value(run, metric->values),
-                      keras_run_value(run, metric->weights));
-        if (!metric_check(run->metrics[i], status))
-            return status_prefix(status, "%s: ", run->outputs.metrics[i].name);
+        const struct sequential_metric *metric = &run->outputs.metrics[i];
+        if (!metric_count(run->metrics[i], metric->metric, metric->name, &run->fetches, run->session, status))
+            return false;
     }
     return true;
 }
@@ -237,7 +188,6 @@ void keras_run_free(struct keras_run *run)
     plan_free(run->plan);
     graph_free(run->graph);
     program_free(run->program);
-    mem_free(run->fetches);
-    text_free(&run->offered);
+    mem_free(run->fetches.items);
     *run = (struct keras_run){ 0 };
 }

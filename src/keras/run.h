@@ -16,19 +16,14 @@ struct keras_run {
     struct session *session;
     struct updater *updater; /* TRAIN */
     struct metric **metrics; /* [outputs.metric_count] */
-    struct pil_tensor **fetches;
-    size_t fetch_count, fetch_capacity;
-    struct text offered; /* the features it was made for */
+    struct fetches fetches;
 };
 /* Builds, compiles and binds the model for such data; makes the model's values where it has none yet, slots too in TRAIN. weights: the
  * dataset's field of sample weights, or NULL; they are read unless the mode is PREDICT. */
 bool keras_run_make(struct keras_run *run, pil_sequential *model, pil_mode mode, const struct pil_dataset *dataset,
                     const char *weights, pil_status *status);
-bool keras_run_fits(const struct keras_run *run, const struct pil_dataset *dataset); /* it was made for such data */
-/* A feed over the dataset for this run's program. epochs: every epoch's last batch is short, and shuffles anew (order.epoch_batches);
- * from: NULL, or where to go on. */
-struct feed *keras_run_feed(const struct keras_run *run, const struct pil_dataset *dataset, const struct cursor *from,
-                            pil_status *status);
+/* A feed over the dataset for this run's program, from its beginning. */
+struct feed *keras_run_feed(const struct keras_run *run, const struct pil_dataset *dataset, pil_status *status);
 /* After a step: the value of one of the outputs' tensors; NULL for NULL. */
 const struct tensor *keras_run_value(const struct keras_run *run, const struct pil_tensor *tensor);
 /* Adds the batch that has just run to the metrics; begins anew. */
@@ -37,8 +32,5 @@ void keras_run_reset(struct keras_run *run);
 /* A batch of a pass without training: bound and run. */
 bool keras_run_batch(struct keras_run *run, struct feed *feed, const struct batch *batch, pil_status *status);
 void keras_run_free(struct keras_run *run);
-
-/* The model has values for this graph's variables, and slots if it is to train: declared, filled, what there was before kept. */
-bool keras_values(pil_sequential *model, const struct pil_graph *graph, const struct pil_train_op *op, pil_status *status);
 
 #endif

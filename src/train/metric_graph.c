@@ -279,3 +279,19 @@ pil_metrics pil_metrics_make(pil_graph *graph, const pil_named_metric *items, si
     graph_fail_with(graph, &status);
     return (pil_metrics){ NULL, 0 };
 }
+
+/* ---- for whoever evaluates ----------------------------------------------------------------------------------- */
+
+bool metric_fetch(const struct pil_metric *metric, struct fetches *fetches, pil_status *status)
+{
+    return fetches_add(fetches, metric->labels, status) && fetches_add(fetches, metric->values, status) &&
+           fetches_add(fetches, metric->weights, status);
+}
+
+bool metric_count(struct metric *into, const struct pil_metric *metric, const char *name, const struct fetches *fetches,
+                  const struct session *session, pil_status *status)
+{
+    metric_update(into, fetches_value(fetches, session, metric->labels), fetches_value(fetches, session, metric->values),
+                  fetches_value(fetches, session, metric->weights));
+    return metric_check(into, status) || status_prefix(status, "the metric '%s': ", name);
+}

@@ -55,6 +55,10 @@ struct pil_metric {
     struct metric_options options;
     struct pil_tensor *labels, *values, *weights; /* labels and weights: or NULL */
 };
+bool metric_fetch(const struct pil_metric *metric, struct fetches *fetches, pil_status *status);
+/* Adds the batch that a session has just run; `name` begins its errors. */
+bool metric_count(struct metric *into, const struct pil_metric *metric, const char *name, const struct fetches *fetches,
+                  const struct session *session, pil_status *status);
 
 /* ---- schedule.c ---- */
 enum schedule_kind {
