@@ -48,10 +48,8 @@ static bool is_rising(const struct callback_state *state)
 /* The watched number; false where the logs have none, which is told once. */
 static bool watched(struct callback_state *state, const pil_logs *logs, double *value)
 {
+    bool there = logs_find(logs, state->callback.settings.monitor) != NULL;
     *value = pil_logs_get(logs, state->callback.settings.monitor);
-    bool there = false;
-    for (size_t i = 0; i < logs->count; i++)
-        there |= strcmp(logs->values[i].name, state->callback.settings.monitor) == 0;
     if (!there && !state->told)
         log_line(PIL_LOG_WARNING, "%s: there is no '%s' in the logs, it does nothing", state->kind->name,
                  state->callback.settings.monitor);
@@ -70,7 +68,7 @@ static bool begin_watch(struct callback_state *state, const pil_fit_position *po
     (void)position, (void)logs, (void)status;
     state->rising = is_rising(state);
     state->best = state->rising ? -INFINITY : INFINITY;
-    state->wait = state->cooling = state->best_epoch = 0;
+    state->wait = state->cooling = 0;
     return true;
 }
 
@@ -112,7 +110,6 @@ static bool early_stopping(struct callback_state *state, const pil_fit_position 
     state->wait++;
     if (is_better(state, value, state->best)) {
         state->best = value;
-        state->best_epoch = position->epoch;
         if (s->restore_best_weights && !keep_weights(state, status))
             return false;
         if (!s->has_baseline || is_better(state, value, s->baseline))
@@ -277,16 +274,11 @@ static bool csv_row(struct callback_state *state, const pil_fit_position *positi
         return false;
     fprintf(state->file, "%lld", (long long)position->epoch);
     for (size_t i = 0; i < state->column_count; i++) {
-        char number[40];
-        double value = NAN;
-        bool there = false;
-        for (size_t k = 0; k < logs->count; k++)
-            if (strcmp(logs->values[k].name, state->columns[i]) == 0) {
-                value = logs->values[k].value;
-                there = true;
-            }
-        print_double(number, value);
-        fprintf(state->file, "%c%s", s->separator, there ? number : "NA");
+        char number[40] = "NA";
+        const pil_log_value *value = logs_find(logs, state->columns[i]);
+        if (value)
+            print_double(number, value->value);
+        fprintf(state->file, "%c%s", s->separator, number);
     }
     fputc('\n', state->file);
     return fflush(state->file) == 0 || status_fail(status, PIL_IO, "%s: cannot be written", s->path);

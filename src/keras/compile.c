@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "keras/internal.h"
-#include "keras/loss.h"
 #include "pilaster/op.h"
 
 /* ---- compile ---- */
@@ -171,7 +170,7 @@ void compile_outputs(pil_sequential *model, struct pil_graph *graph, const struc
         out->loss = pil_add(graph, out->loss, penalty);
     for (size_t i = 0; i < c->metric_count && status_ok(graph_status(graph)); i++) {
         const char *name = NULL;
-        struct pil_metric *metric = keras_metric_build(graph, &c->metrics[i], &c->loss, data->labels, out->predictions,
+        struct pil_metric *metric = keras_metric_build(graph, &c->metrics[i], data->labels, out->predictions,
                                                        i >= c->weighted_from ? weights : plain, &name);
         if (!status_ok(graph_status(graph)))
             return;

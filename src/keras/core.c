@@ -83,7 +83,7 @@ static struct pil_tensor *embedding_build(struct layer_build *b)
     if (o->input_length > 0 && (b->x->type.shape.rank != 2 || b->x->type.shape.dims[1] != o->input_length)) {
         char text[128];
         return layer_fail(b, "input_length is %lld, it is given rows of %s", (long long)o->input_length,
-                          layer_shape_text(b->x, text));
+                          keras_row_text(b->x, text));
     }
     struct pil_tensor *table = layer_weight(b, &(struct layer_weight){ .name = "embeddings",
                                                                        .shape = SHAPE(o->input_dim, o->output_dim),
@@ -140,23 +140,15 @@ LAYER_MAKER(reshape_layer, "Reshape", pil_reshape_layer_options, reshape, PIL_RE
 LAYER_MAKER(activation_layer, "Activation", pil_activation_layer_options, activation, PIL_ACTIVATION_LAYER_DEFAULTS)
 LAYER_MAKER(masking, "Masking", pil_masking_options, masking, PIL_MASKING_DEFAULTS)
 
-static int64_t row_elements(const struct pil_tensor *x)
-{
-    int64_t count = 1;
-    for (int i = 1; i < x->type.shape.rank; i++)
-        count *= x->type.shape.dims[i];
-    return count;
-}
-
 static struct pil_tensor *flatten_build(struct layer_build *b)
 {
-    return pil_reshape(b->graph, b->x, PIL_SHAPE(-1, row_elements(b->x)));
+    return pil_reshape(b->graph, b->x, PIL_SHAPE(-1, keras_row_elements(b->x)));
 }
 
 static struct pil_tensor *reshape_build(struct layer_build *b)
 {
     const pil_reshape_layer_options *o = b->options;
-    int64_t have = row_elements(b->x), known = 1;
+    int64_t have = keras_row_elements(b->x), known = 1;
     pil_shape shape = { 1, { -1 } };
     int open = 0;
     char text[128], want[128];
@@ -173,7 +165,7 @@ static struct pil_tensor *reshape_build(struct layer_build *b)
     else if (open || known != have) {
         struct shape target = { .rank = shape.rank - 1 };
         memcpy(target.dims, shape.dims + 1, (size_t)target.rank * sizeof target.dims[0]);
-        return layer_fail(b, "rows of %s have %lld elements and cannot become %s", layer_shape_text(b->x, text), (long long)have,
+        return layer_fail(b, "rows of %s have %lld elements and cannot become %s", keras_row_text(b->x, text), (long long)have,
                           shape_text(target, want));
     }
     return pil_reshape(b->graph, b->x, shape);

@@ -4,7 +4,7 @@
 
 #include "keras/fit.h"
 
-static int64_t row_elements(const pil_array *array)
+static int64_t array_width(const pil_array *array)
 {
     int64_t count = 1;
     for (int i = 0; i < PIL_ROW_RANK && array->shape[i] != 0; i++)
@@ -20,7 +20,7 @@ static bool has_values(const pil_array *array)
 pil_array array_rows(const pil_array *array, int64_t first, int64_t count)
 {
     pil_array part = *array;
-    int64_t skip = first * row_elements(array);
+    int64_t skip = first * array_width(array);
     part.rows = count;
     part.floats = array->floats ? array->floats + skip : NULL;
     part.ints = array->ints ? array->ints + skip : NULL;

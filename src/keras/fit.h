@@ -25,6 +25,7 @@ bool evaluate_pass(struct keras_run *run, const pil_dataset *dataset, int64_t st
                    pil_status *status);
 
 /* ---- history.c ---- */
+const pil_log_value *logs_find(const pil_logs *logs, const char *name); /* NULL */
 struct pil_history *history_new(pil_status *status);
 bool history_add(struct pil_history *history, const pil_logs *logs, pil_status *status); /* an epoch's */
 
@@ -43,7 +44,7 @@ struct callback_state {
     pil_sequential *model;
     /* of those that watch a number */
     double best;
-    int64_t best_epoch, wait, cooling;
+    int64_t wait, cooling;
     bool rising;    /* the number is to rise */
     bool told;      /* that the number is not there */
     bool terminal;  /* progress: the output is one */

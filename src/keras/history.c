@@ -6,25 +6,28 @@
 
 #include "keras/fit.h"
 
-double pil_logs_get(const pil_logs *logs, const char *name)
+const pil_log_value *logs_find(const pil_logs *logs, const char *name)
 {
     for (size_t i = 0; logs && name && i < logs->count; i++)
         if (strcmp(logs->values[i].name, name) == 0)
-            return logs->values[i].value;
-    return NAN;
+            return &logs->values[i];
+    return NULL;
+}
+
+double pil_logs_get(const pil_logs *logs, const char *name)
+{
+    const pil_log_value *value = logs_find(logs, name);
+    return value ? value->value : NAN;
 }
 
 bool pil_logs_set(pil_logs *logs, const char *name, double value)
 {
-    size_t i = 0;
-    while (i < logs->count && strcmp(logs->values[i].name, name) != 0)
-        i++;
+    const pil_log_value *there = logs_find(logs, name);
+    size_t i = there ? (size_t)(there - logs->values) : logs->count;
     if (i == PIL_MAX_LOGS || strlen(name) >= PIL_LOG_NAME)
         return false;
-    if (i == logs->count) {
-        snprintf(logs->values[i].name, PIL_LOG_NAME, "%s", name);
-        logs->count++;
-    }
+    if (!there)
+        snprintf(logs->values[logs->count++].name, PIL_LOG_NAME, "%s", name);
     logs->values[i].value = value;
     return true;
 }

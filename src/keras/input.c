@@ -21,7 +21,7 @@ static int64_t row_width(const pil_row *row)
     return width;
 }
 
-static const char *row_text(const pil_row *row, char out[128])
+static const char *sizes_text(const pil_row *row, char out[128])
 {
     struct shape shape = { .rank = row_rank(row) };
     memcpy(shape.dims, row->dims, (size_t)shape.rank * sizeof shape.dims[0]);
@@ -71,7 +71,7 @@ static bool settle_shape(struct layer_build *b, const struct dataset_field *fiel
         *shape = have;
     if (row_width(shape) == row_width(&have) && (row_rank(shape) == row_rank(&have) || row_width(shape) == 1))
         return true;
-    layer_fail(b, "the model takes rows of %s, the data have %s in '%s'", row_text(shape, want), row_text(&have, given),
+    layer_fail(b, "the model takes rows of %s, the data have %s in '%s'", sizes_text(shape, want), sizes_text(&have, given),
                b->model->input_name);
     return false;
 }

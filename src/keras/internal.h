@@ -4,6 +4,7 @@
 #define PILASTER_KERAS_INTERNAL_H
 
 #include "keras/keras.h"
+#include "keras/loss.h"
 
 /* ---- a class of layers ---- */
 
@@ -72,9 +73,8 @@ bool layer_checks_activation(struct layer_build *b, const char *word); /* NULL i
 bool layer_note_variable(struct layer_build *b, const struct graph_variable *variable);
 bool layer_trainable(const struct layer *layer);
 struct pil_tensor *layer_activate(struct layer_build *b, const char *word, struct pil_tensor *x);
-const char *layer_shape_text(const struct pil_tensor *x, char out[128]); /* of a row: "[80, 16]" */
-struct pil_tensor *layer_bidirectional(struct layer_build *b);           /* recurrent.c */
-/* The model's input: a feature of the data, or an Input's column. input.c */
+struct pil_tensor *layer_bidirectional(struct layer_build *b); /* recurrent.c */
+/* The model's input: a feature of the data. input.c */
 struct pil_tensor *layer_input(struct layer_build *b);
 /* A copy whose texts and lists lie in the arena. */
 bool layer_copy(const pil_layer *value, struct arena *arena, pil_layer *out, pil_status *status);
@@ -98,7 +98,7 @@ struct pil_sequential {
     struct arena *arena;
     struct layer *layers;
     size_t layer_count, layer_capacity;
-    const char *input_name, *output_name;
+    const char *input_name;
     pil_row input_shape; /* of a row; dims[0] 0: unknown yet */
     uint64_t seed;
     int thread_count;

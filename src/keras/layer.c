@@ -129,14 +129,6 @@ struct pil_tensor *layer_fail(struct layer_build *b, const char *format, ...)
     return graph_fail(b->graph, "the layer %s: %s", b->layer->name, text);
 }
 
-/* "[80, 16]": without the batch, as Keras's users think of it. */
-const char *layer_shape_text(const struct pil_tensor *x, char out[128])
-{
-    struct shape shape = { .rank = MAX(x->type.shape.rank - 1, 0) };
-    memcpy(shape.dims, x->type.shape.dims + 1, (size_t)shape.rank * sizeof shape.dims[0]);
-    return shape_text(shape, out);
-}
-
 bool layer_takes(struct layer_build *b, int low, int high, const char *takes)
 {
     char text[128];
@@ -145,7 +137,7 @@ bool layer_takes(struct layer_build *b, int low, int high, const char *takes)
         return false;
     if (rank >= low && rank <= high)
         return true;
-    layer_fail(b, "%s takes rows %s, it is given %s", b->layer->row->table.name, takes, layer_shape_text(b->x, text));
+    layer_fail(b, "%s takes rows %s, it is given %s", b->layer->row->table.name, takes, keras_row_text(b->x, text));
     return false;
 }
 

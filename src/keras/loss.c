@@ -266,15 +266,14 @@ bool keras_loss_check(const pil_keras_loss *loss, pil_status *status)
 
 /* ---- around it ---- */
 
-/* A row's shape without the batch. */
-static const char *row_text(const struct pil_tensor *x, char out[128])
+const char *keras_row_text(const struct pil_tensor *x, char out[128])
 {
     struct shape shape = { .rank = MAX(x->type.shape.rank - 1, 0) };
     memcpy(shape.dims, x->type.shape.dims + 1, (size_t)shape.rank * sizeof shape.dims[0]);
     return shape_text(shape, out);
 }
 
-static int64_t row_elements(const struct pil_tensor *x)
+int64_t keras_row_elements(const struct pil_tensor *x)
 {
     int64_t count = 1;
     for (int i = 1; i < x->type.shape.rank; i++)
@@ -285,14 +284,14 @@ static int64_t row_elements(const struct pil_tensor *x)
 static bool does_not_fit(struct terms *t, const struct loss_row *row)
 {
     char want[128], have[128];
-    int64_t labels = row_elements(t->z), outputs = row_elements(t->p);
+    int64_t labels = keras_row_elements(t->z), outputs = keras_row_elements(t->p);
     const char *other = "";
     if (row->entropy && labels == 1 && outputs > 1)
         other = ": sparse_categorical_crossentropy takes a number of a class";
     else if (row->classes && labels == outputs)
         other = outputs == 1 ? ": binary_crossentropy takes one probability" : ": categorical_crossentropy takes one-hot labels";
     graph_fail(t->graph, "the loss %s: the model gives rows of %s, the labels are rows of %s%s", t->loss->name,
-               row_text(t->p, want), row_text(t->z, have), other);
+               keras_row_text(t->p, want), keras_row_text(t->z, have), other);
     return false;
 }
 
@@ -300,14 +299,14 @@ static bool does_not_fit(struct terms *t, const struct loss_row *row)
 static bool fit_labels(struct terms *t, const struct loss_row *row)
 {
     struct shape shape = t->p->type.shape;
-    int64_t wanted = row_elements(t->p);
+    int64_t wanted = keras_row_elements(t->p);
     if (shape.rank < 2)
         return does_not_fit(t, row);
     if (row->classes) {
         wanted /= MAX(shape.dims[shape.rank - 1], 1);
         shape.dims[shape.rank - 1] = 1;
     }
-    if (row_elements(t->z) != wanted || (row->classes && t->p->type.shape.dims[shape.rank - 1] == 1))
+    if (keras_row_elements(t->z) != wanted || (row->classes && t->p->type.shape.dims[shape.rank - 1] == 1))
         return does_not_fit(t, row);
     if (!shape_equal(t->z->type.shape, shape))
         t->z = graph_op1(t->graph, "reshape", &(struct op_reshape_args){ shape }, t->z);

@@ -33,14 +33,6 @@ static int64_t last(const struct pil_tensor *x)
     return x->type.shape.rank > 1 ? x->type.shape.dims[x->type.shape.rank - 1] : 1;
 }
 
-static int64_t elements(const struct pil_tensor *x)
-{
-    int64_t count = 1;
-    for (int i = 1; i < x->type.shape.rank; i++)
-        count *= x->type.shape.dims[i];
-    return count;
-}
-
 static struct pil_tensor *shaped(const struct request *r, struct pil_tensor *x, struct shape shape)
 {
     return shape_equal(x->type.shape, shape) ? x : graph_op1(r->graph, "reshape", &(struct op_reshape_args){ shape }, x);
@@ -50,7 +42,7 @@ static struct pil_tensor *shaped(const struct request *r, struct pil_tensor *x, 
 static struct pil_tensor *labels_like(const struct request *r)
 {
     char want[128], have[128];
-    if (elements(r->z) == elements(r->p))
+    if (keras_row_elements(r->z) == keras_row_elements(r->p))
         return shaped(r, r->z, r->p->type.shape);
     graph_fail(r->graph, "the metric %s: the model gives %s, the labels are %s", r->metric->metric,
                shape_text(r->p->type.shape, want), shape_text(r->z->type.shape, have));
@@ -126,7 +118,7 @@ static struct pil_metric *categorical_accuracy(const struct request *r)
 static struct pil_metric *sparse_accuracy(const struct request *r)
 {
     char want[128], have[128];
-    if (elements(r->z) * last(r->p) == elements(r->p))
+    if (keras_row_elements(r->z) * last(r->p) == keras_row_elements(r->p))
         return mean_of(r, same_class(r, r->z));
     return mean_of(r, graph_fail(r->graph, "the metric %s: the model gives %s, the labels are %s", r->metric->metric,
                                  shape_text(r->p->type.shape, want), shape_text(r->z->type.shape, have)));
@@ -206,7 +198,7 @@ static enum kind_of_labels kind_of(const struct request *r)
 {
     if (last(r->p) == 1)
         return BINARY;
-    return elements(r->z) < elements(r->p) ? SPARSE : CATEGORICAL;
+    return keras_row_elements(r->z) < keras_row_elements(r->p) ? SPARSE : CATEGORICAL;
 }
 
 /* "TruePositives" is shown as "true_positives", "AUC" as "auc"; a word as it was written. */
@@ -224,9 +216,8 @@ static const char *shown_name(const struct request *r, const struct metric_row_o
     return kept;
 }
 
-struct pil_metric *keras_metric_build(struct pil_graph *graph, const pil_keras_metric *metric, const pil_keras_loss *loss,
-                                      struct pil_tensor *labels, struct pil_tensor *predictions, struct pil_tensor *weights,
-                                      const char **name)
+struct pil_metric *keras_metric_build(struct pil_graph *graph, const pil_keras_metric *metric, struct pil_tensor *labels,
+                                      struct pil_tensor *predictions, struct pil_tensor *weights, const char **name)
 {
     static const char *const accuracies[] = { "binary_accuracy", "categorical_accuracy", "sparse_categorical_accuracy" };
     static const char *const entropies[] = { "binary_crossentropy", "categorical_crossentropy",
@@ -234,7 +225,6 @@ struct pil_metric *keras_metric_build(struct pil_graph *graph, const pil_keras_m
     pil_status status = { 0 };
     struct request r = { graph, metric, labels, predictions, weights };
     pil_keras_metric meant = *metric;
-    (void)loss;
     if (status_ok(graph_status(graph)) && !keras_metric_check(metric, &status))
         graph_fail_with(graph, &status);
     if (!status_ok(graph_status(graph)))

@@ -27,7 +27,7 @@ static bool find_padding(struct layer_build *b, const char *word, bool causal, i
     if (i == known)
         layer_fail(b, "there is no padding '%s': it is valid%s", word ? word : "NULL", causal ? ", same or causal" : " or same");
     else if (*out == PIL_PADDING_VALID && reach > b->x->type.shape.dims[1])
-        layer_fail(b, "rows of %s are too short for windows of %lld steps", layer_shape_text(b->x, text), (long long)reach);
+        layer_fail(b, "rows of %s are too short for windows of %lld steps", keras_row_text(b->x, text), (long long)reach);
     return status_ok(graph_status(b->graph));
 }
 

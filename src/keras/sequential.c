@@ -3,7 +3,6 @@
  * The model: layers in a row, with their names. Built into a graph for each mode by sequential_outputs; the first build also says
  * what its weights are and which shapes go from layer to layer.
  */
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
