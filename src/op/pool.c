@@ -32,40 +32,46 @@ static void bounds(const struct windows *w, int64_t i, int64_t *first, int64_t *
     *end = MIN(i * w->stride - w->before + w->size, w->time);
 }
 
-static void max_pool1d_run(struct op_run *run)
+/* Window by window: the steps of one, [count, channels], into its place. */
+static void each_window(const struct op_run *run, void (*pool)(const float *steps, int64_t count, int64_t channels, float *to))
 {
     const struct tensor *x = &run->inputs[0].tensor, *y = &run->outputs[0].tensor;
     const int64_t channels = x->shape.dims[2];
     const struct windows w = pool_windows(run->args, x->shape.dims[1]);
     int64_t first, end;
     for (int64_t n = 0; n < x->rows * w.count; n++) {
-        const float *from = tensor_floats(x) + n / w.count * x->ld;
-        float *to = tensor_floats(y) + n / w.count * y->ld + n % w.count * channels;
         bounds(&w, n % w.count, &first, &end);
-        memcpy(to, from + first * channels, (size_t)channels * sizeof *to);
-        for (int64_t t = first + 1; t < end; t++)
-            for (int64_t c = 0; c < channels; c++)
-                to[c] = from[t * channels + c] > to[c] ? from[t * channels + c] : to[c];
+        pool(tensor_floats(x) + n / w.count * x->ld + first * channels, end - first, channels,
+             tensor_floats(y) + n / w.count * y->ld + n % w.count * channels);
     }
+}
+
+static void largest(const float *steps, int64_t count, int64_t channels, float *to)
+{
+    memcpy(to, steps, (size_t)channels * sizeof *to);
+    for (int64_t t = 1; t < count; t++)
+        for (int64_t c = 0; c < channels; c++)
+            to[c] = steps[t * channels + c] > to[c] ? steps[t * channels + c] : to[c];
+}
+
+static void mean(const float *steps, int64_t count, int64_t channels, float *to)
+{
+    memcpy(to, steps, (size_t)channels * sizeof *to);
+    for (int64_t t = 1; t < count; t++)
+        for (int64_t c = 0; c < channels; c++)
+            to[c] += steps[t * channels + c];
+    for (int64_t c = 0; c < channels; c++)
+        to[c] /= (float)count;
+}
+
+static void max_pool1d_run(struct op_run *run)
+{
+    each_window(run, largest);
 }
 
 static void avg_pool1d_run(struct op_run *run)
 {
-    const struct tensor *x = &run->inputs[0].tensor, *y = &run->outputs[0].tensor;
-    const int64_t channels = x->shape.dims[2];
-    const struct windows w = pool_windows(run->args, x->shape.dims[1]);
-    int64_t first, end;
-    for (int64_t n = 0; n < x->rows * w.count; n++) {
-        const float *from = tensor_floats(x) + n / w.count * x->ld;
-        float *to = tensor_floats(y) + n / w.count * y->ld + n % w.count * channels;
-        bounds(&w, n % w.count, &first, &end);
-        memcpy(to, from + first * channels, (size_t)channels * sizeof *to);
-        for (int64_t t = first + 1; t < end; t++)
-            for (int64_t c = 0; c < channels; c++)
-                to[c] += from[t * channels + c];
-        for (int64_t c = 0; c < channels; c++)
-            to[c] /= (float)(end - first);
-    }
+    each_window(run, mean);
 }
 
 /* ---- gradients: dy, x ---- */
