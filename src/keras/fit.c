@@ -4,7 +4,6 @@
  * metrics and calls callbacks; behind it come the validation, the callbacks of the epoch's end, and the history.
  */
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -45,17 +44,6 @@ void pil_stop_training(pil_sequential *model)
         model->fit->stopping = true;
 }
 
-/* The scalar that the rate lies in, where the values have slots; else NULL. */
-static float *rate_scalar(const pil_sequential *model)
-{
-    char name[128];
-    if (!model->store || !model->trains)
-        return NULL;
-    bool legacy = model->compiled.optimizer.flavour == FLAVOUR_KERAS_LEGACY;
-    snprintf(name, sizeof name, "%s%s/learning_rate", legacy ? "training/" : "", optimizer_class(&model->compiled.optimizer));
-    return store_float32(model->store, name);
-}
-
 double pil_get_learning_rate(const pil_sequential *model)
 {
     const struct schedule *schedule = &model->compiled.optimizer.options.learning_rate;
@@ -76,9 +64,6 @@ pil_status pil_set_learning_rate(pil_sequential *model, double rate)
     if (!status_ok(&status))
         return status;
     schedule->rate = rate;
-    float *scalar = rate_scalar(model);
-    if (scalar)
-        *scalar = (float)rate;
     if (model->fit && model->fit->run.updater)
         updater_set_rate(model->fit->run.updater, rate);
     return status;

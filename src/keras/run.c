@@ -120,6 +120,8 @@ static bool bind(struct keras_run *run, const struct pil_train_op *op, pil_statu
     if (!run->session || !train_op_bind(run->graph, model->store, run->session, status))
         return false;
     run->updater = op ? train_op_updater(op, model->store, model->threads, kernel_get(), status) : NULL;
+    if (run->updater) /* somebody may have set it between two fits */
+        updater_set_rate(run->updater, model->compiled.optimizer.options.learning_rate.rate);
     return status_ok(status);
 }
 

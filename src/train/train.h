@@ -154,7 +154,8 @@ struct updater *updater_new(struct store *store, const struct updater_part *part
                             const struct kernels *kernels, pil_status *status);
 /* step: the global step before this one (0 for the first). Same bits at any number of threads. */
 bool updater_apply(struct updater *updater, const struct session *session, int64_t step, pil_status *status);
-/* The rate of the steps to come, instead of the one that every part has; parts whose rate follows a schedule keep that. */
+/* The rate of the steps to come, instead of the one that every part has, and in the store where that keeps it; parts whose rate
+ * follows a schedule keep that. */
 void updater_set_rate(struct updater *updater, double rate);
 /* Whether the steps to come note what summaries need (norms). It changes no bit of the model. */
 void updater_note(struct updater *updater, bool notes);

@@ -28,6 +28,7 @@ struct part {
     const struct optimizer_shape *shape; /* NULL: no optimizer, nothing of it may have a gradient */
     int group;
     int64_t *iter;              /* its own count of steps, or NULL */
+    float *rate_kept;           /* a constant rate as the store keeps it, or NULL */
     float *carried[CARRY_SIZE]; /* in the store, or NULL: in `carry` alone */
     struct rule_carry carry, next_carry;
     bool has_carry; /* `carry` is filled */
@@ -90,6 +91,12 @@ static bool find_scalars(struct updater *updater, struct part *part, const struc
     if (from->own_iter && from->names.scope) {
         text_format(&name, "%s/iter", from->names.scope);
         part->iter = name.failed ? NULL : store_int64(updater->store, name.data);
+    }
+    if (part->optimizer.flavour != FLAVOUR_V1 && part->optimizer.options.learning_rate.kind == SCHEDULE_CONSTANT &&
+        from->names.scope) {
+        text_clear(&name);
+        text_format(&name, "%s/learning_rate", from->names.scope);
+        part->rate_kept = name.failed ? NULL : store_float32(updater->store, name.data);
     }
     for (int i = 0; i < rule_carries(&part->optimizer) && !name.failed; i++)
         if (optimizer_carry_name(&part->optimizer, &from->names, i, &name))
@@ -608,7 +615,12 @@ size_t updater_summaries(struct updater *updater, double loss, const struct trai
 
 void updater_set_rate(struct updater *updater, double rate)
 {
-    for (int i = 0; i < updater->part_count; i++)
-        if (updater->parts[i].optimizer.options.learning_rate.kind == SCHEDULE_CONSTANT)
-            updater->parts[i].optimizer.options.learning_rate.rate = rate;
+    for (int i = 0; i < updater->part_count; i++) {
+        struct part *part = &updater->parts[i];
+        if (part->optimizer.options.learning_rate.kind != SCHEDULE_CONSTANT)
+            continue;
+        part->optimizer.options.learning_rate.rate = rate;
+        if (part->rate_kept)
+            *part->rate_kept = (float)rate;
+    }
 }
