@@ -97,6 +97,8 @@ static bool copy_field(const struct arg *arg, void *field, struct arena *arena, 
 {
     if (arg->type == &ARG_TEXT || arg->type == &KERAS_ARG_WORD || arg->type == &KERAS_ARG_ACTIVATION)
         return copy_text(field, arena, status);
+    if (arg->type == &COLUMN_ARG_INITIALIZER)
+        return copy_text(&((pil_layer_initializer *)field)->name, arena, status);
     if (arg->type != &KERAS_ARG_COLUMNS)
         return true;
     pil_keys *keys = field;

@@ -294,6 +294,24 @@ static void test_optimizers(void **state)
     }
 }
 
+/* What a layer was given may go as soon as it was added. */
+static void test_copies(void **state)
+{
+    char name[] = "first", activation[] = "relu", initializer[] = "ones";
+    float kernel[2];
+    (void)state;
+    pil_sequential *model = pil_sequential_new();
+    pil_add_layer(
+        model, pil_dense(1, .activation = activation, .name = name, .kernel_initializer = { initializer }, .input_shape = { 2 }));
+    memset(name, 'x', sizeof name - 1);
+    memset(activation, 'x', sizeof activation - 1);
+    memset(initializer, 'x', sizeof initializer - 1);
+    ok(pil_sequential_build(model, (pil_row){ { 0 } }));
+    ok(pil_sequential_get_weight(model, "first/kernel", kernel, 2));
+    assert_true(kernel[0] == 1 && kernel[1] == 1);
+    pil_sequential_free(model);
+}
+
 /* Feature columns as the first layer: of words and numbers of a dataset. */
 static void test_dense_features(void **state)
 {
@@ -330,8 +348,8 @@ static void test_dense_features(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layers),     cmocka_unit_test(test_mistakes),       cmocka_unit_test(test_compile_mistakes),
-        cmocka_unit_test(test_optimizers), cmocka_unit_test(test_dense_features),
+        cmocka_unit_test(test_layers),     cmocka_unit_test(test_mistakes), cmocka_unit_test(test_compile_mistakes),
+        cmocka_unit_test(test_optimizers), cmocka_unit_test(test_copies),   cmocka_unit_test(test_dense_features),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
