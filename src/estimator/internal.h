@@ -63,7 +63,7 @@ struct mode_run {
     struct session *session;
     struct arena *arena;
     struct fetches fetches; /* of the plan */
-    struct text offered; /* the features it was made for */
+    struct text offered;    /* the features it was made for */
 };
 /* Calls the model function, checks its spec, compiles. The dataset is looked at until it returns. */
 bool mode_make(struct mode_run *run, struct pil_estimator *estimator, pil_mode mode, const struct pil_dataset *dataset,

@@ -179,7 +179,7 @@ struct pil_dataset {
     void *context;
 };
 const struct dataset_field *dataset_find(const struct pil_dataset *dataset, const char *name); /* NULL */
-int64_t dataset_label_width(const struct pil_dataset *dataset); /* numbers of its label */
+int64_t dataset_label_width(const struct pil_dataset *dataset);                                /* numbers of its label */
 
 /* ---- arrays.c ---- */
 /* Arrays read as the fields that somebody wants. */
